@@ -1,0 +1,235 @@
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use domain::limits::BODY_BYTES_MAX;
+use domain::{ListRefusal, ProfileRefusal};
+use engine::{ExecuteError, HistoryError, Refusal};
+use serde::Serialize;
+use types::{InvalidId, InvalidPattern};
+
+/// A request that does not get what it asks for. Becomes a body where the request's id is known.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// JSON pointer to the field at fault.
+    path: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    error_type: &'static str,
+    message: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+}
+
+macro_rules! codes {
+    ($($constant:ident = $code:literal, $status:ident;)+) => {
+        $(const $constant: (&str, StatusCode) = ($code, StatusCode::$status);)+
+
+        /// Every stable code that an error body can carry; each has a page under `docs/errors`.
+        pub const CODES: &[&str] = &[$($code),+];
+    };
+}
+
+codes! {
+    MALFORMED_JSON = "malformed_json", BAD_REQUEST;
+    INVALID_BODY = "invalid_body", BAD_REQUEST;
+    MISSING_FIELD = "missing_field", BAD_REQUEST;
+    INVALID_FIELD = "invalid_field", BAD_REQUEST;
+    INVALID_ID = "invalid_id", BAD_REQUEST;
+    INVALID_PATTERN = "invalid_pattern", BAD_REQUEST;
+    INVALID_PARAMETER = "invalid_parameter", BAD_REQUEST;
+    INVALID_CURSOR = "invalid_cursor", BAD_REQUEST;
+    PATCH_FAILED = "patch_failed", BAD_REQUEST;
+    PROFILE_TOO_DEEP = "profile_too_deep", BAD_REQUEST;
+    TOO_MANY_ITEMS = "too_many_items", BAD_REQUEST;
+    CREDENTIAL_MISSING = "credential_missing", UNAUTHORIZED;
+    CREDENTIAL_INVALID = "credential_invalid", UNAUTHORIZED;
+    PROFILE_NOT_FOUND = "profile_not_found", NOT_FOUND;
+    LIST_NOT_FOUND = "list_not_found", NOT_FOUND;
+    EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
+    ROUTE_NOT_FOUND = "route_not_found", NOT_FOUND;
+    METHOD_NOT_ALLOWED = "method_not_allowed", METHOD_NOT_ALLOWED;
+    BODY_TIMEOUT = "body_timeout", REQUEST_TIMEOUT;
+    BODY_TOO_LARGE = "body_too_large", PAYLOAD_TOO_LARGE;
+    PROFILE_TOO_LARGE = "profile_too_large", PAYLOAD_TOO_LARGE;
+    BUSY = "busy", SERVICE_UNAVAILABLE;
+    STOPPING = "stopping", SERVICE_UNAVAILABLE;
+    CAPACITY_EXHAUSTED = "capacity_exhausted", INSUFFICIENT_STORAGE;
+    INTERNAL = "internal_error", INTERNAL_SERVER_ERROR;
+}
+
+impl ApiError {
+    fn new((code, status): (&'static str, StatusCode), message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            path: None,
+        }
+    }
+
+    pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    pub(crate) fn malformed_json(reason: impl Into<String>) -> Self {
+        Self::new(MALFORMED_JSON, reason)
+    }
+
+    pub(crate) fn invalid_body(message: &'static str) -> Self {
+        Self::new(INVALID_BODY, message)
+    }
+
+    pub(crate) fn missing_field(path: &str) -> Self {
+        Self::new(MISSING_FIELD, format!("{path} is required")).at(path)
+    }
+
+    pub(crate) fn invalid_field(path: &str, expected: impl std::fmt::Display) -> Self {
+        Self::new(INVALID_FIELD, format!("{path} must be {expected}")).at(path)
+    }
+
+    pub(crate) fn invalid_id(error: InvalidId, path: &str) -> Self {
+        Self::new(INVALID_ID, error.to_string()).at(path)
+    }
+
+    pub(crate) fn invalid_path_segment() -> Self {
+        Self::new(INVALID_ID, "an id in the path is not UTF-8")
+    }
+
+    pub(crate) fn invalid_pattern(error: InvalidPattern) -> Self {
+        Self::new(INVALID_PATTERN, error.to_string()).at("/pattern")
+    }
+
+    pub(crate) fn invalid_parameter(name: &str, expected: &str) -> Self {
+        Self::new(
+            INVALID_PARAMETER,
+            format!("the parameter {name} must be {expected}"),
+        )
+        .at(format!("/{name}"))
+    }
+
+    pub(crate) fn invalid_cursor() -> Self {
+        Self::new(INVALID_CURSOR, "Invalid cursor format").at("/cursor")
+    }
+
+    pub(crate) fn too_many_items(path: &str, at_most: usize) -> Self {
+        Self::new(
+            TOO_MANY_ITEMS,
+            format!("{path} must hold at most {at_most} items"),
+        )
+        .at(path)
+    }
+
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(
+            BODY_TOO_LARGE,
+            format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+        )
+    }
+
+    pub(crate) fn body_timeout() -> Self {
+        Self::new(BODY_TIMEOUT, "the body did not arrive in time")
+    }
+
+    pub(crate) fn credential_missing() -> Self {
+        let message = "credentials are missing: send `Authorization: Bearer <API key>`";
+        Self::new(CREDENTIAL_MISSING, message)
+    }
+
+    pub(crate) fn credential_invalid() -> Self {
+        Self::new(CREDENTIAL_INVALID, "the credentials are invalid")
+    }
+
+    pub(crate) fn profile_not_found() -> Self {
+        Self::new(PROFILE_NOT_FOUND, "Profile not found")
+    }
+
+    pub(crate) fn list_not_found() -> Self {
+        Self::new(LIST_NOT_FOUND, "List not found")
+    }
+
+    pub(crate) fn event_not_found() -> Self {
+        Self::new(EVENT_NOT_FOUND, "there is no event at this position")
+    }
+
+    pub(crate) fn route_not_found() -> Self {
+        Self::new(ROUTE_NOT_FOUND, "Not Found")
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(METHOD_NOT_ALLOWED, "this path does not have that method")
+    }
+
+    /// The response with its body, for the request with this id.
+    pub(crate) fn into_response_for(self, request_id: &str) -> Response {
+        let error_type = match self.status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            status if status.is_server_error() => "api_error",
+            _ => "invalid_request_error",
+        };
+        let body = Body {
+            error_type,
+            message: &self.message,
+            code: self.code,
+            request_id,
+            path: self.path.as_deref(),
+        };
+        let mut response = crate::routes::json(&body);
+        *response.status_mut() = self.status;
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The error travels as an extension, and becomes a body in the one place that knows the request.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ExecuteError> for ApiError {
+    fn from(error: ExecuteError) -> Self {
+        let message = error.to_string();
+        match error {
+            ExecuteError::Busy => Self::new(BUSY, message),
+            ExecuteError::Stopped => Self::new(STOPPING, message),
+            ExecuteError::Refused(Refusal::SubjectsExhausted) => {
+                Self::new(CAPACITY_EXHAUSTED, message)
+            }
+            ExecuteError::Refused(Refusal::List(ListRefusal::NotFound)) => Self::list_not_found(),
+            ExecuteError::Refused(Refusal::Profile(refusal)) => match refusal {
+                ProfileRefusal::Patch(refused) => {
+                    Self::new(PATCH_FAILED, message).at(format!("/patch/{}", refused.operation))
+                }
+                ProfileRefusal::NotAnObject => Self::new(PATCH_FAILED, message).at("/patch"),
+                ProfileRefusal::TooLarge => Self::new(PROFILE_TOO_LARGE, message).at("/profile"),
+                ProfileRefusal::TooDeep => Self::new(PROFILE_TOO_DEEP, message).at("/profile"),
+            },
+        }
+    }
+}
+
+impl From<HistoryError> for ApiError {
+    fn from(error: HistoryError) -> Self {
+        tracing::error!(%error, "the event log cannot be read");
+        Self::new(
+            INTERNAL,
+            "the event log cannot be read; the server's log says more",
+        )
+    }
+}

@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_LENGTH;
+use domain::limits::{BODY_BYTES_MAX, PREFERENCES_BYTES_MAX};
+use serde_json::{Map, Value};
+use types::JsonDocument;
+
+use crate::error::ApiError;
+
+/// How long a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The object that is the body of a request; an empty body is an empty object. Members that are not
+/// asked for are ignored. Knows where in the body it stands, so that errors can say it.
+pub(crate) struct Fields {
+    object: Map<String, Value>,
+    pointer: String,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self {
+                object: Map::new(),
+                pointer: String::new(),
+            });
+        }
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|error| ApiError::malformed_json(format!("the body is not JSON: {error}")))?;
+        match value {
+            Value::Object(object) => Ok(Self {
+                object,
+                pointer: String::new(),
+            }),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Err(ApiError::invalid_body("the body must be an object")),
+        }
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, ApiError> {
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|it| it.to_str().ok());
+    if announced
+        .and_then(|it| it.parse::<usize>().ok())
+        .is_some_and(|it| it > BODY_BYTES_MAX)
+    {
+        return Err(ApiError::body_too_large());
+    }
+    let body = to_bytes(request.into_body(), BODY_BYTES_MAX);
+    match tokio::time::timeout(BODY_TIME_MAX, body).await {
+        Ok(body) => body.map_err(|_| ApiError::body_too_large()),
+        Err(_) => Err(ApiError::body_timeout()),
+    }
+}
+
+impl Fields {
+    /// The element of an array at this pointer.
+    pub(crate) fn of(value: Value, pointer: String) -> Result<Self, ApiError> {
+        match value {
+            Value::Object(object) => Ok(Self { object, pointer }),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Err(ApiError::invalid_field(&pointer, "an object")),
+        }
+    }
+
+    pub(crate) fn pointer(&self, name: &str) -> String {
+        format!("{}/{name}", self.pointer)
+    }
+
+    pub(crate) fn object(&mut self, name: &str) -> Result<Map<String, Value>, ApiError> {
+        match self.required(name)? {
+            Value::Object(object) => Ok(object),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Err(ApiError::invalid_field(&self.pointer(name), "an object")),
+        }
+    }
+
+    pub(crate) fn array(&mut self, name: &str, at_most: usize) -> Result<Vec<Value>, ApiError> {
+        match self.required(name)? {
+            Value::Array(items) if items.len() <= at_most => Ok(items),
+            Value::Array(_) => Err(ApiError::too_many_items(&self.pointer(name), at_most)),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => Err(ApiError::invalid_field(&self.pointer(name), "an array")),
+        }
+    }
+
+    pub(crate) fn string(&mut self, name: &str) -> Result<String, ApiError> {
+        match self.required(name)? {
+            Value::String(text) => Ok(text),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => Err(ApiError::invalid_field(&self.pointer(name), "a string")),
+        }
+    }
+
+    /// Courier's `RecipientPreferences`; `null` is as if not given.
+    pub(crate) fn preferences(&mut self) -> Result<Option<JsonDocument>, ApiError> {
+        const NAME: &str = "preferences";
+        let Some(value) = self.object.remove(NAME).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let pointer = self.pointer(NAME);
+        check_preferences(&value, &pointer)?;
+        let document = JsonDocument::from_value(&value);
+        if document.as_str().len() > PREFERENCES_BYTES_MAX {
+            let expected = format!("at most {PREFERENCES_BYTES_MAX} bytes of JSON");
+            return Err(ApiError::invalid_field(&pointer, expected));
+        }
+        Ok(Some(document))
+    }
+
+    fn required(&mut self, name: &str) -> Result<Value, ApiError> {
+        let value = self.object.remove(name).filter(|value| !value.is_null());
+        value.ok_or_else(|| ApiError::missing_field(&self.pointer(name)))
+    }
+}
+
+/// What Courier requires of preferences, and no more: dates in rules are not looked at.
+fn check_preferences(value: &Value, pointer: &str) -> Result<(), ApiError> {
+    const STATUSES: [&str; 3] = ["OPTED_IN", "OPTED_OUT", "REQUIRED"];
+    const CHANNELS: [&str; 6] = ["direct_message", "email", "push", "sms", "webhook", "inbox"];
+    let groups = object(value, pointer)?;
+    for group in ["notifications", "categories"] {
+        let pointer = format!("{pointer}/{group}");
+        let Some(choices) = groups.get(group).filter(|choices| !choices.is_null()) else {
+            continue;
+        };
+        for (id, choice) in object(choices, &pointer)? {
+            let escaped = id.replace('~', "~0").replace('/', "~1");
+            let pointer = format!("{pointer}/{escaped}");
+            let choice = object(choice, &pointer)?;
+            one_of(
+                choice.get("status"),
+                &STATUSES,
+                &format!("{pointer}/status"),
+            )?;
+            let pointer = format!("{pointer}/channel_preferences");
+            for (place, channel) in items(choice.get("channel_preferences"), &pointer)?.enumerate()
+            {
+                let pointer = format!("{pointer}/{place}");
+                let channel = object(channel, &pointer)?.get("channel");
+                one_of(channel, &CHANNELS, &format!("{pointer}/channel"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn object<'a>(value: &'a Value, pointer: &str) -> Result<&'a Map<String, Value>, ApiError> {
+    value
+        .as_object()
+        .ok_or_else(|| ApiError::invalid_field(pointer, "an object"))
+}
+
+fn items<'a>(
+    value: Option<&'a Value>,
+    pointer: &str,
+) -> Result<impl Iterator<Item = &'a Value>, ApiError> {
+    let items = match value {
+        None | Some(Value::Null) => &[][..],
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(ApiError::invalid_field(pointer, "an array")),
+    };
+    Ok(items.iter())
+}
+
+fn one_of(value: Option<&Value>, allowed: &[&str], pointer: &str) -> Result<(), ApiError> {
+    let Some(value) = value else {
+        return Err(ApiError::missing_field(pointer));
+    };
+    if value.as_str().is_some_and(|text| allowed.contains(&text)) {
+        return Ok(());
+    }
+    Err(ApiError::invalid_field(
+        pointer,
+        format!("one of {}", allowed.join(", ")),
+    ))
+}

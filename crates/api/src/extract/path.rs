@@ -1,0 +1,61 @@
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use types::{ListId, UserId};
+
+use crate::error::ApiError;
+
+/// The user id in the path `/…/{user_id}/…`.
+pub(crate) struct UserPath(pub(crate) UserId);
+
+/// The list id in the path `/…/{list_id}/…`.
+pub(crate) struct ListPath(pub(crate) ListId);
+
+/// The ids in the path `/lists/{list_id}/subscriptions/{user_id}`.
+pub(crate) struct SubscriptionPath(pub(crate) ListId, pub(crate) UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let raw: String = segments(parts, state).await?;
+        user_id(&raw).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ListPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let raw: String = segments(parts, state).await?;
+        list_id(&raw).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SubscriptionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let (list, user): (String, String) = segments(parts, state).await?;
+        Ok(Self(list_id(&list)?, user_id(&user)?))
+    }
+}
+
+fn user_id(raw: &str) -> Result<UserId, ApiError> {
+    UserId::parse(raw).map_err(|error| ApiError::invalid_id(error, "/user_id"))
+}
+
+fn list_id(raw: &str) -> Result<ListId, ApiError> {
+    ListId::parse(raw).map_err(|error| ApiError::invalid_id(error, "/list_id"))
+}
+
+/// The path is split at `/` first and each segment decoded afterwards, so an id may hold a slash.
+async fn segments<T, S>(parts: &mut Parts, state: &S) -> Result<T, ApiError>
+where
+    T: serde::de::DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    let segments = Path::<T>::from_request_parts(parts, state).await;
+    segments
+        .map(|Path(segments)| segments)
+        .map_err(|_| ApiError::invalid_path_segment())
+}

@@ -1,0 +1,88 @@
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use types::PageLimit;
+
+use crate::cursor;
+use crate::error::ApiError;
+
+/// The query string. An empty value means that the parameter is not given, as the SDKs send `null`.
+pub(crate) struct Parameters(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(mut pairs) =
+            query.map_err(|_| ApiError::invalid_parameter("query", "a query string"))?;
+        pairs.retain(|(_, value)| !value.is_empty());
+        Ok(Self(pairs))
+    }
+}
+
+impl Parameters {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All `attribute.<path>=value`, as path and value.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix("attribute.")?, value.as_str())))
+    }
+
+    /// On Courier's routes: a limit out of bounds is moved into them, nonsense is as if not given.
+    pub(crate) fn limit_clamped(&self) -> PageLimit {
+        let rows = self.get("limit").and_then(|limit| limit.parse().ok());
+        rows.map_or_else(PageLimit::default, PageLimit::clamped)
+    }
+
+    /// On our own routes: a limit out of bounds is an error.
+    pub(crate) fn limit(&self) -> Result<PageLimit, ApiError> {
+        match self.parsed::<u64>("limit", "a number from 1 to 1000")? {
+            None => Ok(PageLimit::default()),
+            Some(rows) if (1..=PageLimit::MAX as u64).contains(&rows) => {
+                Ok(PageLimit::clamped(rows))
+            }
+            Some(_) => Err(ApiError::invalid_parameter(
+                "limit",
+                "a number from 1 to 1000",
+            )),
+        }
+    }
+
+    /// On Courier's routes: a cursor that is not ours means the first page.
+    pub(crate) fn place(&self, collection: &str) -> Option<String> {
+        self.get("cursor")
+            .and_then(|cursor| cursor::decode(collection, cursor))
+    }
+
+    /// On our own routes: a cursor that is not ours is an error.
+    pub(crate) fn place_checked(&self, collection: &str) -> Result<Option<String>, ApiError> {
+        let Some(cursor) = self.get("cursor") else {
+            return Ok(None);
+        };
+        cursor::decode(collection, cursor)
+            .map(Some)
+            .ok_or_else(ApiError::invalid_cursor)
+    }
+
+    pub(crate) fn parsed<T: FromStr>(
+        &self,
+        name: &str,
+        expected: &str,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|_| ApiError::invalid_parameter(name, expected))
+    }
+}

@@ -1,0 +1,14 @@
+//! HTTP: requests into commands and queries, outcomes into responses. The only crate that knows
+//! status codes.
+
+mod cursor;
+mod error;
+mod extract;
+mod request;
+mod router;
+mod routes;
+mod state;
+
+pub use error::CODES;
+pub use router::router;
+pub use state::{ApiState, Authenticator};

@@ -1,0 +1,114 @@
+//! What every request has in common: an id, a credential, a position, one form of error.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use domain::limits::REQUEST_ID_BYTES_MAX;
+use engine::Origin;
+use types::{Clock as _, CommandId, Position, SystemClock};
+
+use crate::error::ApiError;
+use crate::state::ApiState;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MUSTER_POSITION: HeaderName = HeaderName::from_static("muster-position");
+
+/// The position up to which an answer speaks, where that is not simply the present.
+#[derive(Clone, Copy)]
+pub(crate) struct AnswerPosition(pub(crate) Position);
+
+#[derive(Clone)]
+struct RequestId {
+    text: String,
+    given: bool,
+}
+
+/// Around every request: gives it an id, its answer the position, and an error its body.
+pub(crate) async fn frame(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(request.headers());
+    request.extensions_mut().insert(id.clone());
+    // Taken before the query runs: what it shows is at least as new.
+    let before = state.read_models.checkpoint();
+    tracing::debug!(request.id = id.text, method = %request.method(), "request");
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = error.into_response_for(&id.text);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    let position = response
+        .extensions()
+        .get::<AnswerPosition>()
+        .map_or(before, |position| position.0);
+    response
+        .headers_mut()
+        .insert(MUSTER_POSITION, HeaderValue::from(position.0));
+    if let Ok(id) = HeaderValue::from_str(&id.text) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Around every route but the health checks: nobody gets in without a credential.
+pub(crate) async fn authenticate(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(credential) = request.headers().get(header::AUTHORIZATION) else {
+        return ApiError::credential_missing().into_response();
+    };
+    let principal = credential
+        .to_str()
+        .ok()
+        .and_then(|credential| credential.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .and_then(|(_, key)| state.authenticator.principal(key.trim()));
+    let Some(principal) = principal else {
+        return ApiError::credential_invalid().into_response();
+    };
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .filter(|id| id.given);
+    let origin = Origin {
+        actor: engine::Actor {
+            id: principal.id.as_ref().to_owned(),
+            name: principal.name.as_ref().to_owned(),
+            on_behalf_of: None,
+        },
+        tenant_id: None,
+        correlation_id: id.map(|id| id.text.clone()),
+    };
+    request.extensions_mut().insert(origin);
+    next.run(request).await
+}
+
+/// The caller's id if it is fit to be one, else a new one.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| {
+            !id.is_empty()
+                && id.len() <= REQUEST_ID_BYTES_MAX
+                && id.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+    match given {
+        Some(id) => RequestId {
+            text: id.to_owned(),
+            given: true,
+        },
+        None => RequestId {
+            text: CommandId::generate(SystemClock.now()).to_string(),
+            given: false,
+        },
+    }
+}

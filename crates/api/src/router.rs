@@ -1,0 +1,62 @@
+use axum::routing::{get, put};
+use axum::{Router, middleware};
+
+use crate::error::ApiError;
+use crate::request;
+use crate::routes::{events, health, lists, profiles, subscriptions};
+use crate::state::ApiState;
+
+/// Every route of the server.
+pub fn router(state: ApiState) -> Router {
+    let authenticated = Router::new()
+        .route("/profiles", get(profiles::page))
+        .route(
+            "/profiles/{user_id}",
+            get(profiles::get)
+                .post(profiles::merge)
+                .put(profiles::replace)
+                .patch(profiles::patch)
+                .delete(profiles::delete),
+        )
+        .route(
+            "/profiles/{user_id}/lists",
+            get(subscriptions::lists_of_user)
+                .post(subscriptions::subscribe_to_lists)
+                .delete(subscriptions::leave_every_list),
+        )
+        .route("/lists", get(lists::page))
+        .route(
+            "/lists/{list_id}",
+            get(lists::get).put(lists::put).delete(lists::delete),
+        )
+        .route("/lists/{list_id}/restore", put(lists::restore))
+        .route(
+            "/lists/{list_id}/subscriptions",
+            get(subscriptions::subscribers)
+                .post(subscriptions::add)
+                .put(subscriptions::overwrite),
+        )
+        .route(
+            "/lists/{list_id}/subscriptions/{user_id}",
+            put(subscriptions::subscribe).delete(subscriptions::unsubscribe),
+        )
+        .route("/v1/events", get(events::page))
+        .route("/v1/events/{position}", get(events::get))
+        .fallback(async || ApiError::route_not_found())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            request::authenticate,
+        ));
+    let public = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed());
+    public
+        .merge(authenticated)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            request::frame,
+        ))
+        .with_state(state)
+}

@@ -1,0 +1,89 @@
+use axum::extract::{Path, State};
+use axum::response::Response;
+use engine::{EventJson, EventsQuery, Order};
+use serde::Serialize;
+use types::Position;
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::origin::Origin;
+use crate::extract::query::Parameters;
+use crate::routes::{Paging, json};
+use crate::state::ApiState;
+
+const COLLECTION: &str = "events";
+
+#[derive(Serialize)]
+struct EventsPage {
+    items: Vec<EventJson>,
+    paging: Paging,
+}
+
+/// `GET /v1/events`: what happened, by stream, type, subject and position.
+pub(crate) async fn page(
+    State(state): State<ApiState>,
+    _: Origin,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let query = query(&parameters)?;
+    let page = state.scan(move |state| state.history.page(&query)).await?;
+    let cursor = page
+        .next
+        .map(|next| cursor::encode(COLLECTION, &next.to_string()));
+    let paging = Paging {
+        more: cursor.is_some(),
+        cursor,
+    };
+    Ok(json(&EventsPage {
+        items: page.items,
+        paging,
+    }))
+}
+
+/// `GET /v1/events/{position}`.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    _: Origin,
+    position: Result<Path<u64>, axum::extract::rejection::PathRejection>,
+) -> Result<Response, ApiError> {
+    let Ok(Path(position)) = position else {
+        return Err(ApiError::invalid_parameter("position", "a whole number"));
+    };
+    let event = state
+        .scan(move |state| state.history.event(Position(position)))
+        .await?;
+    event
+        .map(|event| json(&event))
+        .ok_or_else(ApiError::event_not_found)
+}
+
+fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
+    let text = |name| parameters.get(name).map(str::to_owned);
+    let position = |name| {
+        parameters
+            .parsed::<u64>(name, "a position, which is a whole number")
+            .map(|it| it.map(Position))
+    };
+    let order = match parameters.get("order") {
+        None | Some("asc") => Order::Ascending,
+        Some("desc") => Order::Descending,
+        Some(_) => return Err(ApiError::invalid_parameter("order", "asc or desc")),
+    };
+    let mut query = EventsQuery {
+        stream: text("stream"),
+        event_type: text("type"),
+        subject: text("subject"),
+        after: position("after")?,
+        before: position("before")?,
+        order,
+        limit: parameters.limit()?,
+    };
+    if let Some(place) = parameters.place_checked(COLLECTION)? {
+        let place = Position(place.parse().map_err(|_| ApiError::invalid_cursor())?);
+        match order {
+            Order::Ascending => query.after = Some(place),
+            Order::Descending => query.before = Some(place),
+        }
+    }
+    Ok(query)
+}

@@ -1,0 +1,152 @@
+use axum::extract::State;
+use axum::response::Response;
+use domain::ListCommand;
+use domain::limits::NAME_BYTES_MAX;
+use engine::Command;
+use projections::ListView;
+use serde::Serialize;
+use types::{JsonDocument, ListId, ListPattern};
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::Origin;
+use crate::extract::path::ListPath;
+use crate::extract::query::Parameters;
+use crate::routes::{Paging, json, no_content};
+use crate::state::ApiState;
+
+const COLLECTION: &str = "lists";
+
+#[derive(Serialize)]
+pub(crate) struct List {
+    id: String,
+    name: String,
+    created: String,
+    updated: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferences: Option<JsonDocument>,
+    subscriber_count: usize,
+}
+
+#[derive(Serialize)]
+struct ListsPage {
+    items: Vec<List>,
+    paging: Paging,
+}
+
+impl From<ListView> for List {
+    fn from(view: ListView) -> Self {
+        Self {
+            id: view.id.into(),
+            name: view.name,
+            created: view.created_at.to_rfc3339_millis(),
+            updated: view.updated_at.to_rfc3339_millis(),
+            preferences: view.preferences,
+            subscriber_count: view.subscriber_count,
+        }
+    }
+}
+
+impl List {
+    /// The list as one of its subscribers sees it: with the subscription's preferences.
+    pub(crate) fn seen_by_subscriber(view: projections::SubscriptionView) -> Self {
+        Self {
+            preferences: view.preferences,
+            ..view.list.into()
+        }
+    }
+}
+
+/// `GET /lists`: live lists by id, all or those that match `pattern`.
+pub(crate) async fn page(
+    State(state): State<ApiState>,
+    _: Origin,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let pattern = parameters
+        .get("pattern")
+        .map(ListPattern::parse)
+        .transpose()
+        .map_err(ApiError::invalid_pattern)?;
+    let after = parameters
+        .place(COLLECTION)
+        .and_then(|id| ListId::parse(&id).ok());
+    let limit = parameters.limit_clamped();
+    let (views, more) = state
+        .read_models
+        .lists
+        .page(pattern.as_ref(), after.as_ref(), limit);
+    let last = views
+        .last()
+        .map(|last| cursor::encode(COLLECTION, last.id.as_str()));
+    let items = views.into_iter().map(List::from).collect();
+    Ok(json(&ListsPage {
+        items,
+        paging: Paging::new(more, || last),
+    }))
+}
+
+/// `GET /lists/{list_id}`.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    _: Origin,
+    ListPath(list): ListPath,
+) -> Result<Response, ApiError> {
+    let view = state
+        .read_models
+        .lists
+        .live(&list)
+        .ok_or_else(ApiError::list_not_found)?;
+    Ok(json(&List::from(view)))
+}
+
+/// `PUT /lists/{list_id}`: create the list or replace its name and preferences.
+pub(crate) async fn put(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    ListPath(list): ListPath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let name = body.string("name")?;
+    if name.len() > NAME_BYTES_MAX {
+        let expected = format!("at most {NAME_BYTES_MAX} bytes long");
+        return Err(ApiError::invalid_field(&body.pointer("name"), expected));
+    }
+    let command = ListCommand::Put {
+        name,
+        preferences: body.preferences()?,
+    };
+    Ok(no_content(
+        state
+            .engine
+            .execute(Command::List { list, command }, origin)
+            .await?,
+    ))
+}
+
+/// `DELETE /lists/{list_id}`: put the list aside with its subscribers.
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    ListPath(list): ListPath,
+) -> Result<Response, ApiError> {
+    let command = Command::List {
+        list,
+        command: ListCommand::Delete,
+    };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}
+
+/// `PUT /lists/{list_id}/restore`: bring the deleted list back with its subscribers.
+pub(crate) async fn restore(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    ListPath(list): ListPath,
+) -> Result<Response, ApiError> {
+    let command = Command::List {
+        list,
+        command: ListCommand::Restore,
+    };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}

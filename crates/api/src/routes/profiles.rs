@@ -1,0 +1,173 @@
+use axum::extract::State;
+use axum::response::Response;
+use domain::ProfileCommand;
+use domain::limits::PATCH_OPERATIONS_MAX;
+use engine::Command;
+use projections::AttributeFilter;
+use serde::Serialize;
+use types::{JsonDocument, JsonPatch, PageLimit, UserId};
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::Origin;
+use crate::extract::path::UserPath;
+use crate::extract::query::Parameters;
+use crate::routes::{Paging, json, no_content, success};
+use crate::state::ApiState;
+
+const COLLECTION: &str = "profiles";
+
+#[derive(Serialize)]
+struct Profile<'a> {
+    profile: &'a JsonDocument,
+}
+
+#[derive(Serialize)]
+struct ProfileRow {
+    user_id: String,
+    profile: JsonDocument,
+    created: String,
+    updated: String,
+}
+
+#[derive(Serialize)]
+struct ProfilesPage {
+    items: Vec<ProfileRow>,
+    paging: Paging,
+    count: usize,
+}
+
+/// `GET /profiles`: everyone with a stored profile, by user id; `attribute.<path>=value` filters.
+pub(crate) async fn page(
+    State(state): State<ApiState>,
+    _: Origin,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let filters: Vec<AttributeFilter> = parameters
+        .attributes()
+        .map(|(path, operand)| AttributeFilter {
+            path: path.to_owned(),
+            operand: operand.to_owned(),
+        })
+        .collect();
+    let after = parameters
+        .place(COLLECTION)
+        .and_then(|id| UserId::parse(&id).ok());
+    let limit: PageLimit = parameters.limit_clamped();
+    let page = state
+        .scan(move |state| {
+            state
+                .read_models
+                .profiles
+                .page(&filters, after.as_ref(), limit)
+        })
+        .await;
+    let last = page
+        .items
+        .last()
+        .map(|last| cursor::encode(COLLECTION, last.user_id.as_str()));
+    let row = |view: projections::ProfileView| ProfileRow {
+        user_id: view.user_id.into(),
+        profile: (*view.document).clone(),
+        created: view.created_at.to_rfc3339_millis(),
+        updated: view.updated_at.to_rfc3339_millis(),
+    };
+    Ok(json(&ProfilesPage {
+        paging: Paging::new(page.more, || last),
+        count: page.count,
+        items: page.items.into_iter().map(row).collect(),
+    }))
+}
+
+/// `GET /profiles/{user_id}`: someone without a profile but with subscriptions has an empty one.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    _: Origin,
+    UserPath(user_id): UserPath,
+) -> Result<Response, ApiError> {
+    let models = &state.read_models;
+    let subject = models
+        .subjects
+        .number(user_id.as_str())
+        .ok_or_else(ApiError::profile_not_found)?;
+    if let Some(document) = models.profiles.document(subject) {
+        return Ok(json(&Profile { profile: &document }));
+    }
+    let (subscriptions, _) = models
+        .lists
+        .subscriptions(subject, None, PageLimit::clamped(1));
+    if subscriptions.is_empty() {
+        return Err(ApiError::profile_not_found());
+    }
+    Ok(json(&Profile {
+        profile: &JsonDocument::from(serde_json::Map::new()),
+    }))
+}
+
+/// `POST /profiles/{user_id}`: merge into the profile, creating it if absent.
+pub(crate) async fn merge(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    UserPath(user_id): UserPath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let command = ProfileCommand::Merge(body.object("profile")?);
+    let committed = state
+        .engine
+        .execute(Command::Profile { user_id, command }, origin)
+        .await?;
+    Ok(success(committed))
+}
+
+/// `PUT /profiles/{user_id}`: replace the profile, creating it if absent.
+pub(crate) async fn replace(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    UserPath(user_id): UserPath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let command = ProfileCommand::Replace(body.object("profile")?);
+    let committed = state
+        .engine
+        .execute(Command::Profile { user_id, command }, origin)
+        .await?;
+    Ok(success(committed))
+}
+
+/// `PATCH /profiles/{user_id}`: apply a JSON Patch (RFC 6902) to the profile.
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    UserPath(user_id): UserPath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let operations = body.array("patch", PATCH_OPERATIONS_MAX)?;
+    let patch = JsonPatch::parse(&operations).map_err(|invalid| {
+        let operation = body.pointer(&format!("patch/{}", invalid.operation));
+        let pointer = match invalid.member {
+            "" => operation,
+            member => format!("{operation}/{member}"),
+        };
+        ApiError::invalid_field(&pointer, format!("valid: {}", invalid.reason))
+    })?;
+    let command = ProfileCommand::Patch(patch);
+    let committed = state
+        .engine
+        .execute(Command::Profile { user_id, command }, origin)
+        .await?;
+    Ok(no_content(committed))
+}
+
+/// `DELETE /profiles/{user_id}`: subscriptions stay; deleting what is not there is fine.
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    UserPath(user_id): UserPath,
+) -> Result<Response, ApiError> {
+    let command = Command::Profile {
+        user_id,
+        command: ProfileCommand::Delete,
+    };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}

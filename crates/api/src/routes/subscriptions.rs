@@ -1,0 +1,217 @@
+use axum::extract::State;
+use axum::response::Response;
+use domain::limits::{LISTS_MAX, RECIPIENTS_MAX};
+use engine::{Command, SubscribeMode, Subscriber};
+use projections::JoinKey;
+use serde::Serialize;
+use types::{JsonDocument, ListId, PageLimit, Position, UserId};
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::Origin;
+use crate::extract::path::{ListPath, SubscriptionPath, UserPath};
+use crate::extract::query::Parameters;
+use crate::routes::lists::List;
+use crate::routes::{Paging, json, no_content, success};
+use crate::state::ApiState;
+
+const SUBSCRIBERS: &str = "subscribers";
+const LISTS_OF_USER: &str = "lists of user";
+
+#[derive(Serialize)]
+struct Subscription {
+    #[serde(rename = "recipientId")]
+    recipient_id: String,
+    created: String,
+    preferences: Option<JsonDocument>,
+}
+
+#[derive(Serialize)]
+struct SubscribersPage {
+    items: Vec<Subscription>,
+    paging: Paging,
+}
+
+#[derive(Serialize)]
+struct ListsOfUser {
+    results: Vec<List>,
+    paging: Paging,
+}
+
+/// `GET /lists/{list_id}/subscriptions`: subscribers in the order in which they joined.
+pub(crate) async fn subscribers(
+    State(state): State<ApiState>,
+    _: Origin,
+    ListPath(list): ListPath,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let after = parameters
+        .place(SUBSCRIBERS)
+        .and_then(|place| join_key(&place));
+    let limit = parameters.limit_clamped();
+    let models = &state.read_models;
+    let (views, more) = models
+        .lists
+        .subscribers(&list, after, limit)
+        .ok_or_else(ApiError::list_not_found)?;
+    let place = |key: JoinKey| format!("{} {}", key.position, key.ordinal);
+    let last = views
+        .last()
+        .map(|last| cursor::encode(SUBSCRIBERS, &place(last.joined)));
+    let items = views.into_iter().filter_map(|view| {
+        Some(Subscription {
+            recipient_id: models.subjects.user_id(view.subject)?.into(),
+            created: view.created_at.to_rfc3339_millis(),
+            preferences: view.preferences,
+        })
+    });
+    Ok(json(&SubscribersPage {
+        items: items.collect(),
+        paging: Paging::new(more, || last),
+    }))
+}
+
+fn join_key(place: &str) -> Option<JoinKey> {
+    let (position, ordinal) = place.split_once(' ')?;
+    Some(JoinKey {
+        position: Position(position.parse().ok()?),
+        ordinal: ordinal.parse().ok()?,
+    })
+}
+
+/// `POST /lists/{list_id}/subscriptions`: add; subscriptions that exist stay as they are.
+pub(crate) async fn add(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    ListPath(list): ListPath,
+    body: Fields,
+) -> Result<Response, ApiError> {
+    subscribe_many(state, origin, list, body, SubscribeMode::Add).await
+}
+
+/// `PUT /lists/{list_id}/subscriptions`: these are the subscribers, and nobody else.
+pub(crate) async fn overwrite(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    ListPath(list): ListPath,
+    body: Fields,
+) -> Result<Response, ApiError> {
+    subscribe_many(state, origin, list, body, SubscribeMode::Overwrite).await
+}
+
+async fn subscribe_many(
+    state: ApiState,
+    origin: engine::Origin,
+    list: ListId,
+    mut body: Fields,
+    mode: SubscribeMode,
+) -> Result<Response, ApiError> {
+    let recipients = body.array("recipients", RECIPIENTS_MAX)?;
+    let subscribers = recipients
+        .into_iter()
+        .enumerate()
+        .map(|(place, recipient)| {
+            let mut recipient = Fields::of(recipient, format!("/recipients/{place}"))?;
+            let user_id = UserId::parse(&recipient.string("recipientId")?)
+                .map_err(|error| ApiError::invalid_id(error, &recipient.pointer("recipientId")))?;
+            Ok(Subscriber {
+                user_id,
+                preferences: recipient.preferences()?,
+            })
+        })
+        .collect::<Result<_, ApiError>>()?;
+    let command = Command::Subscribe {
+        list,
+        subscribers,
+        mode,
+    };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}
+
+/// `PUT /lists/{list_id}/subscriptions/{user_id}`: subscribe one person.
+pub(crate) async fn subscribe(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    SubscriptionPath(list, user_id): SubscriptionPath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let subscribers = vec![Subscriber {
+        user_id,
+        preferences: body.preferences()?,
+    }];
+    let command = Command::Subscribe {
+        list,
+        subscribers,
+        mode: SubscribeMode::Put,
+    };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}
+
+/// `DELETE /lists/{list_id}/subscriptions/{user_id}`: who is not subscribed need not be.
+pub(crate) async fn unsubscribe(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    SubscriptionPath(list, user_id): SubscriptionPath,
+) -> Result<Response, ApiError> {
+    let command = Command::Unsubscribe { list, user_id };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}
+
+/// `GET /profiles/{user_id}/lists`: the live lists of a person, by id.
+pub(crate) async fn lists_of_user(
+    State(state): State<ApiState>,
+    _: Origin,
+    UserPath(user_id): UserPath,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let after = parameters
+        .place(LISTS_OF_USER)
+        .and_then(|id| ListId::parse(&id).ok());
+    let limit: PageLimit = parameters.limit_clamped();
+    let models = &state.read_models;
+    let (views, more) = match models.subjects.number(user_id.as_str()) {
+        Some(subject) => models.lists.subscriptions(subject, after.as_ref(), limit),
+        None => (Vec::new(), false),
+    };
+    let last = views
+        .last()
+        .map(|last| cursor::encode(LISTS_OF_USER, last.list.id.as_str()));
+    let results = views.into_iter().map(List::seen_by_subscriber).collect();
+    Ok(json(&ListsOfUser {
+        results,
+        paging: Paging::new(more, || last),
+    }))
+}
+
+/// `POST /profiles/{user_id}/lists`: add or update these subscriptions, leave the others.
+pub(crate) async fn subscribe_to_lists(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    UserPath(user_id): UserPath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let lists = body
+        .array("lists", LISTS_MAX)?
+        .into_iter()
+        .enumerate()
+        .map(|(place, list)| {
+            let mut list = Fields::of(list, format!("/lists/{place}"))?;
+            let id = ListId::parse(&list.string("listId")?)
+                .map_err(|error| ApiError::invalid_id(error, &list.pointer("listId")))?;
+            Ok((id, list.preferences()?))
+        })
+        .collect::<Result<_, ApiError>>()?;
+    let command = Command::SubscribeToLists { user_id, lists };
+    Ok(success(state.engine.execute(command, origin).await?))
+}
+
+/// `DELETE /profiles/{user_id}/lists`: end every subscription.
+pub(crate) async fn leave_every_list(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    UserPath(user_id): UserPath,
+) -> Result<Response, ApiError> {
+    let command = Command::LeaveEveryList { user_id };
+    Ok(success(state.engine.execute(command, origin).await?))
+}

@@ -1,0 +1,85 @@
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use engine::Importer;
+
+use super::DataDir;
+use crate::output;
+
+/// Events written in one commit.
+const GROUP_EVENTS: usize = 1_024;
+const GROUP_BYTES: usize = 256 * 1024;
+/// The longest line that is taken, in bytes: far more than any event needs.
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Read an export into an empty data directory: positions, times and ids stay what they were.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    data: DataDir,
+    /// The export; standard input if not given.
+    file: Option<PathBuf>,
+    /// The outcome as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut lines: Box<dyn BufRead> = match &self.file {
+            Some(path) => {
+                Box::new(BufReader::new(File::open(path).with_context(|| {
+                    format!("{} cannot be opened", path.display())
+                })?))
+            }
+            None => Box::new(BufReader::new(std::io::stdin())),
+        };
+        let log = server::open_log(&self.data.path)?;
+        ensure!(
+            log.head().position.0 == 0,
+            "{} already holds events; import needs an empty data directory",
+            self.data.path.display(),
+        );
+        let mut importer = Importer::default();
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        let mut line = String::new();
+        let mut number = 0_u64;
+        loop {
+            line.clear();
+            let read = std::io::Read::take(&mut lines, LINE_BYTES_MAX)
+                .read_line(&mut line)
+                .with_context(|| format!("line {} cannot be read", number + 1))?;
+            if read == 0 {
+                break;
+            }
+            number += 1;
+            let Some(whole) = line.strip_suffix('\n') else {
+                bail!("line {number}: it is cut off: the line break is missing");
+            };
+            group.push(importer.record(whole)?);
+            bytes += line.len();
+            if group.len() == GROUP_EVENTS || bytes >= GROUP_BYTES {
+                log.append(&group)?;
+                group.clear();
+                bytes = 0;
+            }
+        }
+        log.append(&group)?;
+        let head = log.head();
+        if self.json {
+            let outcome =
+                serde_json::json!({"events": head.position.0, "root": head.root.to_string()});
+            output::data_json(&outcome)?;
+        } else {
+            output::note(&format!(
+                "{} events imported, root {}",
+                head.position, head.root
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

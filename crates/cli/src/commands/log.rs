@@ -1,0 +1,186 @@
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::DataDir;
+use crate::output;
+
+/// Look after the event log itself.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read everything, and compare checksums, positions and the tree.
+    Verify(Common),
+    /// Say how large the log is and what it holds.
+    Stats(Common),
+    /// Say what is the matter with a log that does not open, and what can be done.
+    Doctor {
+        #[command(flatten)]
+        common: Common,
+        /// Write a new head file, when the old one is lost and the log is known to be whole.
+        #[arg(long)]
+        rewrite_head: bool,
+    },
+    /// Rewrite the log into less space. Every event and the root stay what they are.
+    Compact(Common),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    data: DataDir,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Verify(common) => common.verify(),
+            Command::Stats(common) => common.stats(),
+            Command::Doctor {
+                common,
+                rewrite_head: true,
+            } => common.rewrite_head(),
+            Command::Doctor {
+                common,
+                rewrite_head: false,
+            } => common.doctor(),
+            Command::Compact(common) => common.compact(),
+        }
+    }
+}
+
+impl Common {
+    fn verify(&self) -> anyhow::Result<ExitCode> {
+        let log = server::open_log(self.data.existing()?)?;
+        let report = event_log::verify(&*log, &mut |_| ());
+        let damage = report.damage.as_ref();
+        if self.json {
+            output::data_json(&json!({
+                "events": report.events,
+                "blocks": report.blocks,
+                "root": report.root.to_string(),
+                "damage": damage.map(|damage| json!({
+                    "position": damage.position.0,
+                    "last_good": damage.last_good.0,
+                    "what": damage.what,
+                })),
+            }))?;
+        } else {
+            output::data(&format!("events {}", report.events))?;
+            output::data(&format!("blocks {}", report.blocks))?;
+            output::data(&format!("root {}", report.root))?;
+        }
+        let Some(damage) = damage else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        output::problem(&format!(
+            "the log is damaged at position {} (the last good one is {}): {}",
+            damage.position, damage.last_good, damage.what,
+        ));
+        Ok(ExitCode::FAILURE)
+    }
+
+    fn stats(&self) -> anyhow::Result<ExitCode> {
+        let log = server::open_log(self.data.existing()?)?;
+        let (stats, head) = (log.stats()?, log.head());
+        let types = log.index().types();
+        if self.json {
+            let types: serde_json::Map<_, _> = types
+                .into_iter()
+                .map(|(name, count)| (name, count.into()))
+                .collect();
+            output::data_json(&json!({
+                "events": stats.events,
+                "blocks": stats.blocks,
+                "disk_bytes": stats.disk_bytes,
+                "blobs": stats.blobs,
+                "root": head.root.to_string(),
+                "types": types,
+            }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        output::data(&format!("events {}", stats.events))?;
+        output::data(&format!("blocks {}", stats.blocks))?;
+        output::data(&format!("disk_bytes {}", stats.disk_bytes))?;
+        output::data(&format!("blobs {}", stats.blobs))?;
+        output::data(&format!("root {}", head.root))?;
+        types
+            .iter()
+            .try_for_each(|(name, count)| output::data(&format!("{name} {count}")))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn doctor(&self) -> anyhow::Result<ExitCode> {
+        let found = server::doctor(self.data.existing()?)?;
+        let report = found.report.as_ref();
+        let damage = report.and_then(|report| report.damage.as_ref());
+        let healthy = found.refusal.is_none() && report.is_some() && damage.is_none();
+        if self.json {
+            output::data_json(&json!({
+                "healthy": healthy,
+                "refusal": found.refusal,
+                "remembered": found.remembered.map(|head| head.position.0),
+                "readable_events": report.map(|report| report.events),
+                "damage": damage.map(|damage| &damage.what),
+                "advice": found.advice,
+            }))?;
+        } else {
+            if let Some(refusal) = &found.refusal {
+                output::data(&format!("The store does not open: {refusal}."))?;
+            }
+            if let Some(head) = found.remembered {
+                output::data(&format!("Acknowledged up to position {}.", head.position))?;
+            }
+            if let Some(report) = report {
+                output::data(&format!(
+                    "Readable and good up to position {}.",
+                    report.events
+                ))?;
+            }
+            found
+                .advice
+                .iter()
+                .try_for_each(|advice| output::data(advice))?;
+        }
+        Ok(if healthy {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn rewrite_head(&self) -> anyhow::Result<ExitCode> {
+        let head = server::rewrite_head(self.data.existing()?)?;
+        output::note(&format!(
+            "the head file now says position {}, root {}",
+            head.position, head.root
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn compact(&self) -> anyhow::Result<ExitCode> {
+        let compacted = server::compact_log(self.data.existing()?, &mut |_| ())?;
+        if self.json {
+            output::data_json(&json!({
+                "events": compacted.events,
+                "bytes_before": compacted.bytes_before,
+                "bytes_after": compacted.bytes_after,
+            }))?;
+        } else {
+            output::note(&format!(
+                "{} events: {} bytes before, {} after",
+                compacted.events, compacted.bytes_before, compacted.bytes_after,
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,53 @@
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use engine::Until;
+use indicatif::{ProgressBar, ProgressStyle};
+use types::{Position, Timestamp};
+
+use super::{DataDir, digest};
+use crate::output;
+
+/// Rebuild the read models from the log, and print their digests.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    data: DataDir,
+    /// Stop after this position, or after the last event recorded by this time (RFC 3339).
+    #[arg(long, value_parser = until, value_name = "POSITION|TIME")]
+    until: Option<Until>,
+    /// Digests as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn until(text: &str) -> Result<Until, String> {
+    if let Ok(position) = text.parse() {
+        return Ok(Until::Position(Position(position)));
+    }
+    let time: Result<Timestamp, _> = text.parse();
+    time.map(Until::Time)
+        .map_err(|_| "neither a position nor an RFC 3339 time".to_owned())
+}
+
+impl Options {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let log = server::open_log(self.data.existing()?)?;
+        let bar = ProgressBar::new(log.head().position.0).with_style(ProgressStyle::with_template(
+            "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta}",
+        )?);
+        let started = Instant::now();
+        let until = self.until.unwrap_or(Until::Head);
+        let rebuilt = engine::replay(&log, until, &mut |position| bar.set_position(position.0))?;
+        let seconds = started.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+        let events = rebuilt.read_models.checkpoint();
+        output::note(&format!(
+            "{events} events in {seconds:.2} s: {:.0} events/s",
+            events.0 as f64 / seconds,
+        ));
+        digest::print(&rebuilt.read_models, self.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,69 @@
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+use server::{Config, Server, Stopped};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::DataDir;
+use crate::output;
+
+/// The event log failed: what `sysexits.h` calls an input/output error.
+const EXIT_LOG_FAILED: u8 = 74;
+
+/// Serve the API.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    data: DataDir,
+    /// Address and port to listen on; port 0 takes any free one.
+    #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// A key with full access, good as long as it is given. Without it one is made at the first start.
+    #[arg(long = "api-key", env = "MUSTER_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let api_key = self.api_key.filter(|key| !key.is_empty());
+        let config = Config {
+            data_dir: self.data.path,
+            listen: self.listen,
+            api_key,
+        };
+        tokio::runtime::Runtime::new()?.block_on(serve(config))
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let server = Server::start(&config).await?;
+    let url = format!("http://{}", server.address());
+    output::data(&format!("Muster listens on {url}"))?;
+    if let Some(key) = server.new_key() {
+        let key = key.reveal();
+        output::data(&format!("API key, shown this once: {key}"))?;
+        output::data(&format!(
+            "Try: curl -X PUT {url}/profiles/ada -H 'Authorization: Bearer {key}' \
+             -d '{{\"profile\":{{\"email\":\"ada@example.com\"}}}}'"
+        ))?;
+    }
+    let stop = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    match server.run(stop).await? {
+        Stopped::Asked => Ok(ExitCode::SUCCESS),
+        Stopped::LogFailed(why) => {
+            output::problem(&format!(
+                "{why}. Nothing more is written; what was acknowledged is durable. Mend the cause \
+                 and start again"
+            ));
+            Ok(ExitCode::from(EXIT_LOG_FAILED))
+        }
+    }
+}

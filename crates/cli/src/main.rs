@@ -1,0 +1,24 @@
+//! `muster`: the server, and the tools around its event log. Data goes to standard output, all else
+//! to standard error.
+
+mod commands;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    server::start_tracing();
+    match commands::Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Whoever reads the data has gone away, as `head` does.
+            if output::is_broken_pipe(&error) {
+                return ExitCode::SUCCESS;
+            }
+            output::problem(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,205 @@
+use std::sync::Arc;
+use std::thread;
+
+use event_log::{AppendError, EventLog};
+use events::{Envelope, Metadata};
+use projections::ReadModels;
+use tokio::sync::{mpsc, oneshot};
+use types::{Clock, CommandId, Position, Timestamp};
+
+use crate::handle::{Committed, Engine, ExecuteError, Request};
+use crate::record::PendingEvent;
+use crate::replay::Rebuilt;
+use crate::write_model::WriteModel;
+
+/// Bounds of the writer. Past the queue's bound callers are told that the server is busy; the
+/// group's bounds say when it stops taking commands from the queue, a single command may pass them.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    pub queue_commands_max: usize,
+    pub group_events_max: usize,
+    pub group_bytes_max: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            queue_commands_max: 4_096,
+            group_events_max: 1_024,
+            group_bytes_max: 256 * 1024,
+        }
+    }
+}
+
+/// The log did not take a group. Nothing more is written; what was not acknowledged may or may not
+/// have happened, and the next start finds out.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterFailure {
+    #[error("the event log did not take a group of events: {0}")]
+    Append(#[from] AppendError),
+    #[error("the writer thread panicked")]
+    Panicked,
+}
+
+/// The running writer.
+pub struct Writer {
+    outcome: oneshot::Receiver<Result<(), WriterFailure>>,
+}
+
+impl Writer {
+    /// Waits until the writer has ended: well, when every [`Engine`] handle is gone and the queue
+    /// is empty; or with the failure after which nothing more can be written.
+    pub async fn stopped(&mut self) -> Result<(), WriterFailure> {
+        (&mut self.outcome)
+            .await
+            .unwrap_or(Err(WriterFailure::Panicked))
+    }
+}
+
+/// Starts the writer on its own thread, because the log blocks.
+pub fn start(
+    log: Arc<dyn EventLog>,
+    rebuilt: Rebuilt,
+    clock: Arc<dyn Clock>,
+    options: EngineOptions,
+) -> (Engine, Writer) {
+    let (requests, inbox) = mpsc::channel(options.queue_commands_max);
+    let (ended, outcome) = oneshot::channel();
+    let executor = Executor {
+        log,
+        write_model: WriteModel::new(Arc::clone(&rebuilt.read_models), rebuilt.versions),
+        read_models: rebuilt.read_models,
+        last_recorded_at: rebuilt.last_recorded_at,
+        clock,
+        options,
+    };
+    thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            // The receiver is gone only when nobody waits for the outcome any more.
+            let _ = ended.send(executor.run(inbox));
+        })
+        .expect("the operating system starts one more thread");
+    (Engine { requests }, Writer { outcome })
+}
+
+struct Executor {
+    log: Arc<dyn EventLog>,
+    read_models: Arc<ReadModels>,
+    write_model: WriteModel,
+    clock: Arc<dyn Clock>,
+    last_recorded_at: Timestamp,
+    options: EngineOptions,
+}
+
+/// Commands decided together, to become durable together.
+#[derive(Default)]
+struct Group {
+    envelopes: Vec<Envelope>,
+    records: Vec<event_log::NewRecord>,
+    bytes: usize,
+    answers: Vec<(Reply, Result<Committed, ExecuteError>)>,
+}
+
+type Reply = oneshot::Sender<Result<Committed, ExecuteError>>;
+
+impl Executor {
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) -> Result<(), WriterFailure> {
+        while let Some(request) = inbox.blocking_recv() {
+            // Whatever queued up while the last group was being flushed becomes this group. There
+            // is no timer: under load groups fill by themselves, and without load nobody waits.
+            let mut group = Group::default();
+            self.decide(request, &mut group);
+            while group.records.len() < self.options.group_events_max
+                && group.bytes < self.options.group_bytes_max
+                && group.answers.len() < self.options.group_events_max
+                && let Ok(request) = inbox.try_recv()
+            {
+                self.decide(request, &mut group);
+            }
+            self.commit(group)?;
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, request: Request, group: &mut Group) {
+        let Request {
+            command,
+            origin,
+            reply,
+        } = request;
+        // Strictly later than all before, so that time orders commands as positions do.
+        let now = self.clock.now().max(self.last_recorded_at.next());
+        let answer = match self.write_model.handle(command) {
+            Err(refusal) => Err(refusal.into()),
+            Ok(decided) => {
+                let command_id = CommandId::generate(now);
+                let events = decided.len();
+                for (ordinal, decided) in (1_u32..).zip(decided) {
+                    let pending = PendingEvent {
+                        stream: decided.stream,
+                        version: decided.version,
+                        recorded_at: now,
+                        subjects: decided.subjects,
+                        metadata: Metadata {
+                            command_id,
+                            ordinal,
+                            actor: origin.actor.clone(),
+                            tenant_id: origin.tenant_id.clone(),
+                            correlation_id: origin.correlation_id.clone(),
+                            causation_id: None,
+                        },
+                        event: decided.event,
+                    };
+                    group.push(pending, self.read_models.checkpoint());
+                    self.last_recorded_at = now;
+                }
+                let events_so_far = group.records.len() as u64;
+                let position = Position(self.read_models.checkpoint().0 + events_so_far);
+                Ok(Committed { position, events })
+            }
+        };
+        group.answers.push((reply, answer));
+    }
+
+    /// Makes the group durable, then visible, then answers: refusals too, for they may rest on
+    /// events of the same group.
+    fn commit(&mut self, group: Group) -> Result<(), WriterFailure> {
+        if !group.records.is_empty() {
+            self.log.append(&group.records)?;
+            self.read_models.apply(&group.envelopes);
+        }
+        self.write_model.committed();
+        for (reply, answer) in group.answers {
+            // A caller that has gone away does not want to know.
+            let _ = reply.send(answer);
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    fn push(&mut self, pending: PendingEvent, committed: Position) {
+        let record = pending.to_record();
+        self.bytes += record.payload.len() + record.metadata.len() + 4 * record.subjects.len();
+        self.records.push(record);
+        let position = Position(committed.0 + self.records.len() as u64);
+        let PendingEvent {
+            stream,
+            version,
+            recorded_at,
+            subjects,
+            metadata,
+            event,
+        } = pending;
+        self.envelopes.push(Envelope {
+            position,
+            stream,
+            version,
+            recorded_at,
+            subjects,
+            metadata,
+            event,
+        });
+    }
+}

@@ -1,0 +1,24 @@
+//! Where the log, the deciders and the read models meet.
+//!
+//! One writer thread decides, appends in groups and folds; readers ask the read models, which show
+//! durable events only. The log is the one source: everything else is rebuilt from it.
+
+mod command;
+mod event_json;
+mod executor;
+mod handle;
+mod history;
+mod record;
+mod replay;
+mod stream_versions;
+mod write_model;
+
+pub use events::Actor;
+
+pub use command::{Command, KeyToIssue, Origin, Refusal, SubscribeMode, Subscriber};
+pub use event_json::{EventJson, ImportError, Importer};
+pub use executor::{EngineOptions, Writer, WriterFailure, start};
+pub use handle::{Committed, Engine, ExecuteError};
+pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
+pub use record::{RecordError, to_envelope};
+pub use replay::{Rebuilt, ReplayError, Until, replay};

@@ -1,0 +1,182 @@
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use event_log::{EventLog, RawBlock, ReadError};
+use events::Envelope;
+use projections::ReadModels;
+use types::{Position, StreamId, StreamVersion, Timestamp};
+
+use crate::record::{RecordError, to_envelope};
+use crate::stream_versions::StreamVersions;
+
+/// How much of the log is held in memory at a time, as stored. Replay needs no more memory for a
+/// longer log.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// Decoded pieces that wait to be folded.
+const PIECES_WAITING_MAX: usize = 4;
+
+/// How far to replay, that point included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Head,
+    Position(Position),
+    Time(Timestamp),
+}
+
+/// The state at some position, ready to go on from.
+pub struct Rebuilt {
+    pub read_models: Arc<ReadModels>,
+    pub(crate) versions: StreamVersions,
+    pub(crate) last_recorded_at: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the event at position {position} cannot be understood: {error}")]
+    Record {
+        position: Position,
+        error: RecordError,
+    },
+    #[error("at position {position} stream `{stream}` goes on with version {}, and {} was due", found.0, due.0)]
+    StreamGap {
+        position: Position,
+        stream: StreamId,
+        found: StreamVersion,
+        due: StreamVersion,
+    },
+    #[error("the event at position {position} names a person who is not registered before it")]
+    UnknownSubject { position: Position },
+}
+
+/// Folds the log from its beginning. One core decodes, another folds.
+pub fn replay(
+    log: &Arc<dyn EventLog>,
+    until: Until,
+    progress: &mut dyn FnMut(Position),
+) -> Result<Rebuilt, ReplayError> {
+    let head = log.head().position;
+    let mut rebuilt = Rebuilt {
+        read_models: Arc::new(ReadModels::default()),
+        versions: StreamVersions::default(),
+        last_recorded_at: Timestamp::default(),
+    };
+    let (decoded, pieces) = sync_channel::<Result<Vec<Envelope>, ReplayError>>(PIECES_WAITING_MAX);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut next = Position(1);
+            while next <= head {
+                let piece = read_piece(log, next, head);
+                let going_on = match &piece {
+                    Ok(envelopes) => envelopes.last().map(|last| last.position.next()),
+                    Err(_) => None,
+                };
+                // The other side hangs up when it has seen enough.
+                if decoded.send(piece).is_err() {
+                    return;
+                }
+                let Some(position) = going_on else { return };
+                next = position;
+            }
+        });
+        for piece in pieces {
+            let piece = piece?;
+            let flow = rebuilt.fold(piece, until)?;
+            progress(rebuilt.read_models.checkpoint());
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok::<_, ReplayError>(())
+    })?;
+    log.release_memory()?;
+    Ok(rebuilt)
+}
+
+impl Rebuilt {
+    fn fold(
+        &mut self,
+        mut piece: Vec<Envelope>,
+        until: Until,
+    ) -> Result<ControlFlow<()>, ReplayError> {
+        let wanted = piece.partition_point(|envelope| match until {
+            Until::Head => true,
+            Until::Position(position) => envelope.position <= position,
+            Until::Time(time) => envelope.recorded_at <= time,
+        });
+        let ends_here = wanted < piece.len();
+        piece.truncate(wanted);
+        let mut registered = self.read_models.subjects.next();
+        for envelope in &piece {
+            let Envelope {
+                position,
+                stream,
+                version,
+                subjects,
+                ..
+            } = envelope;
+            self.versions
+                .advance(stream, *version)
+                .map_err(|due| ReplayError::StreamGap {
+                    position: *position,
+                    stream: stream.clone(),
+                    found: *version,
+                    due,
+                })?;
+            if let StreamId::Subject(subject) = stream
+                && *subject == registered
+            {
+                registered.0 += 1;
+            }
+            if subjects.iter().any(|subject| *subject >= registered) {
+                return Err(ReplayError::UnknownSubject {
+                    position: *position,
+                });
+            }
+        }
+        self.read_models.apply(&piece);
+        if let Some(last) = piece.last() {
+            self.last_recorded_at = last.recorded_at;
+        }
+        Ok(if ends_here {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+}
+
+fn read_piece(
+    log: &Arc<dyn EventLog>,
+    from: Position,
+    head: Position,
+) -> Result<Vec<Envelope>, ReplayError> {
+    let mut envelopes = Vec::new();
+    for raw in log.read(from, PIECE_BYTES)? {
+        decode_block(&raw, from, head, &mut envelopes)?;
+    }
+    Ok(envelopes)
+}
+
+fn decode_block(
+    raw: &RawBlock,
+    from: Position,
+    head: Position,
+    envelopes: &mut Vec<Envelope>,
+) -> Result<(), ReplayError> {
+    let block = raw.decode()?;
+    for record in block.records() {
+        let record = record?;
+        if record.position < from || record.position > head {
+            continue;
+        }
+        let position = record.position;
+        let envelope =
+            to_envelope(&record).map_err(|error| ReplayError::Record { position, error })?;
+        envelopes.push(envelope);
+    }
+    Ok(())
+}

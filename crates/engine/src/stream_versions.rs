@@ -1,0 +1,76 @@
+use std::collections::HashMap;
+
+use types::{ListId, StreamId, StreamVersion, SubjectId};
+
+/// The last version of every stream. Owned by the writer, so it needs no lock.
+///
+/// Streams of people are by far the most, so theirs are kept by number and not by name.
+#[derive(Default)]
+pub(crate) struct StreamVersions {
+    subjects: Vec<u32>,
+    profiles: Vec<u32>,
+    list_members: HashMap<ListId, HashMap<SubjectId, u32>>,
+    others: HashMap<StreamId, u32>,
+}
+
+impl StreamVersions {
+    pub(crate) fn get(&self, stream: &StreamId) -> StreamVersion {
+        StreamVersion(match stream {
+            StreamId::Subject(subject) => of(&self.subjects, *subject),
+            StreamId::Profile(subject) => of(&self.profiles, *subject),
+            StreamId::ListMember(list, subject) => self
+                .list_members
+                .get(list)
+                .and_then(|members| members.get(subject))
+                .copied()
+                .unwrap_or_default(),
+            StreamId::List(_) | StreamId::Key(_) => {
+                self.others.get(stream).copied().unwrap_or_default()
+            }
+        })
+    }
+
+    /// Takes note of an event. Fails with the version that was due if there is a gap.
+    pub(crate) fn advance(
+        &mut self,
+        stream: &StreamId,
+        version: StreamVersion,
+    ) -> Result<(), StreamVersion> {
+        let current = self.entry(stream);
+        if version.0 != *current + 1 {
+            return Err(StreamVersion(*current + 1));
+        }
+        *current = version.0;
+        Ok(())
+    }
+
+    /// Takes note of events of which the writer itself made the versions.
+    pub(crate) fn set(&mut self, stream: &StreamId, version: StreamVersion) {
+        *self.entry(stream) = version.0;
+    }
+
+    fn entry(&mut self, stream: &StreamId) -> &mut u32 {
+        match stream {
+            StreamId::Subject(subject) => slot(&mut self.subjects, *subject),
+            StreamId::Profile(subject) => slot(&mut self.profiles, *subject),
+            StreamId::ListMember(list, subject) => self
+                .list_members
+                .entry(list.clone())
+                .or_default()
+                .entry(*subject)
+                .or_default(),
+            StreamId::List(_) | StreamId::Key(_) => self.others.entry(stream.clone()).or_default(),
+        }
+    }
+}
+
+fn of(versions: &[u32], subject: SubjectId) -> u32 {
+    versions.get(subject.index()).copied().unwrap_or_default()
+}
+
+fn slot(versions: &mut Vec<u32>, subject: SubjectId) -> &mut u32 {
+    if versions.len() <= subject.index() {
+        versions.resize(subject.index() + 1, 0);
+    }
+    &mut versions[subject.index()]
+}

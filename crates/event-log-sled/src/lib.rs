@@ -1,0 +1,27 @@
+//! The event log on sled 0.34.
+//!
+//! ```text
+//! data directory
+//!   lock    held while the store is open; holds the process id
+//!   head    size and root of the log, remembered outside sled
+//!   log/    sled's files
+//!   aside/  what was moved out of the way; never deleted
+//! ```
+//! sled's `flush` does not reach the disk by itself (docs/adr/0001-sled.md), so the commit protocol
+//! is ours: one batch, `flush`, then `fdatasync` on our own handle of its file. Only this crate
+//! knows sled.
+
+mod commit;
+mod compact;
+mod directory;
+mod doctor;
+mod head_file;
+mod keys;
+mod open;
+mod sled_tree;
+mod store;
+
+pub use compact::{CompactError, Compacted, compact};
+pub use doctor::{DoctorReport, doctor, rewrite_head};
+pub use open::{OpenError, SledLogOptions};
+pub use store::SledLog;

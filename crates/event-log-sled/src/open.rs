@@ -1,0 +1,441 @@
+//! Opening, which must never make damage worse: sled takes a bad checksum for the end of its log
+//! and overwrites the rest, so a store is tried on a copy first.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use event_log::{BlockIndex, Frontier, Hash, LogIndex, ReadError, leaf_hash};
+use types::Position;
+
+use crate::commit::{Edge, SETTINGS};
+use crate::directory::{copy, count_files, move_aside, remove_if_there, snapshots, sync_directory};
+use crate::head_file::{self, HeadFile, RememberedHead};
+use crate::keys;
+use crate::sled_tree::SledTree;
+use crate::store::{Opened, SledLog};
+
+/// How much of the index is read at a time.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Nothing to choose yet: what could be chosen would change the format.
+#[derive(Clone, Debug, Default)]
+pub struct SledLogOptions {}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data directory is in use by process {0}")]
+    InUse(String),
+    #[error(
+        "the store was made with other settings: it has `{found}`, this version needs `{SETTINGS}`"
+    )]
+    Settings { found: String },
+    #[error(
+        "the log ends at position {found}, but position {remembered} was acknowledged: the newest \
+         events are missing. Nothing was changed. `muster log doctor` says what can be done"
+    )]
+    Behind {
+        found: Position,
+        remembered: Position,
+    },
+    #[error(
+        "at position {position} the log has another root than the one that was acknowledged. \
+         Nothing was changed. `muster log doctor` says what can be done"
+    )]
+    OtherRoot { position: Position },
+    #[error(
+        "the head file is missing or unreadable although the log holds events. Nothing was \
+         changed. `muster log doctor` says what can be done"
+    )]
+    NoHead,
+    #[error(
+        "the log is damaged at position {position} (the last good one is {last_good}): {what}. \
+         Nothing was changed. `muster log doctor` says what can be done"
+    )]
+    Damaged {
+        position: Position,
+        last_good: Position,
+        what: String,
+    },
+    #[error("sled keeps {0} files beside its log, which it never syncs")]
+    Blobs(u64),
+    #[error("{context}: {error}")]
+    Io { context: String, error: io::Error },
+}
+
+impl OpenError {
+    pub(crate) fn io(context: &str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io {
+            context: context.to_owned(),
+            error,
+        }
+    }
+}
+
+pub(crate) fn log_directory(data: &Path) -> PathBuf {
+    data.join("log")
+}
+
+pub(crate) fn open(data: &Path, _: &SledLogOptions) -> Result<SledLog, OpenError> {
+    let made = !data.exists();
+    fs::create_dir_all(data).map_err(OpenError::io("the data directory cannot be made"))?;
+    if made && let Some(parent) = data.canonicalize().ok().as_deref().and_then(Path::parent) {
+        sync_directory(parent).map_err(OpenError::io("the parent directory cannot be synced"))?;
+    }
+    let lock = lock(data)?;
+    finish_compaction(data).map_err(OpenError::io("an interrupted compaction"))?;
+    let log = log_directory(data);
+    let remembered = remembered(data)?;
+    match remembered {
+        Some(remembered) => try_on_a_copy(data, &log, Some(remembered))?,
+        // The head file is the last thing that a creation makes, so without one there was never an
+        // acknowledged event, unless the file was lost: then the log holds some.
+        None if log.exists() => match try_on_a_copy(data, &log, None) {
+            Ok(())
+            | Err(OpenError::Damaged {
+                last_good: Position::START,
+                ..
+            }) => {
+                let moved = move_aside(data, &log);
+                let moved = moved.map_err(OpenError::io("an unfinished log cannot be moved"))?;
+                tracing::warn!(to = %moved.display(), "a log that was never finished is moved aside");
+                create(data, &log)?;
+            }
+            Err(error) => return Err(error),
+        },
+        None => create(data, &log)?,
+    }
+    let opened = open_log(&log)?;
+    if let Some(remembered) = remembered {
+        compare(&opened, remembered)?;
+    }
+    let log_file =
+        File::open(log.join("db")).map_err(OpenError::io("sled's file cannot be opened"))?;
+    // What recovery wrote is on disk before anything is built on it.
+    log_file
+        .sync_all()
+        .map_err(OpenError::io("sled's file cannot be synced"))?;
+    let head_file =
+        HeadFile::open(data).map_err(OpenError::io("the head file cannot be opened"))?;
+    Ok(SledLog::from_parts(log, opened, log_file, head_file, lock))
+}
+
+/// Holds the data directory until the file is dropped.
+pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
+    let path = data.join("lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(OpenError::io("the lock file cannot be opened"))?;
+    match file.try_lock() {
+        Ok(()) => {
+            let written = file
+                .set_len(0)
+                .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
+            written.map_err(OpenError::io("the lock file cannot be written"))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = Vec::new();
+            // Only for the message: whoever it is, the directory is in use.
+            let _ = file.read_to_end(&mut holder);
+            let holder = String::from_utf8_lossy(&holder).trim().to_owned();
+            Err(OpenError::InUse(if holder.is_empty() {
+                "unknown".to_owned()
+            } else {
+                holder
+            }))
+        }
+        Err(TryLockError::Error(error)) => Err(OpenError::io("the lock cannot be taken")(error)),
+    }
+}
+
+/// The remembered head. Where the file is there but cannot be trusted, the log is not opened.
+fn remembered(data: &Path) -> Result<Option<RememberedHead>, OpenError> {
+    match head_file::read(data) {
+        Ok(Some(remembered)) => Ok(Some(remembered)),
+        Ok(None) => Err(OpenError::NoHead),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io("the head file cannot be read")(error)),
+    }
+}
+
+/// Makes an empty log. Every step is on disk before the next, and the head file is the last.
+fn create(data: &Path, log: &Path) -> Result<(), OpenError> {
+    let make = || -> Result<u64, String> {
+        let tree = SledTree::open(log)?;
+        let mut batch = sled::Batch::default();
+        batch.insert(keys::SETTINGS, SETTINGS);
+        tree.write(batch)?;
+        drop(tree);
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        for entry in fs::read_dir(log).map_err(|error| error.to_string())? {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            sync(&path).map_err(|error| error.to_string())?;
+        }
+        sync(log)
+            .and_then(|()| sync(data))
+            .map_err(|error| error.to_string())?;
+        fs::metadata(log.join("db"))
+            .map(|it| it.len())
+            .map_err(|error| error.to_string())
+    };
+    let log_bytes =
+        make().map_err(|what| OpenError::io("the log cannot be made")(io::Error::other(what)))?;
+    let frontier = Frontier::default();
+    let head = event_log::Head {
+        position: Position::START,
+        root: frontier.root(),
+    };
+    head_file::create(data, RememberedHead { head, log_bytes })
+        .map_err(OpenError::io("the head file cannot be made"))
+}
+
+/// Opens a copy and compares it with the remembered head. A snapshot of sled's that is bad is moved
+/// aside: sled rebuilds it.
+fn try_on_a_copy(
+    data: &Path,
+    log: &Path,
+    remembered: Option<RememberedHead>,
+) -> Result<(), OpenError> {
+    if !log.join("db").exists() {
+        let last_good = Position::START;
+        let what = "sled's file is missing".to_owned();
+        return Err(OpenError::Damaged {
+            position: last_good.next(),
+            last_good,
+            what,
+        });
+    }
+    let trial = data.join("log.check");
+    let outcome = trial_of(log, &trial, remembered, false);
+    let outcome = match outcome {
+        Err(OpenError::Damaged { .. } | OpenError::Behind { .. }) => {
+            let without_snapshots = trial_of(log, &trial, remembered, true);
+            if without_snapshots.is_ok() {
+                for snapshot in snapshots(log).map_err(OpenError::io("the log directory"))? {
+                    let moved = move_aside(data, &snapshot);
+                    let moved = moved.map_err(OpenError::io("a snapshot cannot be moved"))?;
+                    tracing::warn!(to = %moved.display(), "a damaged snapshot of sled's is moved aside");
+                }
+                sync_directory(log).map_err(OpenError::io("the log directory"))?;
+            }
+            without_snapshots.or(outcome)
+        }
+        other => other,
+    };
+    remove_if_there(&trial).map_err(OpenError::io("the trial copy cannot be removed"))?;
+    outcome
+}
+
+pub(crate) fn trial_of(
+    log: &Path,
+    trial: &Path,
+    remembered: Option<RememberedHead>,
+    without_snapshots: bool,
+) -> Result<(), OpenError> {
+    let io = || OpenError::io("the log cannot be copied for a trial");
+    remove_if_there(trial).map_err(io())?;
+    copy(log, trial).map_err(io())?;
+    if without_snapshots {
+        for snapshot in snapshots(trial).map_err(io())? {
+            fs::remove_file(snapshot).map_err(io())?;
+        }
+    }
+    let opened = open_log(trial)?;
+    match remembered {
+        Some(remembered) => compare(&opened, remembered),
+        None if opened.edge.frontier.size() > 0 => Err(OpenError::NoHead),
+        None => Ok(()),
+    }
+}
+
+/// The log must reach at least as far as what was acknowledged, and have the same root there.
+fn compare(opened: &Opened, remembered: RememberedHead) -> Result<(), OpenError> {
+    let found = Position(opened.edge.frontier.size());
+    let position = remembered.head.position;
+    if found < position {
+        return Err(OpenError::Behind {
+            found,
+            remembered: position,
+        });
+    }
+    let root = if position == Position::START {
+        Frontier::default().root()
+    } else if position == found {
+        opened.edge.frontier.root()
+    } else {
+        let block = opened.tree.block_with(position).map_err(damaged(found))?;
+        block.map_or(Hash([0; 32]), |block| block.header().root_after)
+    };
+    if root == remembered.head.root {
+        Ok(())
+    } else {
+        Err(OpenError::OtherRoot { position })
+    }
+}
+
+fn damaged(last_good: Position) -> impl FnOnce(ReadError) -> OpenError {
+    move |error| match error {
+        ReadError::Damaged { position, what } => OpenError::Damaged {
+            position,
+            last_good,
+            what,
+        },
+        ReadError::Io(what) => OpenError::Damaged {
+            position: last_good.next(),
+            last_good,
+            what,
+        },
+    }
+}
+
+/// Opens sled and reads what it takes to go on: the index, and the right edge of the tree.
+pub(crate) fn open_log(log: &Path) -> Result<Opened, OpenError> {
+    let unreadable = |what: String| OpenError::Damaged {
+        position: Position(1),
+        last_good: Position::START,
+        what,
+    };
+    let tree = SledTree::open(log).map_err(unreadable)?;
+    let blobs = count_files(&log.join("blobs")).map_err(OpenError::io("sled's blobs"))?;
+    if blobs > 0 {
+        return Err(OpenError::Blobs(blobs));
+    }
+    let settings = tree.get(keys::SETTINGS).map_err(unreadable)?;
+    let settings = settings.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    match settings {
+        None => return Err(unreadable("the store's settings are missing".to_owned())),
+        Some(found) if found != SETTINGS => return Err(OpenError::Settings { found }),
+        Some(_) => {}
+    }
+    let (index, blocks, end) = read_index(&tree)?;
+    let edge = read_edge(&tree, end)?;
+    Ok(Opened {
+        tree,
+        edge,
+        index,
+        blocks,
+    })
+}
+
+fn read_index(tree: &SledTree) -> Result<(LogIndex, u64, Position), OpenError> {
+    let index = LogIndex::default();
+    let (mut blocks, mut end) = (0, Position::START);
+    loop {
+        let from = keys::index(end.next());
+        let to = keys::index(Position(u64::MAX));
+        let piece = tree
+            .piece(&from, &to, PIECE_BYTES)
+            .map_err(|what| OpenError::Damaged {
+                position: end.next(),
+                last_good: end,
+                what,
+            })?;
+        if piece.is_empty() {
+            break;
+        }
+        for (key, value) in piece {
+            let first = keys::parse_position(&key);
+            if first != Some(end.next()) {
+                let what = "the index does not go on where it ended".to_owned();
+                return Err(OpenError::Damaged {
+                    position: end.next(),
+                    last_good: end,
+                    what,
+                });
+            }
+            let block = BlockIndex::from_bytes(end.next(), value);
+            index.extend(&block).map_err(damaged(end))?;
+            end = Position(end.0 + block.count().map_err(damaged(end))?);
+            blocks += 1;
+        }
+    }
+    // The last block and the end of the index must be the same place.
+    let (from, to) = (
+        keys::block(Position(0), 0),
+        keys::block(Position(u64::MAX), u16::MAX),
+    );
+    let last = tree
+        .last_in(&from, &to)
+        .map_err(|what| damaged(end)(ReadError::Io(what)))?;
+    let last = match last.and_then(|(key, _)| keys::parse_block(&key)) {
+        Some((first, _)) => tree.block(first).map_err(damaged(end))?.header().last(),
+        None => Position::START,
+    };
+    if last != end {
+        let what = format!("the last block ends at {last} and the index at {end}");
+        let position = last.min(end).next();
+        return Err(OpenError::Damaged {
+            position,
+            last_good: last.min(end),
+            what,
+        });
+    }
+    Ok((index, blocks, end))
+}
+
+/// The noted edge, and the records since then hashed again.
+fn read_edge(tree: &SledTree, end: Position) -> Result<Edge, OpenError> {
+    let (from, to) = (
+        keys::frontier(Position(0)),
+        keys::frontier(Position(u64::MAX)),
+    );
+    let noted = tree
+        .last_in(&from, &to)
+        .map_err(|what| damaged(end)(ReadError::Io(what)))?;
+    let mut edge = Edge::default();
+    if let Some((key, value)) = noted {
+        let roots = value
+            .chunks_exact(32)
+            .filter_map(|root| root.try_into().ok().map(Hash));
+        let size = keys::parse_position(&key).unwrap_or_default().0;
+        edge.frontier = Frontier::from_parts(size, roots.collect()).ok_or_else(|| {
+            let what = "the noted edge of the tree does not fit its size".to_owned();
+            OpenError::Damaged {
+                position: Position(size),
+                last_good: Position::START,
+                what,
+            }
+        })?;
+    }
+    while edge.frontier.size() < end.0 {
+        let last_good = Position(edge.frontier.size());
+        let raw = tree.block(last_good.next()).map_err(damaged(last_good))?;
+        let header = *raw.header();
+        let block = raw.decode().map_err(damaged(last_good))?;
+        let before = edge.frontier.root();
+        for bytes in block.record_bytes() {
+            edge.frontier.append(leaf_hash(bytes));
+        }
+        if header.root_before != before || header.root_after != edge.frontier.root() {
+            let what = "the block does not continue the tree".to_owned();
+            return Err(OpenError::Damaged {
+                position: header.first,
+                last_good,
+                what,
+            });
+        }
+        edge.blocks_since_noted += 1;
+    }
+    Ok(edge)
+}
+
+/// A compaction that was cut off is finished or forgotten; either way the log is whole.
+fn finish_compaction(data: &Path) -> io::Result<()> {
+    let (log, old) = (log_directory(data), data.join("log.old"));
+    let compacted = data.join("log.compacted");
+    if !log.exists() && compacted.exists() {
+        fs::rename(&compacted, &log)?;
+        sync_directory(data)?;
+    }
+    if log.exists() {
+        remove_if_there(&compacted)?;
+        remove_if_there(&data.join("log.compact"))?;
+        remove_if_there(&old)?;
+    }
+    Ok(())
+}

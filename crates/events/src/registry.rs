@@ -1,0 +1,198 @@
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::DecodeError;
+use crate::{KeyEvent, ListEvent, ListMemberEvent, ProfileEvent, SubjectEvent};
+
+/// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
+pub trait EventPayload: Serialize + DeserializeOwned {
+    const TYPE: &'static str;
+    const SCHEMA: u16;
+}
+
+/// Declares the events of one aggregate: variant, payload, stable name, current schema, and the
+/// older schemas with the frozen shapes that convert into the current one.
+///
+/// The enum itself is never encoded: bincode numbers variants, and one inserted in the middle would
+/// be read back as another in silence.
+macro_rules! aggregate_events {
+    (
+        $(#[$meta:meta])*
+        pub enum $aggregate:ident {
+            $($variant:ident($payload:ident) = $name:literal, v $schema:literal
+                $(, from [$($old_schema:literal => $old_payload:path),+])?;)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $aggregate {
+            $($variant($payload),)+
+        }
+
+        $(impl $crate::EventPayload for $payload {
+            const TYPE: &'static str = $name;
+            const SCHEMA: u16 = $schema;
+        })+
+
+        $(impl From<$payload> for $crate::Event {
+            fn from(payload: $payload) -> Self {
+                $aggregate::$variant(payload).into()
+            }
+        })+
+
+        impl $aggregate {
+            /// Every type with every schema that can still be read.
+            pub(crate) const TYPES: &'static [(&'static str, u16)] =
+                &[$(($name, $schema), $($(($name, $old_schema),)+)?)+];
+
+            pub(crate) fn event_type(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)+ }
+            }
+
+            pub(crate) fn schema(&self) -> u16 {
+                match self { $(Self::$variant(_) => $schema,)+ }
+            }
+
+            pub(crate) fn encode(&self) -> Vec<u8> {
+                match self { $(Self::$variant(payload) => $crate::codec::to_bytes(payload),)+ }
+            }
+
+            pub(crate) fn decode(
+                event_type: &str,
+                schema: u16,
+                payload: &[u8],
+            ) -> Option<Result<Self, $crate::DecodeError>> {
+                match (event_type, schema) {
+                    $(($name, $schema) => Some($crate::codec::from_bytes(payload).map(Self::$variant)),
+                    $($(($name, $old_schema) => Some(
+                        $crate::codec::from_bytes::<$old_payload>(payload)
+                            .map(|old| Self::$variant(old.into())),
+                    ),)+)?)+
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn payload_to_json(
+                event_type: &str,
+                schema: u16,
+                payload: &[u8],
+            ) -> Option<Result<String, $crate::DecodeError>> {
+                match (event_type, schema) {
+                    $(($name, $schema) => Some($crate::registry::to_json::<$payload>(payload)),
+                    $($(($name, $old_schema) => {
+                        Some($crate::registry::to_json::<$old_payload>(payload))
+                    })+)?)+
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn payload_from_json(
+                event_type: &str,
+                schema: u16,
+                json: &str,
+            ) -> Option<Result<Vec<u8>, $crate::DecodeError>> {
+                match (event_type, schema) {
+                    $(($name, $schema) => Some($crate::registry::from_json::<$payload>(json)),
+                    $($(($name, $old_schema) => {
+                        Some($crate::registry::from_json::<$old_payload>(json))
+                    })+)?)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use aggregate_events;
+
+pub(crate) fn to_json<P: Serialize + DeserializeOwned>(
+    payload: &[u8],
+) -> Result<String, DecodeError> {
+    let payload: P = crate::codec::from_bytes(payload)?;
+    serde_json::to_string(&payload).map_err(|error| DecodeError::Payload(error.to_string()))
+}
+
+pub(crate) fn from_json<P: Serialize + DeserializeOwned>(
+    json: &str,
+) -> Result<Vec<u8>, DecodeError> {
+    let payload: P =
+        serde_json::from_str(json).map_err(|error| DecodeError::Payload(error.to_string()))?;
+    Ok(crate::codec::to_bytes(&payload))
+}
+
+/// Joins the aggregates into one type; the order of the lines means nothing.
+macro_rules! events {
+    ($($aggregate:ident($events:ident),)+) => {
+        /// Anything that can happen here.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Event {
+            $($aggregate($events),)+
+        }
+
+        $(impl From<$events> for Event {
+            fn from(event: $events) -> Self {
+                Self::$aggregate(event)
+            }
+        })+
+
+        impl Event {
+            /// Every type with every schema that can be read, current and past.
+            pub fn types() -> impl Iterator<Item = (&'static str, u16)> {
+                [$($events::TYPES),+].into_iter().flatten().copied()
+            }
+
+            /// The stable dotted name.
+            pub fn event_type(&self) -> &'static str {
+                match self { $(Self::$aggregate(event) => event.event_type(),)+ }
+            }
+
+            /// The version of the payload's shape in which [`Event::encode`] writes.
+            pub fn schema(&self) -> u16 {
+                match self { $(Self::$aggregate(event) => event.schema(),)+ }
+            }
+
+            pub fn encode(&self) -> Vec<u8> {
+                match self { $(Self::$aggregate(event) => event.encode(),)+ }
+            }
+
+            /// Reads any released shape, raised to the current one.
+            pub fn decode(event_type: &str, schema: u16, payload: &[u8]) -> Result<Self, DecodeError> {
+                $(if let Some(event) = $events::decode(event_type, schema, payload) {
+                    return event.map(Self::$aggregate);
+                })+
+                Err(unknown(event_type, schema))
+            }
+
+            /// The payload as JSON in the shape in which it was stored, so that an export loses
+            /// nothing and an import gives the same bytes.
+            pub fn payload_to_json(event_type: &str, schema: u16, payload: &[u8]) -> Result<String, DecodeError> {
+                $(if let Some(json) = $events::payload_to_json(event_type, schema, payload) {
+                    return json;
+                })+
+                Err(unknown(event_type, schema))
+            }
+
+            /// The reverse of [`Event::payload_to_json`].
+            pub fn payload_from_json(event_type: &str, schema: u16, json: &str) -> Result<Vec<u8>, DecodeError> {
+                $(if let Some(payload) = $events::payload_from_json(event_type, schema, json) {
+                    return payload;
+                })+
+                Err(unknown(event_type, schema))
+            }
+        }
+    };
+}
+
+events! {
+    Subject(SubjectEvent),
+    Profile(ProfileEvent),
+    List(ListEvent),
+    ListMember(ListMemberEvent),
+    Key(KeyEvent),
+}
+
+fn unknown(event_type: &str, schema: u16) -> DecodeError {
+    DecodeError::Unknown {
+        event_type: event_type.to_owned(),
+        schema,
+    }
+}

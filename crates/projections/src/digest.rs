@@ -1,0 +1,35 @@
+use std::fmt::Write;
+
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 over a read model. Every field goes in with its length, so that no two states give the
+/// same bytes.
+#[derive(Default)]
+pub struct Digest(Sha256);
+
+impl Digest {
+    pub fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+    }
+
+    pub fn number(&mut self, number: u64) {
+        self.0.update(number.to_be_bytes());
+    }
+
+    pub fn optional_text(&mut self, text: Option<&str>) {
+        self.number(u64::from(text.is_some()));
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    /// In lower-case hexadecimal.
+    pub fn finish(self) -> String {
+        let mut hex = String::with_capacity(64);
+        for byte in self.0.finalize() {
+            write!(hex, "{byte:02x}").expect("a string takes whatever is written");
+        }
+        hex
+    }
+}

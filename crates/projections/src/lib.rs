@@ -1,0 +1,23 @@
+//! Read models: each a pure fold of the events, with the queries that it answers.
+//!
+//! Queries are synchronous, return owned views and never a guard. Folding is total: an event that
+//! cannot be understood has failed to decode long before. Nothing here can reach a decider, a clock
+//! or the disk.
+
+mod digest;
+mod keys;
+mod lists;
+mod members;
+mod profiles;
+mod projection;
+mod read_models;
+mod subjects;
+
+pub use digest::Digest;
+pub use keys::{KeyView, Keys};
+pub use lists::{ListStatus, ListView, Lists, SubscriberView, SubscriptionView};
+pub use members::JoinKey;
+pub use profiles::{AttributeFilter, ProfileView, Profiles, ProfilesPage};
+pub use projection::Projection;
+pub use read_models::ReadModels;
+pub use subjects::Subjects;

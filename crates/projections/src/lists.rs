@@ -1,0 +1,360 @@
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use events::{Envelope, Event, ListEvent, ListMemberEvent, Personal};
+use parking_lot::{RwLock, RwLockWriteGuard};
+use types::{JsonDocument, ListId, ListPattern, PageLimit, StreamId, SubjectId, Timestamp};
+
+use crate::members::Members;
+use crate::{Digest, JoinKey, Projection};
+
+/// Lists and who is subscribed to them.
+///
+/// One lock, taken for writing once per committed group, for reading once per page.
+#[derive(Default)]
+pub struct Lists {
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    numbers: BTreeMap<ListId, u32>,
+    lists: Vec<StoredList>,
+    /// Every list, deleted ones included, to which the person is subscribed; by number, sorted.
+    of_subject: HashMap<SubjectId, Vec<u32>>,
+}
+
+struct StoredList {
+    id: ListId,
+    status: ListStatus,
+    name: String,
+    preferences: Option<JsonDocument>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    members: Members,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListStatus {
+    Live,
+    /// Put aside with its subscribers until it is restored or a fresh list takes the id.
+    Deleted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListView {
+    pub id: ListId,
+    pub status: ListStatus,
+    pub name: String,
+    pub preferences: Option<JsonDocument>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub subscriber_count: usize,
+}
+
+/// A list seen by one of its subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionView {
+    pub list: ListView,
+    /// Those of the subscription, not of the list.
+    pub preferences: Option<JsonDocument>,
+}
+
+/// A subscriber seen by the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriberView {
+    pub subject: SubjectId,
+    pub joined: JoinKey,
+    pub created_at: Timestamp,
+    pub preferences: Option<JsonDocument>,
+}
+
+impl Lists {
+    /// The list in whatever status.
+    pub fn get(&self, list: &ListId) -> Option<ListView> {
+        self.state.read().get(list).map(StoredList::view)
+    }
+
+    pub fn live(&self, list: &ListId) -> Option<ListView> {
+        self.get(list)
+            .filter(|list| list.status == ListStatus::Live)
+    }
+
+    /// One page of the live lists in the order of their ids, and whether there are more.
+    pub fn page(
+        &self,
+        pattern: Option<&ListPattern>,
+        after: Option<&ListId>,
+        limit: PageLimit,
+    ) -> (Vec<ListView>, bool) {
+        let state = self.state.read();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let lists = state
+            .numbers
+            .range::<ListId, _>((from, Bound::Unbounded))
+            .filter(|(id, _)| pattern.is_none_or(|pattern| pattern.matches(id)))
+            .map(|(_, number)| &state.lists[*number as usize])
+            .filter(|list| list.status == ListStatus::Live)
+            .map(StoredList::view);
+        page(lists, limit)
+    }
+
+    /// One page of subscribers in the order in which they joined, and whether there are more.
+    /// `None` if there is no live list.
+    pub fn subscribers(
+        &self,
+        list: &ListId,
+        after: Option<JoinKey>,
+        limit: PageLimit,
+    ) -> Option<(Vec<SubscriberView>, bool)> {
+        let state = self.state.read();
+        let list = state
+            .get(list)
+            .filter(|list| list.status == ListStatus::Live)?;
+        let members = list.members.after(after).map(|member| SubscriberView {
+            subject: member.subject,
+            joined: member.joined,
+            created_at: member.created_at,
+            preferences: member.preferences.cloned(),
+        });
+        Some(page(members, limit))
+    }
+
+    /// One page of the live lists of a person in the order of their ids, and whether there are more.
+    pub fn subscriptions(
+        &self,
+        subject: SubjectId,
+        after: Option<&ListId>,
+        limit: PageLimit,
+    ) -> (Vec<SubscriptionView>, bool) {
+        let state = self.state.read();
+        let mut lists: Vec<&StoredList> = state
+            .of_subject(subject)
+            .filter(|list| list.status == ListStatus::Live)
+            .filter(|list| after.is_none_or(|after| list.id > *after))
+            .collect();
+        lists.sort_unstable_by_key(|list| &list.id);
+        let views = lists.into_iter().map(|list| SubscriptionView {
+            list: list.view(),
+            preferences: list.members.preferences(subject).cloned(),
+        });
+        page(views, limit)
+    }
+
+    /// Every list to which the person is subscribed, deleted ones included.
+    pub fn of_subject(&self, subject: SubjectId) -> Vec<ListId> {
+        self.state
+            .read()
+            .of_subject(subject)
+            .map(|list| list.id.clone())
+            .collect()
+    }
+
+    /// The subscription's preferences; the outer `None` if there is no subscription. Answers for
+    /// deleted lists too.
+    pub fn subscription(&self, list: &ListId, subject: SubjectId) -> Option<Option<JsonDocument>> {
+        let state = self.state.read();
+        let members = &state.get(list)?.members;
+        members
+            .contains(subject)
+            .then(|| members.preferences(subject).cloned())
+    }
+
+    /// All subscribers of the list in whatever status, in the order in which they joined.
+    pub fn subjects(&self, list: &ListId) -> Vec<SubjectId> {
+        let state = self.state.read();
+        let Some(list) = state.get(list) else {
+            return Vec::new();
+        };
+        list.members
+            .after(None)
+            .map(|member| member.subject)
+            .collect()
+    }
+
+    /// For folding a group of events without letting a reader in between.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
+    }
+}
+
+fn page<T>(rows: impl Iterator<Item = T>, limit: PageLimit) -> (Vec<T>, bool) {
+    let mut rows: Vec<T> = rows.take(limit.rows() + 1).collect();
+    let more = rows.len() > limit.rows();
+    rows.truncate(limit.rows());
+    (rows, more)
+}
+
+impl StoredList {
+    fn view(&self) -> ListView {
+        ListView {
+            id: self.id.clone(),
+            status: self.status,
+            name: self.name.clone(),
+            preferences: self.preferences.clone(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            subscriber_count: self.members.len(),
+        }
+    }
+}
+
+impl State {
+    fn get(&self, list: &ListId) -> Option<&StoredList> {
+        self.numbers
+            .get(list)
+            .map(|number| &self.lists[*number as usize])
+    }
+
+    fn of_subject(&self, subject: SubjectId) -> impl Iterator<Item = &StoredList> {
+        let numbers = self.of_subject.get(&subject).map_or(&[][..], Vec::as_slice);
+        numbers.iter().map(|number| &self.lists[*number as usize])
+    }
+
+    pub(crate) fn apply(&mut self, envelope: &Envelope) {
+        match &envelope.event {
+            Event::List(event) => {
+                if let StreamId::List(list) = &envelope.stream {
+                    self.apply_to_list(list, event, envelope.recorded_at);
+                }
+            }
+            Event::ListMember(event) => {
+                if let StreamId::List(list) | StreamId::ListMember(list, _) = &envelope.stream
+                    && let Some(number) = self.numbers.get(list)
+                {
+                    self.apply_to_members(*number, event, envelope);
+                }
+            }
+            Event::Subject(_) | Event::Profile(_) | Event::Key(_) => {}
+        }
+    }
+
+    fn apply_to_list(&mut self, id: &ListId, event: &ListEvent, at: Timestamp) {
+        let number = *self.numbers.entry(id.clone()).or_insert_with(|| {
+            self.lists.push(StoredList {
+                id: id.clone(),
+                status: ListStatus::Deleted,
+                name: String::new(),
+                preferences: None,
+                created_at: at,
+                updated_at: at,
+                members: Members::default(),
+            });
+            u32::try_from(self.lists.len() - 1).unwrap_or(u32::MAX)
+        });
+        let list = &mut self.lists[number as usize];
+        list.updated_at = at;
+        match event {
+            ListEvent::Created(created) => {
+                let former = std::mem::take(&mut list.members);
+                list.status = ListStatus::Live;
+                list.created_at = at;
+                list.name.clone_from(&created.name);
+                list.preferences.clone_from(&created.preferences);
+                for member in former.after(None) {
+                    forget(&mut self.of_subject, member.subject, number);
+                }
+            }
+            ListEvent::Updated(updated) => {
+                list.name.clone_from(&updated.name);
+                list.preferences.clone_from(&updated.preferences);
+            }
+            ListEvent::Deleted(_) => list.status = ListStatus::Deleted,
+            ListEvent::Restored(_) => list.status = ListStatus::Live,
+        }
+    }
+
+    fn apply_to_members(&mut self, number: u32, event: &ListMemberEvent, envelope: &Envelope) {
+        let members = &mut self.lists[number as usize].members;
+        let subjects = (0_u32..).zip(envelope.subjects.iter().copied());
+        let joined = |ordinal| JoinKey {
+            position: envelope.position,
+            ordinal,
+        };
+        let at = envelope.recorded_at;
+        match event {
+            ListMemberEvent::Added(added) => {
+                for (ordinal, subject) in subjects {
+                    members.add(
+                        subject,
+                        joined(ordinal),
+                        at,
+                        clear(added.preferences.as_ref()),
+                    );
+                    remember(&mut self.of_subject, subject, number);
+                }
+            }
+            ListMemberEvent::ManyAdded(added) => {
+                for (ordinal, subject) in subjects {
+                    members.add(subject, joined(ordinal), at, None);
+                    remember(&mut self.of_subject, subject, number);
+                }
+                for (ordinal, Personal(preferences)) in &added.preferences {
+                    if let Some(subject) = envelope.subjects.get(*ordinal as usize) {
+                        members.set_preferences(*subject, Some(preferences.clone()));
+                    }
+                }
+            }
+            ListMemberEvent::Updated(updated) => {
+                for (_, subject) in subjects {
+                    members.set_preferences(subject, clear(updated.preferences.as_ref()));
+                }
+            }
+            ListMemberEvent::Removed(_) | ListMemberEvent::ManyRemoved(_) => {
+                for (_, subject) in subjects {
+                    members.remove(subject);
+                    forget(&mut self.of_subject, subject, number);
+                }
+            }
+        }
+    }
+}
+
+fn clear(preferences: Option<&Personal<JsonDocument>>) -> Option<JsonDocument> {
+    preferences.map(|Personal(document)| document.clone())
+}
+
+fn remember(of_subject: &mut HashMap<SubjectId, Vec<u32>>, subject: SubjectId, list: u32) {
+    let lists = of_subject.entry(subject).or_default();
+    if let Err(place) = lists.binary_search(&list) {
+        lists.insert(place, list);
+    }
+}
+
+fn forget(of_subject: &mut HashMap<SubjectId, Vec<u32>>, subject: SubjectId, list: u32) {
+    if let Some(lists) = of_subject.get_mut(&subject) {
+        lists.retain(|held| *held != list);
+        if lists.is_empty() {
+            of_subject.remove(&subject);
+        }
+    }
+}
+
+impl Projection for Lists {
+    const NAME: &'static str = "lists";
+
+    fn apply(&self, envelope: &Envelope) {
+        self.state.write().apply(envelope);
+    }
+
+    fn digest(&self, digest: &mut Digest) {
+        let state = self.state.read();
+        for (id, number) in &state.numbers {
+            let list = &state.lists[*number as usize];
+            digest.text(id.as_str());
+            digest.number(u64::from(list.status == ListStatus::Live));
+            digest.text(&list.name);
+            digest.optional_text(list.preferences.as_ref().map(JsonDocument::as_str));
+            digest.number(list.created_at.0);
+            digest.number(list.updated_at.0);
+            digest.number(list.members.len() as u64);
+            for member in list.members.after(None) {
+                digest.number(u64::from(member.subject.0));
+                digest.number(member.joined.position.0);
+                digest.number(u64::from(member.joined.ordinal));
+                digest.number(member.created_at.0);
+                digest.optional_text(member.preferences.map(JsonDocument::as_str));
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::collections::HashMap;
+
+use types::{JsonDocument, Position, SubjectId, Timestamp};
+
+/// When somebody joined, exactly: the event, and the place among those whom it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JoinKey {
+    pub position: Position,
+    pub ordinal: u32,
+}
+
+/// The subscribers of one list in the order in which they joined.
+///
+/// Joining appends, so the rows are sorted by themselves; leaving marks a row, and rows are packed
+/// when more of them are marked than not.
+#[derive(Default)]
+pub(crate) struct Members {
+    rows: Vec<Row>,
+    row_of: HashMap<SubjectId, u32>,
+    /// Only of those who have any.
+    preferences: HashMap<SubjectId, JsonDocument>,
+}
+
+struct Row {
+    joined: JoinKey,
+    created_at: Timestamp,
+    /// `None` once the person has left.
+    subject: Option<SubjectId>,
+}
+
+pub(crate) struct Member<'a> {
+    pub(crate) subject: SubjectId,
+    pub(crate) joined: JoinKey,
+    pub(crate) created_at: Timestamp,
+    pub(crate) preferences: Option<&'a JsonDocument>,
+}
+
+impl Members {
+    pub(crate) fn len(&self) -> usize {
+        self.row_of.len()
+    }
+
+    pub(crate) fn contains(&self, subject: SubjectId) -> bool {
+        self.row_of.contains_key(&subject)
+    }
+
+    pub(crate) fn preferences(&self, subject: SubjectId) -> Option<&JsonDocument> {
+        self.preferences.get(&subject)
+    }
+
+    pub(crate) fn after(&self, after: Option<JoinKey>) -> impl Iterator<Item = Member<'_>> {
+        let start = after.map_or(0, |after| {
+            self.rows.partition_point(|row| row.joined <= after)
+        });
+        self.rows[start..].iter().filter_map(|row| {
+            let subject = row.subject?;
+            Some(Member {
+                subject,
+                joined: row.joined,
+                created_at: row.created_at,
+                preferences: self.preferences.get(&subject),
+            })
+        })
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        subject: SubjectId,
+        joined: JoinKey,
+        created_at: Timestamp,
+        preferences: Option<JsonDocument>,
+    ) {
+        self.remove(subject);
+        let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        self.rows.push(Row {
+            joined,
+            created_at,
+            subject: Some(subject),
+        });
+        self.row_of.insert(subject, row);
+        self.set_preferences(subject, preferences);
+    }
+
+    pub(crate) fn set_preferences(
+        &mut self,
+        subject: SubjectId,
+        preferences: Option<JsonDocument>,
+    ) {
+        match preferences {
+            Some(preferences) => self.preferences.insert(subject, preferences),
+            None => self.preferences.remove(&subject),
+        };
+    }
+
+    pub(crate) fn remove(&mut self, subject: SubjectId) {
+        let Some(row) = self.row_of.remove(&subject) else {
+            return;
+        };
+        self.rows[row as usize].subject = None;
+        self.preferences.remove(&subject);
+        if self.rows.len() > 2 * self.row_of.len() + 16 {
+            self.rows.retain(|row| row.subject.is_some());
+            for (place, row) in (0..).zip(&self.rows) {
+                if let Some(subject) = row.subject {
+                    self.row_of.insert(subject, place);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use events::{Envelope, Event, Personal, ProfileEvent, SubjectEvent};
+use memchr::memmem;
+use parking_lot::RwLock;
+use types::{JsonDocument, PageLimit, SubjectId, Timestamp, UserId, attribute, equals_operand};
+
+use crate::{Digest, Projection, Subjects};
+
+/// Users looked at in one go while a page is being filtered; the index is locked for no longer.
+const SCAN_USERS_MAX: usize = 1_024;
+
+/// The stored profiles.
+///
+/// Documents lie in slots by subject number behind pointers that are swapped, so that readers and
+/// the writer do not wait for each other. A document is kept once, as JSON text.
+pub struct Profiles {
+    subjects: Arc<Subjects>,
+    slots: boxcar::Vec<ArcSwapOption<StoredProfile>>,
+    by_user: RwLock<BTreeMap<UserId, SubjectId>>,
+}
+
+struct StoredProfile {
+    document: Arc<JsonDocument>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileView {
+    pub user_id: UserId,
+    pub document: Arc<JsonDocument>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Profiles whose attribute at `path` equals `operand` (the meaning of `EQ` in audiences).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeFilter {
+    pub path: String,
+    pub operand: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfilesPage {
+    /// In the order of the user ids, byte by byte.
+    pub items: Vec<ProfileView>,
+    pub more: bool,
+    /// All that match, on whatever page.
+    pub count: usize,
+}
+
+impl Profiles {
+    pub(crate) fn new(subjects: Arc<Subjects>) -> Self {
+        Self {
+            subjects,
+            slots: boxcar::Vec::new(),
+            by_user: RwLock::default(),
+        }
+    }
+
+    pub fn document(&self, subject: SubjectId) -> Option<Arc<JsonDocument>> {
+        let profile = self.slots.get(subject.index())?.load();
+        profile
+            .as_ref()
+            .map(|profile| Arc::clone(&profile.document))
+    }
+
+    /// One page of the profiles that pass every filter, after the given user.
+    ///
+    /// Without a filter the cost is that of the page; with one, every profile is looked at.
+    pub fn page(
+        &self,
+        filters: &[AttributeFilter],
+        after: Option<&UserId>,
+        limit: PageLimit,
+    ) -> ProfilesPage {
+        if filters.is_empty() {
+            let mut items = self.take_after(after, limit.rows() + 1);
+            let more = items.len() > limit.rows();
+            items.truncate(limit.rows());
+            return ProfilesPage {
+                items,
+                more,
+                count: self.by_user.read().len(),
+            };
+        }
+        let filters: Vec<PreparedFilter<'_>> = filters.iter().map(PreparedFilter::new).collect();
+        let mut page = ProfilesPage {
+            items: Vec::new(),
+            more: false,
+            count: 0,
+        };
+        let mut scanned: Option<UserId> = None;
+        loop {
+            let candidates = self.take_after(scanned.as_ref(), SCAN_USERS_MAX);
+            let Some(last) = candidates.last() else {
+                return page;
+            };
+            scanned = Some(last.user_id.clone());
+            for profile in candidates {
+                if !filters
+                    .iter()
+                    .all(|filter| filter.accepts(&profile.document))
+                {
+                    continue;
+                }
+                page.count += 1;
+                if after.is_some_and(|after| profile.user_id <= *after) {
+                    continue;
+                }
+                if page.items.len() < limit.rows() {
+                    page.items.push(profile);
+                } else {
+                    page.more = true;
+                }
+            }
+        }
+    }
+
+    fn take_after(&self, after: Option<&UserId>, rows_max: usize) -> Vec<ProfileView> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_user
+            .read()
+            .range::<UserId, _>((from, Bound::Unbounded))
+            .filter_map(|(user_id, subject)| {
+                let profile = self.slots.get(subject.index())?.load_full()?;
+                Some(ProfileView {
+                    user_id: user_id.clone(),
+                    document: Arc::clone(&profile.document),
+                    created_at: profile.created_at,
+                    updated_at: profile.updated_at,
+                })
+            })
+            .take(rows_max)
+            .collect()
+    }
+}
+
+impl Projection for Profiles {
+    const NAME: &'static str = "profiles";
+
+    fn apply(&self, envelope: &Envelope) {
+        match &envelope.event {
+            Event::Subject(SubjectEvent::Registered(_)) => {
+                self.slots.push(ArcSwapOption::empty());
+            }
+            Event::Profile(event) => {
+                let Some((subject, slot)) = envelope
+                    .subjects
+                    .first()
+                    .and_then(|subject| Some((*subject, self.slots.get(subject.index())?)))
+                else {
+                    return;
+                };
+                let current = slot.load_full();
+                match event {
+                    ProfileEvent::Updated(updated) => {
+                        let Personal(changes) = &updated.changes;
+                        let created_at = current
+                            .as_ref()
+                            .map_or(envelope.recorded_at, |current| current.created_at);
+                        let document = Arc::new(match &current {
+                            Some(current) => current.document.merged(changes),
+                            None => changes.clone(),
+                        });
+                        let updated_at = envelope.recorded_at;
+                        slot.store(Some(Arc::new(StoredProfile {
+                            document,
+                            created_at,
+                            updated_at,
+                        })));
+                        if current.is_none()
+                            && let Some(user_id) = self.subjects.user_id(subject)
+                        {
+                            self.by_user.write().insert(user_id, subject);
+                        }
+                    }
+                    ProfileEvent::Deleted(_) => {
+                        if let Some(user_id) = self.subjects.user_id(subject) {
+                            self.by_user.write().remove(&user_id);
+                        }
+                        slot.store(None);
+                    }
+                }
+            }
+            Event::List(_) | Event::ListMember(_) | Event::Key(_) => {}
+        }
+    }
+
+    fn digest(&self, digest: &mut Digest) {
+        for (subject, slot) in &self.slots {
+            if let Some(profile) = slot.load_full() {
+                digest.number(subject as u64);
+                digest.text(profile.document.as_str());
+                digest.number(profile.created_at.0);
+                digest.number(profile.updated_at.0);
+            }
+        }
+    }
+}
+
+/// A filter that looks at the text first: parsing a document costs far more than searching it.
+struct PreparedFilter<'a> {
+    filter: &'a AttributeFilter,
+    /// Whatever key the path ends in, its text ends like this.
+    key_end: memmem::Finder<'static>,
+}
+
+impl<'a> PreparedFilter<'a> {
+    fn new(filter: &'a AttributeFilter) -> Self {
+        let last = filter.path.rsplit('.').next().unwrap_or_default();
+        let quoted = serde_json::Value::from(last).to_string();
+        let key_end = format!("{}:", quoted.trim_start_matches('"'));
+        Self {
+            filter,
+            key_end: memmem::Finder::new(key_end.as_bytes()).into_owned(),
+        }
+    }
+
+    fn accepts(&self, document: &JsonDocument) -> bool {
+        self.key_end.find(document.as_str().as_bytes()).is_some()
+            && attribute(&document.to_object(), &self.filter.path)
+                .is_some_and(|stored| equals_operand(stored, &self.filter.operand))
+    }
+}

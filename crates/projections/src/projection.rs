@@ -1,0 +1,15 @@
+use events::Envelope;
+
+use crate::Digest;
+
+/// One read model: a fold of the events in the order of the log.
+pub trait Projection {
+    /// Stable, for digests and snapshots.
+    const NAME: &'static str;
+
+    /// Total, and a function of the envelope and what was folded before: no clock, no randomness.
+    fn apply(&self, envelope: &Envelope);
+
+    /// Feeds the whole state in an order that depends on nothing but the state.
+    fn digest(&self, digest: &mut Digest);
+}

@@ -1,0 +1,76 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use events::{Envelope, Event};
+use types::Position;
+
+use crate::{Digest, Keys, Lists, Profiles, Projection, Subjects};
+
+/// All read models, folded together: what one shows, the others know too.
+pub struct ReadModels {
+    pub subjects: Arc<Subjects>,
+    pub profiles: Profiles,
+    pub lists: Lists,
+    pub keys: Keys,
+    checkpoint: AtomicU64,
+}
+
+impl Default for ReadModels {
+    fn default() -> Self {
+        let subjects = Arc::new(Subjects::default());
+        Self {
+            profiles: Profiles::new(Arc::clone(&subjects)),
+            subjects,
+            lists: Lists::default(),
+            keys: Keys::default(),
+            checkpoint: AtomicU64::default(),
+        }
+    }
+}
+
+impl ReadModels {
+    /// Every query from now on shows at least the events up to here.
+    pub fn checkpoint(&self) -> Position {
+        Position(self.checkpoint.load(Ordering::Acquire))
+    }
+
+    /// Folds a group in order and moves the checkpoint. To be called by one thread, with durable
+    /// events only.
+    pub fn apply(&self, group: &[Envelope]) {
+        let Some(last) = group.last() else { return };
+        // Subjects come first: the others ask them for user ids. The lists are locked for the whole
+        // group, so that nobody sees half of a request in them.
+        let mut lists = self.lists.write();
+        for envelope in group {
+            match &envelope.event {
+                Event::Subject(_) => {
+                    self.subjects.apply(envelope);
+                    self.profiles.apply(envelope);
+                }
+                Event::Profile(_) => self.profiles.apply(envelope),
+                Event::List(_) | Event::ListMember(_) => lists.apply(envelope),
+                Event::Key(_) => self.keys.apply(envelope),
+            }
+        }
+        drop(lists);
+        self.checkpoint.store(last.position.0, Ordering::Release);
+    }
+
+    /// Name and SHA-256 of every read model, sorted by name. Equal logs give equal digests, on
+    /// every machine and after every restart.
+    pub fn digests(&self) -> Vec<(&'static str, String)> {
+        fn of<P: Projection>(projection: &P) -> (&'static str, String) {
+            let mut digest = Digest::default();
+            projection.digest(&mut digest);
+            (P::NAME, digest.finish())
+        }
+        let mut digests = vec![
+            of(&*self.subjects),
+            of(&self.profiles),
+            of(&self.lists),
+            of(&self.keys),
+        ];
+        digests.sort_unstable();
+        digests
+    }
+}

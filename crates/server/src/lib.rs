@@ -1,0 +1,11 @@
+//! The composition root: wires the crates together, so that tests start the real thing.
+
+mod app;
+mod config;
+mod store;
+mod telemetry;
+
+pub use app::{Server, Stopped};
+pub use config::Config;
+pub use store::{compact_log, doctor, open_log, rewrite_head};
+pub use telemetry::start_tracing;

@@ -1,0 +1,11 @@
+use tracing_subscriber::EnvFilter;
+
+/// Writes traces to standard error; `RUST_LOG` says which, by default warnings and errors.
+pub fn start_tracing() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // Whoever has set up tracing before keeps it.
+    let _ = subscriber.try_init();
+}

@@ -1,0 +1,202 @@
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest id of any kind, in bytes.
+const ID_BYTES_MAX: usize = 512;
+
+/// A list id has at most this many parts, separated by dots.
+pub(crate) const LIST_ID_PARTS_MAX: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    #[error("an id must not be empty")]
+    Empty,
+    #[error("an id must not be longer than 512 bytes")]
+    TooLong,
+    #[error("an id must not contain control characters")]
+    ControlCharacter,
+    #[error("a list id must not contain `*`, `#` or white space")]
+    ListCharacter,
+    #[error("a list id has one to four parts separated by single dots, none of them empty")]
+    ListParts,
+}
+
+fn check(raw: &str) -> Result<(), InvalidId> {
+    if raw.is_empty() {
+        return Err(InvalidId::Empty);
+    }
+    if raw.len() > ID_BYTES_MAX {
+        return Err(InvalidId::TooLong);
+    }
+    if raw.chars().any(char::is_control) {
+        return Err(InvalidId::ControlCharacter);
+    }
+    Ok(())
+}
+
+/// The caller's id of a person: 1 to 512 bytes without control characters, otherwise opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
+        check(raw)?;
+        Ok(Self(raw.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id of a list: one to four parts separated by dots, without `*`, `#` or white space.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ListId(Arc<str>);
+
+impl ListId {
+    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
+        check(raw)?;
+        if raw
+            .chars()
+            .any(|c| matches!(c, '*' | '#') || c.is_whitespace())
+        {
+            return Err(InvalidId::ListCharacter);
+        }
+        if raw.split('.').any(str::is_empty) || raw.split('.').count() > LIST_ID_PARTS_MAX {
+            return Err(InvalidId::ListParts);
+        }
+        Ok(Self(raw.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! text_id {
+    ($id:ident) => {
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl TryFrom<String> for $id {
+            type Error = InvalidId;
+
+            fn try_from(raw: String) -> Result<Self, InvalidId> {
+                Self::parse(&raw)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $id {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+text_id!(UserId);
+text_id!(ListId);
+
+/// A person by number, from 0 in the order of first appearance; also the row id of every bitmap.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct SubjectId(pub u32);
+
+impl SubjectId {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for SubjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One accepted request: a UUID version 7 (RFC 9562), made before the decision and stored with
+/// every event that it led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u128);
+
+impl CommandId {
+    /// Layout of RFC 9562 section 5.7: 48 bits of milliseconds, version, random, variant, random.
+    pub fn new(milliseconds: u64, random: u128) -> Self {
+        let time = (u128::from(milliseconds) & 0xffff_ffff_ffff) << 80;
+        let version_and_variant = (0x7 << 76) | (0b10 << 62);
+        let random_bits = (0xfff << 64) | ((1 << 62) - 1);
+        Self(time | version_and_variant | (random & random_bits))
+    }
+
+    /// Made from the operating system's randomness.
+    ///
+    /// # Panics
+    /// If the operating system has no randomness to give, in which case no id is safe.
+    pub fn generate(now: crate::Timestamp) -> Self {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).expect("the operating system provides randomness");
+        Self::new(now.0 / 1_000_000, u128::from_be_bytes(random))
+    }
+}
+
+/// One event. It is the command's id with the event's ordinal within the command, from 1, added
+/// into the low 32 bits, so that a record stores sixteen random bytes and not thirty-two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub u128);
+
+impl EventId {
+    pub fn of(command: CommandId, ordinal: u32) -> Self {
+        let low = (command.0 & 0xffff_ffff) as u32;
+        Self((command.0 & !0xffff_ffff) | u128::from(low.wrapping_add(ordinal)))
+    }
+
+    /// The ordinal that [`EventId::of`] was given, if the event is of that command.
+    pub fn ordinal_in(self, command: CommandId) -> Option<u32> {
+        let ordinal =
+            ((self.0 & 0xffff_ffff) as u32).wrapping_sub((command.0 & 0xffff_ffff) as u32);
+        (Self::of(command, ordinal) == self).then_some(ordinal)
+    }
+}
+
+macro_rules! uuid_text {
+    ($id:ident) => {
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let hex = format!("{:032x}", self.0);
+                let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+                write!(f, "{a}-{b}-{c}-{d}-{e}")
+            }
+        }
+
+        impl $id {
+            /// Reads the hyphenated form of RFC 9562.
+            pub fn parse(text: &str) -> Option<Self> {
+                let hyphens = [8, 13, 18, 23];
+                let well_formed = text.len() == 36
+                    && text.bytes().enumerate().all(|(place, byte)| {
+                        if hyphens.contains(&place) {
+                            byte == b'-'
+                        } else {
+                            matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+                        }
+                    });
+                well_formed.then(|| u128::from_str_radix(&text.replace('-', ""), 16).ok().map(Self))?
+            }
+        }
+    };
+}
+uuid_text!(CommandId);
+uuid_text!(EventId);

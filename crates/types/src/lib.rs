@@ -1,0 +1,21 @@
+//! Identifiers and value objects that mean the same everywhere.
+//!
+//! The ground floor: pure, without IO, and known to every other crate, so it must stay small.
+
+mod attribute;
+mod ids;
+mod json;
+mod json_patch;
+mod page;
+mod pattern;
+mod stream;
+mod time;
+
+pub use attribute::{attribute, equals_operand};
+pub use ids::{CommandId, EventId, InvalidId, ListId, SubjectId, UserId};
+pub use json::{JsonDocument, depth_within, merge_patch, merge_patch_between, without_nulls};
+pub use json_patch::{InvalidPatch, JsonPatch, PatchRefused};
+pub use page::PageLimit;
+pub use pattern::{InvalidPattern, ListPattern};
+pub use stream::{Position, StreamId, StreamVersion};
+pub use time::{Clock, SystemClock, Timestamp};
