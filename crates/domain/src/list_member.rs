@@ -113,6 +113,10 @@ mod tests {
     use super::*;
     use crate::testing::given;
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "commands and events take an option"
+    )]
     fn preferences(status: &str) -> Option<JsonDocument> {
         Some(JsonDocument::from_value(
             &json!({"notifications": {"n": {"status": status}}}),

@@ -64,7 +64,7 @@ impl WriteModel {
         let mut decided = Vec::new();
         match command {
             Command::Profile { user_id, command } => {
-                self.profile(user_id, command, &mut decided)?;
+                self.profile(&user_id, command, &mut decided)?;
             }
             Command::List { list, command } => self.list(&list, command, &mut decided)?,
             Command::Subscribe {
@@ -120,18 +120,18 @@ impl WriteModel {
 
     fn profile(
         &mut self,
-        user_id: UserId,
+        user_id: &UserId,
         command: ProfileCommand,
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
-        let known = self.known(&user_id);
+        let known = self.known(user_id);
         let mut state = known.map_or(ProfileState::Absent, |subject| self.profile_state(subject));
         let events = Profile::decide(&state, command)?;
         if events.is_empty() {
             return Ok(());
         }
         self.room_for(1)?;
-        let subject = self.register(&user_id, decided);
+        let subject = self.register(user_id, decided);
         for event in events {
             Profile::evolve(&mut state, &event);
             self.record(

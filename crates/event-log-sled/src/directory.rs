@@ -35,10 +35,10 @@ pub(crate) fn move_aside(data: &Path, what: &Path) -> io::Result<PathBuf> {
     let aside = data.join("aside");
     fs::create_dir_all(&aside)?;
     let name = what.file_name().unwrap_or_default().to_string_lossy();
-    let free = (0..)
+    let free = (0..10_000)
         .map(|n| aside.join(format!("{name}.{n}")))
         .find(|path| !path.exists());
-    let target = free.unwrap_or_else(|| aside.join("overflow"));
+    let target = free.ok_or_else(|| io::Error::other("`aside/` is full"))?;
     fs::rename(what, &target)?;
     sync_directory(&aside)?;
     sync_directory(data)?;

@@ -209,7 +209,7 @@ mod tests {
         RememberedHead {
             head: Head {
                 position: Position(size),
-                root: Hash([size as u8; 32]),
+                root: Hash([size.to_le_bytes()[0]; 32]),
             },
             log_bytes: size * 10,
         }

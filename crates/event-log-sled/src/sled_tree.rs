@@ -19,6 +19,9 @@ pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 /// sled's page cache. It bounds nothing for large values, so the handle is also reopened.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// A key and its value.
+pub(crate) type Entry = (Vec<u8>, Vec<u8>);
+
 pub(crate) struct SledTree {
     db: sled::Db,
 }
@@ -51,11 +54,7 @@ impl SledTree {
     }
 
     /// The last key and value in a range.
-    pub(crate) fn last_in(
-        &self,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+    pub(crate) fn last_in(&self, from: &[u8], to: &[u8]) -> Result<Option<Entry>, String> {
         guarded(|| {
             let last = self.db.range(from..=to).next_back().transpose()?;
             Ok(last.map(|(key, value)| (key.to_vec(), value.to_vec())))
@@ -68,7 +67,7 @@ impl SledTree {
         from: &[u8],
         to: &[u8],
         bytes_max: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    ) -> Result<Vec<Entry>, String> {
         guarded(|| {
             let mut bytes = 0;
             let mut piece = Vec::new();

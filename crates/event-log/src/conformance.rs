@@ -13,7 +13,7 @@ pub fn record(number: u32, payload_bytes: usize) -> NewRecord {
         StreamId::Profile(subject)
     };
     let payload = (0..payload_bytes)
-        .map(|place| (place as u32 ^ number) as u8)
+        .map(|place| (place ^ number as usize).to_le_bytes()[0])
         .collect();
     NewRecord {
         stream,

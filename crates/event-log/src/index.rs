@@ -184,14 +184,11 @@ impl LogIndex {
                     }
                 }
             }
-            match state.types.get_mut(entry.event_type) {
-                Some(positions) => {
-                    positions.insert(entry.position);
-                }
-                None => {
-                    let positions = RoaringTreemap::from_iter([entry.position]);
-                    state.types.insert(entry.event_type.to_owned(), positions);
-                }
+            if let Some(positions) = state.types.get_mut(entry.event_type) {
+                positions.insert(entry.position);
+            } else {
+                let positions = RoaringTreemap::from_iter([entry.position]);
+                state.types.insert(entry.event_type.to_owned(), positions);
             }
         })
     }

@@ -1,30 +1,33 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that says something about a person. The mark is part of the durable form from the first
 /// event on, so that sealing such values is a further variant and not a new shape of every event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Stored<T>", into = "Stored<T>")]
-#[serde(bound(
-    serialize = "T: Clone + Serialize",
-    deserialize = "T: Deserialize<'de>"
-))]
+/// In JSON the value stands as itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Personal<T>(pub T);
 
-/// Encoded with a number for the variant: a sealed one joins at the end.
+/// The durable form, with a number for the variant: a sealed one joins at the end.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum Stored<T> {
     Clear(T),
 }
 
-impl<T> From<Stored<T>> for Personal<T> {
-    fn from(Stored::Clear(value): Stored<T>) -> Self {
-        Self(value)
+impl<T: Serialize> Serialize for Personal<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            self.0.serialize(serializer)
+        } else {
+            Stored::Clear(&self.0).serialize(serializer)
+        }
     }
 }
 
-impl<T> From<Personal<T>> for Stored<T> {
-    fn from(Personal(value): Personal<T>) -> Self {
-        Self::Clear(value)
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Personal<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            T::deserialize(deserializer).map(Self)
+        } else {
+            Stored::deserialize(deserializer).map(|Stored::Clear(value)| Self(value))
+        }
     }
 }

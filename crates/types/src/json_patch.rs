@@ -85,10 +85,10 @@ impl JsonPatch {
                 reason,
             };
             json_patch::patch(document, std::slice::from_ref(operation)).map_err(|error| {
-                refused(match error.kind {
-                    PatchErrorKind::TestFailed => "the test failed".to_owned(),
-                    PatchErrorKind::InvalidFromPointer => "`from` leads nowhere".to_owned(),
-                    _ => "`path` leads nowhere".to_owned(),
+                refused(if matches!(error.kind, PatchErrorKind::TestFailed) {
+                    "the test failed".to_owned()
+                } else {
+                    "`path` or `from` leads nowhere".to_owned()
                 })
             })?;
             let copies = matches!(operation, PatchOperation::Copy(_));

@@ -55,10 +55,9 @@ pub(crate) async fn subscribers(
         .lists
         .subscribers(&list, after, limit)
         .ok_or_else(ApiError::list_not_found)?;
-    let place = |key: JoinKey| format!("{} {}", key.position, key.ordinal);
-    let last = views
+    let cursor = views
         .last()
-        .map(|last| cursor::encode(SUBSCRIBERS, &place(last.joined)));
+        .map(|last| cursor::encode(SUBSCRIBERS, &place_of(last.joined)));
     let items = views.into_iter().filter_map(|view| {
         Some(Subscription {
             recipient_id: models.subjects.user_id(view.subject)?.into(),
@@ -68,8 +67,12 @@ pub(crate) async fn subscribers(
     });
     Ok(json(&SubscribersPage {
         items: items.collect(),
-        paging: Paging::new(more, || last),
+        paging: Paging::new(more, || cursor),
     }))
+}
+
+fn place_of(joined: JoinKey) -> String {
+    format!("{} {}", joined.position, joined.ordinal)
 }
 
 fn join_key(place: &str) -> Option<JoinKey> {

@@ -1,5 +1,5 @@
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use engine::Until;
@@ -40,14 +40,23 @@ impl Options {
         let started = Instant::now();
         let until = self.until.unwrap_or(Until::Head);
         let rebuilt = engine::replay(&log, until, &mut |position| bar.set_position(position.0))?;
-        let seconds = started.elapsed().as_secs_f64();
+        let took = started.elapsed();
         bar.finish_and_clear();
         let events = rebuilt.read_models.checkpoint();
         output::note(&format!(
-            "{events} events in {seconds:.2} s: {:.0} events/s",
-            events.0 as f64 / seconds,
+            "{events} events in {:.2} s: {:.0} events/s",
+            took.as_secs_f64(),
+            per_second(events, took),
         ));
         digest::print(&rebuilt.read_models, self.json)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a rate for a person needs few digits"
+)]
+fn per_second(events: Position, took: Duration) -> f64 {
+    events.0 as f64 / took.as_secs_f64()
 }

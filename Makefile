@@ -1,0 +1,45 @@
+# Arguments are variables: make run LISTEN=127.0.0.1:9000
+DATA_DIR ?= data
+LISTEN ?= 127.0.0.1:8080
+
+.PHONY: help build run fmt lint test test-rust test-sdk test-crash golden bench doc
+
+help: ## This list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## The release binary, target/release/muster.
+	cargo build --release --locked -p cli
+
+run: build ## Serve on LISTEN, keeping everything in DATA_DIR.
+	target/release/muster serve --data-dir $(DATA_DIR) --listen $(LISTEN)
+
+fmt: ## Format the code.
+	cargo fmt --all
+
+lint: ## Formatting, clippy and rustdoc, warnings as errors.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+test: lint test-rust test-sdk ## Everything that CI runs.
+
+test-rust:
+	cargo build --locked -p cli
+	cargo test --workspace --locked
+
+test-sdk: ## Courier's official Python SDK against the real binary.
+	cargo build --locked -p cli
+	MUSTER_BIN=target/debug/muster tests/sdk/run
+
+test-crash: build ## The long form of the crash tests.
+	MUSTER_BIN=$(CURDIR)/target/release/muster MUSTER_CRASH_KILLS=200 MUSTER_CRASH_CUTS=1000 \
+	MUSTER_CRASH_FLIPS=10000 cargo test --locked -p tests --test crash -- --nocapture
+
+golden: ## Golden files for new event shapes, and docs/events.md.
+	UPDATE_GOLDEN=1 cargo test --locked -p events --test golden
+
+bench: ## One table of ratios, each against a baseline of the same run.
+	cargo run --release --locked -p bench
+
+doc: ## The documentation of the code.
+	cargo doc --workspace --no-deps --locked
