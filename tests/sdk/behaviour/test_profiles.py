@@ -269,7 +269,7 @@ def test_a_profile_has_at_most_256_kib(courier: Courier, user_id: str) -> None:
     courier.profiles.replace(user_id, profile={"a": fits})
     with refused(413):
         courier.profiles.replace(user_id, profile={"a": fits + "x"})
-    with refused(400):
+    with refused(413):
         courier.profiles.create(user_id, profile={"b": 1})
     assert stored(courier, user_id) == {"a": fits}
 
