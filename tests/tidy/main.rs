@@ -98,8 +98,8 @@ fn events_use_no_serde_attribute_that_the_binary_form_cannot_carry() {
         let text = fs::read_to_string(&source).unwrap();
         for attribute in [
             "skip_serializing_if",
-            "flatten",
-            "untagged",
+            "serde(flatten",
+            "serde(untagged",
             "serde(tag",
             "serde(default",
         ] {

@@ -1,0 +1,96 @@
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use serde_json::Value;
+use server::{Config, Server, Stopped};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const KEY: &str = "a key";
+
+/// The server in this process, stopped in good order by [`TestServer::stop`].
+pub(crate) struct TestServer {
+    runtime: Runtime,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<anyhow::Result<Stopped>>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Value,
+}
+
+impl TestServer {
+    pub(crate) fn start(data: &Path) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let config = Config {
+            data_dir: data.to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            api_key: Some(KEY.to_owned()),
+        };
+        let server = runtime.block_on(Server::start(&config)).unwrap();
+        let address = server.address();
+        let (stop, told) = oneshot::channel();
+        let running = runtime.spawn(server.run(async {
+            let _ = told.await;
+        }));
+        Self {
+            runtime,
+            address,
+            stop,
+            running,
+        }
+    }
+
+    pub(crate) fn stop(self) {
+        self.stop.send(()).unwrap();
+        let stopped = self.runtime.block_on(self.running).unwrap().unwrap();
+        assert!(matches!(stopped, Stopped::Asked), "{stopped:?}");
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.raw(
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
+                 Authorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        )
+    }
+
+    /// Sends exactly these bytes.
+    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        // The server may answer, and hang up, before it has read everything.
+        let _ = stream.write_all(request);
+        let mut received = Vec::new();
+        let _ = stream.read_to_end(&mut received);
+        let text = String::from_utf8(received).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = serde_json::from_str(body).unwrap_or(Value::Null);
+        Answer {
+            status,
+            head: head.to_ascii_lowercase(),
+            body,
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn position(&self) -> u64 {
+        let header = self
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("muster-position: "));
+        header
+            .expect("every answer has a position")
+            .parse()
+            .unwrap()
+    }
+}

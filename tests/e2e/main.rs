@@ -1,0 +1,8 @@
+//! Journeys over HTTP, against the real server with its real store.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod client;
+mod events;
+mod input;
+mod restart;
