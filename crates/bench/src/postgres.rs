@@ -1,4 +1,4 @@
-//! The same writes into PostgreSQL 15, where it is installed: a cluster of its own, with its
+//! The same writes into `PostgreSQL` 15, where it is installed: a cluster of its own, with its
 //! default durability.
 
 use std::fs;
@@ -48,7 +48,7 @@ impl Cluster {
             data: directory.join("data"),
             socket: directory.to_owned(),
         };
-        // PostgreSQL refuses to run as root; its package makes a user for it.
+        // It refuses to run as root; its package makes a user for it.
         run_as_postgres("chown", &[], Some(directory))?;
         let data = cluster.data.display().to_string();
         run_as_postgres(&program("initdb"), &["-D", &data, "-A", "trust"], None)?;
@@ -111,19 +111,16 @@ fn run_as_postgres(
     arguments: &[&str],
     give_away: Option<&Path>,
 ) -> anyhow::Result<String> {
-    let mut command = match give_away {
-        Some(directory) => {
-            let mut command = Command::new(program);
-            command.arg("postgres").arg(directory);
-            command
-        }
-        None => {
-            let mut command = Command::new("runuser");
-            command
-                .args(["-u", "postgres", "--", program])
-                .args(arguments);
-            command
-        }
+    let mut command = if let Some(directory) = give_away {
+        let mut command = Command::new(program);
+        command.arg("postgres").arg(directory);
+        command
+    } else {
+        let mut command = Command::new("runuser");
+        command
+            .args(["-u", "postgres", "--", program])
+            .args(arguments);
+        command
     };
     let output = command.stdin(Stdio::null()).current_dir("/").output()?;
     ensure!(

@@ -1,9 +1,11 @@
-use std::io::{Write as _, stdout};
+use std::io::{Stdout, Write as _, stdout};
 
 use crate::RUNS;
 
 /// The table as it is printed, row by row.
-pub(crate) struct Table;
+pub(crate) struct Table {
+    out: Stdout,
+}
 
 impl Table {
     pub(crate) fn start() -> anyhow::Result<Self> {
@@ -27,7 +29,8 @@ impl Table {
             out,
             "{what:<58} {muster:>12} {baseline:>12} {ratio:>7}  note"
         )?;
-        Ok(Self)
+        drop(out);
+        Ok(Self { out: stdout() })
     }
 
     pub(crate) fn row(
@@ -40,7 +43,7 @@ impl Table {
         let baseline = median(pairs.iter().map(|pair| pair.1));
         let ratio = median(pairs.iter().map(|(muster, baseline)| muster / baseline));
         writeln!(
-            stdout(),
+            self.out,
             "{what:<58} {muster:>12.1} {baseline:>12.1} {ratio:>7.2}  {note}"
         )?;
         Ok(())
@@ -50,10 +53,9 @@ impl Table {
     pub(crate) fn figure(&mut self, what: &str, runs: &[f64], note: &str) -> anyhow::Result<()> {
         let muster = median(runs.iter().copied());
         writeln!(
-            stdout(),
+            self.out,
             "{what:<58} {muster:>12.1} {:>12} {:>7}  {note}",
-            "",
-            ""
+            "", ""
         )?;
         Ok(())
     }
