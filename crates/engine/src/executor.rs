@@ -189,7 +189,7 @@ impl Group {
             version,
             recorded_at,
             subjects,
-            metadata,
+            metadata: _,
             event,
         } = pending;
         self.envelopes.push(Envelope {
@@ -198,7 +198,6 @@ impl Group {
             version,
             recorded_at,
             subjects,
-            metadata,
             event,
         });
     }

@@ -47,7 +47,6 @@ pub fn to_envelope(record: &Record<'_>) -> Result<Envelope, RecordError> {
         version: record.version,
         recorded_at: record.recorded_at,
         subjects: record.subjects.iter().collect(),
-        metadata: Metadata::decode(record.metadata)?,
         event: Event::decode(record.event_type, record.schema, record.payload)?,
     })
 }

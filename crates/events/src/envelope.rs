@@ -3,7 +3,9 @@ use types::{CommandId, EventId, Position, StreamId, StreamVersion, SubjectId, Ti
 
 use crate::{DecodeError, Event, codec};
 
-/// One event with everything that is known about how it came to be.
+/// One event with its place, time and people: what a fold needs. Who caused it stands in the
+/// [`Metadata`] of the same record, which is decoded only for those who ask, because replay reads
+/// every event and no fold needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     pub position: Position,
@@ -13,14 +15,7 @@ pub struct Envelope {
     pub recorded_at: Timestamp,
     /// The people that the event is about, in the order in which the payload speaks of them.
     pub subjects: Vec<SubjectId>,
-    pub metadata: Metadata,
     pub event: Event,
-}
-
-impl Envelope {
-    pub fn event_id(&self) -> EventId {
-        EventId::of(self.metadata.command_id, self.metadata.ordinal)
-    }
 }
 
 /// Who, in which request, and why.
