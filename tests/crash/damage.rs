@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
 
 use crate::budget::Budget;
 use crate::load::Load;
@@ -51,7 +52,7 @@ struct Store {
 
 impl Store {
     fn prepare(end: End, random: &mut Random, report: &Report) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
+        let directory = scratch()?;
         let data_dir = directory.path().join("data");
         let Ok(server) = Server::start(&data_dir, None)? else {
             bail!("the server ended")
@@ -96,7 +97,7 @@ impl Store {
         let mut tree = self.tree.clone();
         tree.entries.insert(path.clone(), Entry::File(content));
         let what = format!("{:?} store, {}: {kind}", self.end, path.display());
-        let directory = tempfile::tempdir()?;
+        let directory = scratch()?;
         tree.write(directory.path())?;
         let command = *random.pick(&[&["export"][..], &["export"], &["digest"], &["replay"]]);
         if !self.first_opens(command, directory.path(), &what, &tree, report)? {
@@ -191,6 +192,17 @@ impl Store {
             .collect();
         random.pick(&files).to_path_buf()
     }
+}
+
+/// In memory where that is possible: thousands of copies of a store are made, and damage does not
+/// ask what was synced.
+fn scratch() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    Ok(if memory.is_dir() {
+        tempfile::tempdir_in(memory)?
+    } else {
+        tempfile::tempdir()?
+    })
 }
 
 /// The content with one fault, unless the fault found nothing to change.

@@ -16,12 +16,10 @@ use crate::trace::{Moment, Trace};
 use crate::tree::Tree;
 
 const CLIENTS: usize = 4;
-const CUTS_PER_RECORDING: usize = 12;
+const CUTS_PER_RECORDING: usize = 8;
+const CUTS_PER_IMPORT: usize = 4;
 /// Recordings that each start from a state that a cut of the one before left.
 const CHAIN_RECORDINGS: usize = 4;
-
-/// One recording in so many is of an import.
-const IMPORT_EVERY: usize = 4;
 
 #[test]
 fn power_cuts_lose_nothing_that_was_acknowledged() {
@@ -37,11 +35,11 @@ fn power_cuts_lose_nothing_that_was_acknowledged() {
 /// The harness proven: a store that only claims to sync loses writes, and it is seen to.
 #[test]
 fn without_the_sync_power_cuts_lose_what_was_acknowledged() {
-    let report = Report::new("cuts-without-sync");
+    let report = Report::without_evidence("cuts-without-sync");
     let mut random = Random::of("cuts without sync");
     let skip = Some("fdatasync:retval=0");
     // A cut shows the loss only where something was promised that no other sync covered.
-    for _ in 0..10 {
+    for _ in 0..15 {
         chain(&Budget::of(CUTS_PER_RECORDING), &mut random, skip, &report).unwrap();
         if report.tally().losses > 0 {
             break;
@@ -51,8 +49,9 @@ fn without_the_sync_power_cuts_lose_what_was_acknowledged() {
     say(&format!(
         "crash: without fdatasync, where faults are due: {tally}"
     ));
+    // The remembered head turns most losses into refusals, and either shows what is missing.
     assert!(
-        tally.losses > 0,
+        tally.losses + tally.would_not_open > 0,
         "no loss was found; MUSTER_CRASH_SEED={}",
         seed()
     );
@@ -81,7 +80,7 @@ fn chain(
             report.count(|tally| tally.cuts += 1);
             recovered.extend(run.cut(number, random, report)?);
         }
-        if (number + 1) % IMPORT_EVERY == 2 {
+        if number == 0 {
             cut_import(&run.export, budget, random, report)?;
         }
         if recovered.is_empty() {
@@ -321,7 +320,7 @@ fn cut_import(
         return Ok(());
     }
     let recording = recorded(&strace, &root, &Tree::default())?;
-    for _ in 0..CUTS_PER_RECORDING / 2 {
+    for _ in 0..CUTS_PER_IMPORT {
         if !budget.take() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::AddAssign;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,7 +46,8 @@ pub(crate) struct Report {
     test: &'static str,
     tally: Mutex<Tally>,
     findings: Mutex<Vec<String>>,
-    evidence: AtomicUsize,
+    /// Directories that may still be kept.
+    evidence_left: AtomicUsize,
 }
 
 impl Report {
@@ -56,7 +57,15 @@ impl Report {
             test,
             tally: Mutex::default(),
             findings: Mutex::default(),
-            evidence: AtomicUsize::new(0),
+            evidence_left: AtomicUsize::new(EVIDENCE_MAX),
+        }
+    }
+
+    /// For a test in which faults are due, so that there is nothing to look into.
+    pub(crate) fn without_evidence(test: &'static str) -> Self {
+        Self {
+            evidence_left: AtomicUsize::new(0),
+            ..Self::new(test)
         }
     }
 
@@ -132,14 +141,16 @@ impl Report {
     }
 
     fn keep(&self, state: &Tree) -> Option<PathBuf> {
-        let number = self.evidence.fetch_add(1, Ordering::Relaxed);
-        if number >= EVIDENCE_MAX {
-            return None;
-        }
+        let take = |left: usize| left.checked_sub(1);
+        let left = self
+            .evidence_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
+        let number = EVIDENCE_MAX - left;
         let path = std::env::temp_dir().join(format!(
             "muster-crash-{}-{}-{number}",
             seed(),
-            Path::new(self.test).display()
+            self.test.replace(' ', "-")
         ));
         std::fs::create_dir_all(&path).ok()?;
         state.write(&path).ok()?;

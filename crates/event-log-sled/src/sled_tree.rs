@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Once;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use event_log::ReadError;
 use types::Position;
@@ -18,6 +20,11 @@ pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// sled's page cache. It bounds nothing for large values, so the handle is also reopened.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What sled says when its file is locked, and how long to wait for that to end.
+const LOCKED: &str = "could not acquire lock";
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 /// A key and its value.
 pub(crate) type Entry = (Vec<u8>, Vec<u8>);
@@ -34,7 +41,17 @@ impl SledTree {
             .cache_capacity(CACHE_BYTES)
             // For sled's own collection of garbage; durability never depends on it.
             .flush_every_ms(Some(500));
-        guarded(|| config.open()).map(|db| Self { db })
+        // A handle that was dropped may be held for a moment more by sled's own threads, and with it
+        // the lock on its file. Other processes are kept away by the data directory's lock.
+        let given_up = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            match guarded(|| config.open()) {
+                Err(error) if error.contains(LOCKED) && Instant::now() < given_up => {
+                    thread::sleep(LOCK_RETRY);
+                }
+                opened => return opened.map(|db| Self { db }),
+            }
+        }
     }
 
     /// Writes a batch to sled and sled to its file; whether it is on disk is the caller's to see to.
