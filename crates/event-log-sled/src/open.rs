@@ -88,8 +88,9 @@ pub(crate) fn open(data: &Path, _: &SledLogOptions) -> Result<SledLog, OpenError
     let remembered = remembered(data)?;
     match remembered {
         Some(remembered) => try_on_a_copy(data, &log, Some(remembered))?,
-        // The head file is the last thing that a creation makes, so without one there was never an
-        // acknowledged event, unless the file was lost: then the log holds some.
+        // Only a creation that says so itself may be begun anew; a head file that is merely missing
+        // was lost.
+        None if log.exists() && !creating(data).exists() => return Err(OpenError::NoHead),
         None if log.exists() => match try_on_a_copy(data, &log, None) {
             Ok(())
             | Err(OpenError::Damaged {
@@ -105,6 +106,7 @@ pub(crate) fn open(data: &Path, _: &SledLogOptions) -> Result<SledLog, OpenError
         },
         None => create(data, &log)?,
     }
+    finish_creation(data).map_err(OpenError::io("the mark of a creation cannot be removed"))?;
     let opened = open_log(&log)?;
     if let Some(remembered) = remembered {
         compare(&opened, remembered)?;
@@ -163,9 +165,18 @@ fn remembered(data: &Path) -> Result<Option<RememberedHead>, OpenError> {
     }
 }
 
+/// There while a log is being made: begun before its first file, removed after the head file.
+fn creating(data: &Path) -> PathBuf {
+    data.join("creating")
+}
+
 /// Makes an empty log. Every step is on disk before the next, and the head file is the last.
 fn create(data: &Path, log: &Path) -> Result<(), OpenError> {
     let make = || -> Result<u64, String> {
+        File::create(creating(data))
+            .and_then(|file| file.sync_all())
+            .and_then(|()| sync_directory(data))
+            .map_err(|error| error.to_string())?;
         let tree = SledTree::open(log)?;
         let mut batch = sled::Batch::default();
         batch.insert(keys::SETTINGS, SETTINGS);
@@ -192,6 +203,14 @@ fn create(data: &Path, log: &Path) -> Result<(), OpenError> {
     };
     head_file::create(data, RememberedHead { head, log_bytes })
         .map_err(OpenError::io("the head file cannot be made"))
+}
+
+/// Removes the mark of a creation that came to its end.
+fn finish_creation(data: &Path) -> io::Result<()> {
+    match fs::remove_file(creating(data)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a copy and compares it with the remembered head. A snapshot of sled's that is bad is moved
