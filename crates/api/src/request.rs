@@ -35,12 +35,19 @@ pub(crate) async fn frame(
     // Taken before the query runs: what it shows is at least as new.
     let before = state.read_models.checkpoint();
     tracing::debug!(request.id = id.text, method = %request.method(), "request");
+    let has_body = has_body(request.headers());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = error.into_response_for(&id.text);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
+        }
+        // A body that was not read ends the connection; a client that is not told would send its
+        // next request into it.
+        if has_body {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
     }
     let position = response
@@ -89,6 +96,11 @@ pub(crate) async fn authenticate(
     };
     request.extensions_mut().insert(origin);
     next.run(request).await
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.is_some_and(|length| length != "0") || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// The caller's id if it is fit to be one, else a new one.
