@@ -1,6 +1,8 @@
 //! From records to one batch.
 
-use event_log::{BlockIndex, Frontier, NewRecord, RawBlock, encode};
+use event_log::{
+    BlockIndex, Frontier, Head, NewRecord, RawBlock, ReadError, Record, fill, fill_encoded,
+};
 use types::Position;
 
 use crate::keys;
@@ -8,9 +10,6 @@ use crate::keys;
 /// The most that one value holds, in bytes, parts of larger blocks included: sled puts up to
 /// sixteen values into a page, and a page must stay below a quarter of a segment.
 const VALUE_BYTES_MAX: usize = 24 * 1024;
-
-/// Records of one block, uncompressed. A larger record has a block to itself.
-const BLOCK_BODY_BYTES_MAX: usize = 22 * 1024;
 
 /// How many blocks are written between two notes of the tree's right edge; opening hashes at most
 /// the records of so many blocks again.
@@ -26,6 +25,15 @@ pub(crate) struct Edge {
     pub(crate) blocks_since_noted: u32,
 }
 
+impl Edge {
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            position: Position(self.frontier.size()),
+            root: self.frontier.root(),
+        }
+    }
+}
+
 /// One group, ready to be written in one batch.
 pub(crate) struct Commit {
     pub(crate) batch: sled::Batch,
@@ -35,57 +43,73 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    pub(crate) fn of(group: &[NewRecord], mut edge: Edge) -> Self {
-        let mut batch = sled::Batch::default();
-        let mut indexes = Vec::new();
+    pub(crate) fn of(group: &[NewRecord], edge: Edge) -> Self {
+        let mut commit = Self::onto(edge);
         let mut rest = group;
         while !rest.is_empty() {
-            let first = Position(edge.frontier.size() + 1);
-            let records = take_block(rest, first);
+            let first = commit.next();
+            let records = fill(first, rest);
             let (taken, later) = rest.split_at(records.len());
-            let block = RawBlock::encode(first, &records, &mut edge.frontier);
-            insert_block(&mut batch, first, block.as_bytes());
-            let index = BlockIndex::of(first, taken);
-            batch.insert(&keys::index(first), index.as_bytes());
-            indexes.push(index);
+            commit.insert(&records, BlockIndex::of(first, taken));
             rest = later;
         }
-        edge.blocks_since_noted += u32::try_from(indexes.len()).unwrap_or(u32::MAX);
-        if edge.blocks_since_noted >= FRONTIER_BLOCKS {
-            edge.blocks_since_noted = 0;
-            let position = Position(edge.frontier.size());
-            let roots: Vec<u8> = edge
-                .frontier
-                .roots()
-                .iter()
-                .flat_map(|hash| hash.0)
-                .collect();
-            batch.insert(&keys::frontier(position), roots);
-        }
-        let blocks = indexes.len() as u64;
-        Self {
-            batch,
-            indexes,
-            edge,
-            blocks,
-        }
+        commit.note_edge();
+        commit
     }
-}
 
-/// The encoded records that the next block takes: at least one.
-fn take_block(rest: &[NewRecord], first: Position) -> Vec<Vec<u8>> {
-    let mut records = Vec::new();
-    let mut bytes = 0;
-    for (position, record) in (first.0..).zip(rest) {
-        let mut encoded = Vec::with_capacity(record.payload.len() + record.metadata.len() + 64);
-        encode(record, Position(position), &mut encoded);
-        bytes += encoded.len();
-        if bytes > BLOCK_BODY_BYTES_MAX && !records.is_empty() {
-            break;
+    /// Of records as another store has them, byte for byte.
+    pub(crate) fn of_stored(group: &[Vec<u8>], edge: Edge) -> Result<Self, ReadError> {
+        let mut commit = Self::onto(edge);
+        let mut rest = group;
+        while !rest.is_empty() {
+            let first = commit.next();
+            let records = fill_encoded(rest.iter().cloned());
+            let decoded: Vec<Record<'_>> = records
+                .iter()
+                .map(|bytes| Record::decode(bytes))
+                .collect::<Result<_, _>>()
+                .map_err(|what| ReadError::damaged(first, what))?;
+            let index = BlockIndex::of_stored(first, &decoded);
+            commit.insert(&records, index);
+            rest = &rest[records.len()..];
         }
-        records.push(encoded);
+        commit.note_edge();
+        Ok(commit)
     }
-    records
+
+    fn onto(edge: Edge) -> Self {
+        Self {
+            batch: sled::Batch::default(),
+            indexes: Vec::new(),
+            edge,
+            blocks: 0,
+        }
+    }
+
+    fn next(&self) -> Position {
+        Position(self.edge.frontier.size() + 1)
+    }
+
+    fn insert(&mut self, records: &[Vec<u8>], index: BlockIndex) {
+        let first = self.next();
+        let block = RawBlock::encode(first, records, &mut self.edge.frontier);
+        insert_block(&mut self.batch, first, block.as_bytes());
+        self.batch.insert(&keys::index(first), index.as_bytes());
+        self.indexes.push(index);
+        self.blocks += 1;
+        self.edge.blocks_since_noted += 1;
+    }
+
+    fn note_edge(&mut self) {
+        if self.edge.blocks_since_noted < FRONTIER_BLOCKS {
+            return;
+        }
+        self.edge.blocks_since_noted = 0;
+        let position = Position(self.edge.frontier.size());
+        let roots = self.edge.frontier.roots().iter();
+        let roots: Vec<u8> = roots.flat_map(|hash| hash.0).collect();
+        self.batch.insert(&keys::frontier(position), roots);
+    }
 }
 
 fn insert_block(batch: &mut sled::Batch, first: Position, bytes: &[u8]) {

@@ -1,10 +1,10 @@
 use std::fs;
 use std::path::Path;
 
-use event_log::{EventLog as _, NewRecord, ReadError, verify};
-use types::{Position, StreamId};
+use event_log::{EventLog as _, ReadError, verify};
+use types::Position;
 
-use crate::directory::{remove_if_there, sync_directory};
+use crate::directory::{remove_if_there, sync_directory, sync_with_files};
 use crate::open::log_directory;
 use crate::{OpenError, SledLog, SledLogOptions};
 
@@ -33,7 +33,7 @@ pub enum CompactError {
 }
 
 /// Rewrites the log into a fresh store, in which small commits share blocks, and puts it in the
-/// place of the old one. Every record, position and the root stay what they were.
+/// place of the old one. Every record stays what it was, byte for byte, and so does the root.
 pub fn compact(data: &Path, progress: &mut dyn FnMut(Position)) -> Result<Compacted, CompactError> {
     let old = SledLog::open(data, &SledLogOptions::default())?;
     let bytes_before = old.stats()?.disk_bytes;
@@ -57,6 +57,8 @@ pub fn compact(data: &Path, progress: &mut dyn FnMut(Position)) -> Result<Compac
     old.replace_files(|| {
         let done = data.join("log.compacted");
         remove_if_there(&done)?;
+        // sled does not sync all of its files, and the old log is about to go.
+        sync_with_files(&log_directory(&workshop))?;
         fs::rename(log_directory(&workshop), &done)?;
         sync_directory(data)?;
         let aside = data.join("log.old");
@@ -78,38 +80,26 @@ fn rewrite(
     let head = old.head().position;
     let mut next = Position(1);
     let (mut group, mut bytes) = (Vec::new(), 0);
-    let flush = |group: &mut Vec<NewRecord>| {
-        new.append(group)
+    let flush = |group: &mut Vec<Vec<u8>>| {
+        new.append_stored(group)
             .map_err(|error| CompactError::Different(error.to_string()))?;
         group.clear();
         Ok::<_, CompactError>(())
     };
     while next <= head {
         for raw in old.read(next, PIECE_BYTES)? {
-            for record in raw.decode()?.records() {
-                let record = record?;
-                let stream = StreamId::parse(record.stream).ok_or_else(|| {
-                    ReadError::damaged(record.position, "the record's stream has no valid name")
-                })?;
-                bytes += record.payload.len() + record.metadata.len();
-                group.push(NewRecord {
-                    stream,
-                    version: record.version,
-                    event_type: record.event_type.to_owned().into(),
-                    schema: record.schema,
-                    recorded_at: record.recorded_at,
-                    subjects: record.subjects.iter().collect(),
-                    metadata: record.metadata.to_vec(),
-                    payload: record.payload.to_vec(),
-                });
-                next = record.position.next();
+            let block = raw.decode()?;
+            for record in block.record_bytes() {
+                bytes += record.len();
+                group.push(record.to_owned());
                 if group.len() == GROUP_RECORDS || bytes >= GROUP_BYTES {
                     flush(&mut group)?;
                     bytes = 0;
-                    progress(record.position);
                 }
             }
+            next = block.header().last().next();
         }
+        progress(Position(next.0 - 1));
     }
     flush(&mut group)
 }

@@ -30,6 +30,33 @@ pub(crate) fn remove_if_there(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Has every file of a directory on disk, and then their names.
+pub(crate) fn sync_with_files(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_with_files(&path)?;
+        } else {
+            File::open(path)?.sync_all()?;
+        }
+    }
+    sync_directory(directory)
+}
+
+/// Makes a directory with all those above it, whose names are on disk afterwards.
+pub(crate) fn create_synced(directory: &Path) -> io::Result<()> {
+    let absolute = std::path::absolute(directory)?;
+    let there = absolute.ancestors().take_while(|path| !path.exists());
+    let made: Vec<&Path> = there.collect();
+    fs::create_dir_all(&absolute)?;
+    for path in made.into_iter().rev() {
+        if let Some(parent) = path.parent() {
+            sync_directory(parent)?;
+        }
+    }
+    Ok(())
+}
+
 /// Moves something out of the way, into `aside/` under a name that is free. Nothing is deleted.
 pub(crate) fn move_aside(data: &Path, what: &Path) -> io::Result<PathBuf> {
     let aside = data.join("aside");

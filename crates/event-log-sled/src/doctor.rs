@@ -1,11 +1,12 @@
+use std::io::ErrorKind;
 use std::path::Path;
 
 use event_log::{Head, Report, verify};
 
-use crate::directory::remove_if_there;
+use crate::directory::{move_aside, remove_if_there};
 use crate::head_file::{self, RememberedHead};
-use crate::open::{self, OpenError, log_directory, open_log, trial_of};
-use crate::store::SledLog;
+use crate::open::{self, OpenError, log_directory};
+use crate::trial::{Snapshots, Trial, judge_copy, open_copy};
 
 /// What is the matter with a store, and what can be done.
 #[derive(Debug)]
@@ -22,37 +23,28 @@ pub struct DoctorReport {
 /// Examines a copy; the store itself is not touched.
 pub fn doctor(data: &Path) -> Result<DoctorReport, OpenError> {
     let lock = open::lock(data)?;
-    let remembered = head_file::read(data).ok().flatten();
-    let trial = data.join("log.doctor");
+    let head_file = head_file::read(data).ok().flatten();
+    let directory = data.join("log.doctor");
     let log = log_directory(data);
-    let refusal = trial_of(&log, &trial, remembered, false)
-        .or_else(|_| trial_of(&log, &trial, remembered, true))
-        .err();
-    let report = open_log(&trial).ok().and_then(|opened| {
-        // A copy of its own needs a head file and a lock of its own to be read as a log.
-        let workshop = data.join("log.doctor.head");
-        std::fs::create_dir_all(&workshop).ok()?;
-        let frontier = &opened.edge.frontier;
-        let head = Head {
-            position: types::Position(frontier.size()),
-            root: frontier.root(),
-        };
-        head_file::create(&workshop, RememberedHead { head, log_bytes: 0 }).ok()?;
-        let head_file = head_file::HeadFile::open(&workshop).ok()?;
-        let file = std::fs::File::open(trial.join("db")).ok()?;
-        let lock = open::lock(&workshop).ok()?;
-        let log = SledLog::from_parts(trial.clone(), opened, file, head_file, lock);
-        let report = verify(&log, &mut |_| ());
-        drop(log);
-        remove_if_there(&workshop).ok()?;
-        Some(report)
-    });
-    remove_if_there(&trial).map_err(OpenError::io("the trial copy cannot be removed"))?;
+    let opened = open_copy(&log, &directory, Snapshots::Kept)
+        .or_else(|_| open_copy(&log, &directory, Snapshots::Removed));
+    let (refusal, report) = match opened {
+        Err(refusal) => (Some(refusal), None),
+        Ok(opened) => {
+            let refusal = match head_file {
+                Some(remembered) => open::compare(&opened, remembered).err(),
+                None => Some(OpenError::NoHead),
+            };
+            let report = verify(&Trial::of(opened, &directory), &mut |_| ());
+            (refusal, Some(report))
+        }
+    };
+    remove_if_there(&directory).map_err(OpenError::io("the trial copy cannot be removed"))?;
     drop(lock);
     let advice = advice(refusal.as_ref(), report.as_ref());
     Ok(DoctorReport {
         refusal: refusal.map(|refusal| refusal.to_string()),
-        remembered: remembered.map(|it| it.head),
+        remembered: head_file.map(|it| it.head),
         report,
         advice,
     })
@@ -83,24 +75,36 @@ fn advice(refusal: Option<&OpenError>, report: Option<&Report>) -> Vec<&'static 
     }
 }
 
-/// Writes a new head file for a log that is whole, when the old one is lost.
+/// Writes a new head file for a log that is whole, when the old one is lost. Every record is read
+/// first. A head file that can be read and says that events are missing is believed, not replaced.
 pub fn rewrite_head(data: &Path) -> Result<Head, OpenError> {
-    let lock = open::lock(data)?;
-    let trial = data.join("log.doctor");
-    let tried = trial_of(&log_directory(data), &trial, None, false);
-    remove_if_there(&trial).map_err(OpenError::io("the trial copy cannot be removed"))?;
-    match tried {
-        Ok(()) | Err(OpenError::NoHead) => {}
-        Err(error) => return Err(error),
-    }
-    let opened = open_log(&log_directory(data))?;
-    let frontier = &opened.edge.frontier;
-    let head = Head {
-        position: types::Position(frontier.size()),
-        root: frontier.root(),
+    let _lock = open::lock(data)?;
+    let remembered = match head_file::read(data) {
+        Ok(remembered) => remembered,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(OpenError::io("the head file cannot be read")(error)),
     };
+    let head = judge_copy(data, &log_directory(data), |opened| {
+        if let Some(remembered) = remembered {
+            open::compare(&opened, remembered)?;
+        }
+        let head = opened.head();
+        let trial = Trial::of(opened, &data.join("log.check"));
+        match verify(&trial, &mut |_| ()).damage {
+            None => Ok(head),
+            Some(damage) => Err(OpenError::Damaged {
+                position: damage.position,
+                last_good: damage.last_good,
+                what: damage.what,
+            }),
+        }
+    })?;
+    let old = head_file::path(data);
+    if remembered.is_none() && old.exists() {
+        move_aside(data, &old).map_err(OpenError::io("the old head file cannot be moved"))?;
+    }
+    // The length of sled's file is not known to have been synced, so nothing is claimed of it.
     head_file::create(data, RememberedHead { head, log_bytes: 0 })
         .map_err(OpenError::io("the head file cannot be written"))?;
-    drop(lock);
     Ok(head)
 }

@@ -103,6 +103,15 @@ impl HeadFile {
         })
     }
 
+    /// Has what was written on disk before it returns.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let synced = self.shared.file.sync_data();
+        if synced.is_err() {
+            self.shared.state.lock().failed = true;
+        }
+        synced
+    }
+
     pub(crate) fn write(&self, head: RememberedHead) -> io::Result<()> {
         let mut state = self.shared.state.lock();
         if state.failed {

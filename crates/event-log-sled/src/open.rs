@@ -9,11 +9,12 @@ use event_log::{BlockIndex, Frontier, Hash, LogIndex, ReadError, leaf_hash};
 use types::Position;
 
 use crate::commit::{Edge, SETTINGS};
-use crate::directory::{copy, count_files, move_aside, remove_if_there, snapshots, sync_directory};
+use crate::directory::{count_files, create_synced, move_aside, remove_if_there, sync_directory};
 use crate::head_file::{self, HeadFile, RememberedHead};
 use crate::keys;
 use crate::sled_tree::SledTree;
 use crate::store::{Opened, SledLog};
+use crate::trial::judge_copy;
 
 /// How much of the index is read at a time.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -77,21 +78,17 @@ pub(crate) fn log_directory(data: &Path) -> PathBuf {
 }
 
 pub(crate) fn open(data: &Path, _: &SledLogOptions) -> Result<SledLog, OpenError> {
-    let made = !data.exists();
-    fs::create_dir_all(data).map_err(OpenError::io("the data directory cannot be made"))?;
-    if made && let Some(parent) = data.canonicalize().ok().as_deref().and_then(Path::parent) {
-        sync_directory(parent).map_err(OpenError::io("the parent directory cannot be synced"))?;
-    }
+    create_synced(data).map_err(OpenError::io("the data directory cannot be made"))?;
     let lock = lock(data)?;
     finish_compaction(data).map_err(OpenError::io("an interrupted compaction"))?;
     let log = log_directory(data);
     let remembered = remembered(data)?;
     match remembered {
-        Some(remembered) => try_on_a_copy(data, &log, Some(remembered))?,
+        Some(remembered) => judge_copy(data, &log, |opened| compare(&opened, remembered))?,
         // Only a creation that says so itself may be begun anew; a head file that is merely missing
         // was lost.
         None if log.exists() && !creating(data).exists() => return Err(OpenError::NoHead),
-        None if log.exists() => match try_on_a_copy(data, &log, None) {
+        None if log.exists() => match judge_copy(data, &log, |opened| refuse_events(&opened)) {
             Ok(())
             | Err(OpenError::Damaged {
                 last_good: Position::START,
@@ -117,8 +114,19 @@ pub(crate) fn open(data: &Path, _: &SledLogOptions) -> Result<SledLog, OpenError
     log_file
         .sync_all()
         .map_err(OpenError::io("sled's file cannot be synced"))?;
+    let log_bytes = log_file.metadata().map(|it| it.len());
+    let log_bytes = log_bytes.map_err(OpenError::io("sled's file"))?;
     let head_file =
         HeadFile::open(data).map_err(OpenError::io("the head file cannot be opened"))?;
+    let head = opened.head();
+    if remembered.is_some_and(|remembered| remembered.head != head) {
+        // After a power cut the head file may be behind. What is about to be shown must be
+        // remembered, or its loss would go unnoticed.
+        head_file
+            .write(RememberedHead { head, log_bytes })
+            .and_then(|()| head_file.sync())
+            .map_err(OpenError::io("the head file cannot be written"))?;
+    }
     Ok(SledLog::from_parts(log, opened, log_file, head_file, lock))
 }
 
@@ -208,73 +216,24 @@ fn create(data: &Path, log: &Path) -> Result<(), OpenError> {
 /// Removes the mark of a creation that came to its end.
 fn finish_creation(data: &Path) -> io::Result<()> {
     match fs::remove_file(creating(data)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        // Synced before anything is acknowledged: a power cut must not bring the mark back.
+        Ok(()) => sync_directory(data),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-/// Opens a copy and compares it with the remembered head. A snapshot of sled's that is bad is moved
-/// aside: sled rebuilds it.
-fn try_on_a_copy(
-    data: &Path,
-    log: &Path,
-    remembered: Option<RememberedHead>,
-) -> Result<(), OpenError> {
-    if !log.join("db").exists() {
-        let last_good = Position::START;
-        let what = "sled's file is missing".to_owned();
-        return Err(OpenError::Damaged {
-            position: last_good.next(),
-            last_good,
-            what,
-        });
+/// What a creation left behind holds no events.
+fn refuse_events(opened: &Opened) -> Result<(), OpenError> {
+    if opened.head().position > Position::START {
+        return Err(OpenError::NoHead);
     }
-    let trial = data.join("log.check");
-    let outcome = trial_of(log, &trial, remembered, false);
-    let outcome = match outcome {
-        Err(OpenError::Damaged { .. } | OpenError::Behind { .. }) => {
-            let without_snapshots = trial_of(log, &trial, remembered, true);
-            if without_snapshots.is_ok() {
-                for snapshot in snapshots(log).map_err(OpenError::io("the log directory"))? {
-                    let moved = move_aside(data, &snapshot);
-                    let moved = moved.map_err(OpenError::io("a snapshot cannot be moved"))?;
-                    tracing::warn!(to = %moved.display(), "a damaged snapshot of sled's is moved aside");
-                }
-                sync_directory(log).map_err(OpenError::io("the log directory"))?;
-            }
-            without_snapshots.or(outcome)
-        }
-        other => other,
-    };
-    remove_if_there(&trial).map_err(OpenError::io("the trial copy cannot be removed"))?;
-    outcome
-}
-
-pub(crate) fn trial_of(
-    log: &Path,
-    trial: &Path,
-    remembered: Option<RememberedHead>,
-    without_snapshots: bool,
-) -> Result<(), OpenError> {
-    let io = || OpenError::io("the log cannot be copied for a trial");
-    remove_if_there(trial).map_err(io())?;
-    copy(log, trial).map_err(io())?;
-    if without_snapshots {
-        for snapshot in snapshots(trial).map_err(io())? {
-            fs::remove_file(snapshot).map_err(io())?;
-        }
-    }
-    let opened = open_log(trial)?;
-    match remembered {
-        Some(remembered) => compare(&opened, remembered),
-        None if opened.edge.frontier.size() > 0 => Err(OpenError::NoHead),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The log must reach at least as far as what was acknowledged, and have the same root there.
-fn compare(opened: &Opened, remembered: RememberedHead) -> Result<(), OpenError> {
-    let found = Position(opened.edge.frontier.size());
+pub(crate) fn compare(opened: &Opened, remembered: RememberedHead) -> Result<(), OpenError> {
+    let found = opened.head().position;
     let position = remembered.head.position;
     if found < position {
         return Err(OpenError::Behind {
@@ -282,13 +241,11 @@ fn compare(opened: &Opened, remembered: RememberedHead) -> Result<(), OpenError>
             remembered: position,
         });
     }
-    let root = if position == Position::START {
-        Frontier::default().root()
-    } else if position == found {
-        opened.edge.frontier.root()
+    let root = if position == found {
+        opened.head().root
     } else {
-        let block = opened.tree.block_with(position).map_err(damaged(found))?;
-        block.map_or(Hash([0; 32]), |block| block.header().root_after)
+        // Not from a block's header: after a compaction the position may lie within a block.
+        read_edge(&opened.tree, position)?.frontier.root()
     };
     if root == remembered.head.root {
         Ok(())
@@ -397,12 +354,10 @@ fn read_index(tree: &SledTree) -> Result<(LogIndex, u64, Position), OpenError> {
     Ok((index, blocks, end))
 }
 
-/// The noted edge, and the records since then hashed again.
+/// The right edge of the tree after a position: what was noted before it, and the records since
+/// then hashed again.
 fn read_edge(tree: &SledTree, end: Position) -> Result<Edge, OpenError> {
-    let (from, to) = (
-        keys::frontier(Position(0)),
-        keys::frontier(Position(u64::MAX)),
-    );
+    let (from, to) = (keys::frontier(Position(0)), keys::frontier(end));
     let noted = tree
         .last_in(&from, &to)
         .map_err(|what| damaged(end)(ReadError::Io(what)))?;
@@ -421,6 +376,22 @@ fn read_edge(tree: &SledTree, end: Position) -> Result<Edge, OpenError> {
             }
         })?;
     }
+    let not_continued = |position: Position, last_good: Position| OpenError::Damaged {
+        position,
+        last_good,
+        what: "the block does not continue the tree".to_owned(),
+    };
+    let noted = Position(edge.frontier.size());
+    if noted > Position::START {
+        // The note was made at the end of a block, which has the root as well.
+        let raw = tree.block_with(noted).map_err(damaged(Position::START))?;
+        let agrees = raw.is_some_and(|raw| {
+            raw.header().last() == noted && raw.header().root_after == edge.frontier.root()
+        });
+        if !agrees {
+            return Err(not_continued(noted, Position::START));
+        }
+    }
     while edge.frontier.size() < end.0 {
         let last_good = Position(edge.frontier.size());
         let raw = tree.block(last_good.next()).map_err(damaged(last_good))?;
@@ -428,15 +399,13 @@ fn read_edge(tree: &SledTree, end: Position) -> Result<Edge, OpenError> {
         let block = raw.decode().map_err(damaged(last_good))?;
         let before = edge.frontier.root();
         for bytes in block.record_bytes() {
-            edge.frontier.append(leaf_hash(bytes));
+            if edge.frontier.size() < end.0 {
+                edge.frontier.append(leaf_hash(bytes));
+            }
         }
-        if header.root_before != before || header.root_after != edge.frontier.root() {
-            let what = "the block does not continue the tree".to_owned();
-            return Err(OpenError::Damaged {
-                position: header.first,
-                last_good,
-                what,
-            });
+        let whole = header.last() <= end;
+        if header.root_before != before || whole && header.root_after != edge.frontier.root() {
+            return Err(not_continued(header.first, last_good));
         }
         edge.blocks_since_noted += 1;
     }
@@ -444,17 +413,23 @@ fn read_edge(tree: &SledTree, end: Position) -> Result<Edge, OpenError> {
 }
 
 /// A compaction that was cut off is finished or forgotten; either way the log is whole.
+///
+/// ```text
+/// log                      nothing was replaced yet; what is beside it goes
+/// log.old, log.compacted   between the two renames: the second is done now
+/// log.old                  only if somebody removed the other: the old log is put back
+/// log, log.old             done: the old log goes
+/// ```
 fn finish_compaction(data: &Path) -> io::Result<()> {
     let (log, old) = (log_directory(data), data.join("log.old"));
     let compacted = data.join("log.compacted");
-    if !log.exists() && compacted.exists() {
-        fs::rename(&compacted, &log)?;
+    if !log.exists() {
+        let whole = [&compacted, &old].into_iter().find(|path| path.exists());
+        let Some(whole) = whole else { return Ok(()) };
+        fs::rename(whole, &log)?;
         sync_directory(data)?;
     }
-    if log.exists() {
-        remove_if_there(&compacted)?;
-        remove_if_there(&data.join("log.compact"))?;
-        remove_if_there(&old)?;
-    }
-    Ok(())
+    remove_if_there(&compacted)?;
+    remove_if_there(&data.join("log.compact"))?;
+    remove_if_there(&old)
 }

@@ -2,7 +2,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use event_log::{AppendError, EventLog, Head, LogIndex, NewRecord, RawBlock, ReadError, Stats};
+use event_log::{
+    AppendError, EventLog, Head, LogIndex, NewRecord, RawBlock, ReadError, Stats, check_limits,
+};
 use parking_lot::{Mutex, RwLock};
 use types::Position;
 
@@ -13,7 +15,7 @@ use crate::open::{self, OpenError, SledLogOptions};
 use crate::sled_tree::SledTree;
 
 /// Bytes read through sled after which its handle is reopened, which gives its cache back.
-const READ_BYTES_BEFORE_REOPEN: u64 = 256 * 1024 * 1024;
+pub(crate) const READ_BYTES_BEFORE_REOPEN: u64 = 256 * 1024 * 1024;
 
 /// The event log on sled, open and locked against other processes.
 pub struct SledLog {
@@ -45,6 +47,12 @@ pub(crate) struct Opened {
     pub(crate) blocks: u64,
 }
 
+impl Opened {
+    pub(crate) fn head(&self) -> Head {
+        self.edge.head()
+    }
+}
+
 impl SledLog {
     /// Opens the log in a data directory, and makes one where there is none.
     pub fn open(data: &Path, options: &SledLogOptions) -> Result<Self, OpenError> {
@@ -58,11 +66,7 @@ impl SledLog {
         head_file: HeadFile,
         lock: File,
     ) -> Self {
-        let frontier = &opened.edge.frontier;
-        let head = Head {
-            position: Position(frontier.size()),
-            root: frontier.root(),
-        };
+        let head = opened.head();
         Self {
             tree: RwLock::new(Some(opened.tree)),
             writer: Mutex::new(WriterState {
@@ -89,8 +93,34 @@ impl SledLog {
         replace()
     }
 
-    fn commit(&self, writer: &mut WriterState, group: &[NewRecord]) -> Result<Head, String> {
-        let commit = Commit::of(group, writer.edge.clone());
+    /// Appends records as another store has them.
+    pub(crate) fn append_stored(&self, group: &[Vec<u8>]) -> Result<Head, AppendError> {
+        self.append_with(group.is_empty(), |edge| {
+            Commit::of_stored(group, edge).map_err(|error| error.to_string())
+        })
+    }
+
+    fn append_with(
+        &self,
+        nothing: bool,
+        commit: impl FnOnce(Edge) -> Result<Commit, String>,
+    ) -> Result<Head, AppendError> {
+        let mut writer = self.writer.lock();
+        if writer.poisoned {
+            return Err(AppendError::Poisoned);
+        }
+        if nothing {
+            return Ok(self.head());
+        }
+        commit(writer.edge.clone())
+            .and_then(|commit| self.commit(&mut writer, commit))
+            .map_err(|error| {
+                writer.poisoned = true;
+                AppendError::Write(error)
+            })
+    }
+
+    fn commit(&self, writer: &mut WriterState, commit: Commit) -> Result<Head, String> {
         self.with_tree(|tree| tree.write(commit.batch))?;
         // sled's flush ends in sync_file_range, which a power cut does not respect.
         writer
@@ -102,11 +132,7 @@ impl SledLog {
             .metadata()
             .map_err(|error| error.to_string())?
             .len();
-        let frontier = &commit.edge.frontier;
-        let head = Head {
-            position: Position(frontier.size()),
-            root: frontier.root(),
-        };
+        let head = commit.edge.head();
         self.head_file
             .write(RememberedHead { head, log_bytes })
             .map_err(|error| format!("the head file: {error}"))?;
@@ -143,17 +169,8 @@ impl SledLog {
 
 impl EventLog for SledLog {
     fn append(&self, group: &[NewRecord]) -> Result<Head, AppendError> {
-        let mut writer = self.writer.lock();
-        if writer.poisoned {
-            return Err(AppendError::Poisoned);
-        }
-        if group.is_empty() {
-            return Ok(self.head());
-        }
-        self.commit(&mut writer, group).map_err(|error| {
-            writer.poisoned = true;
-            AppendError::Write(error)
-        })
+        check_limits(group)?;
+        self.append_with(group.is_empty(), |edge| Ok(Commit::of(group, edge)))
     }
 
     fn head(&self) -> Head {
@@ -172,30 +189,8 @@ impl EventLog for SledLog {
         let tree = tree
             .as_ref()
             .ok_or_else(|| ReadError::Io("the store could not be reopened".to_owned()))?;
-        let mut blocks: Vec<RawBlock> = Vec::new();
-        let mut bytes = 0;
-        let mut next = from;
-        while next <= head.position && (blocks.is_empty() || bytes < bytes_max) {
-            let block = match blocks.last() {
-                None => tree.block_with(next)?.ok_or_else(|| missing(next))?,
-                Some(_) => tree.block(next)?,
-            };
-            let header = block.header();
-            if header.last() < next {
-                return Err(missing(next));
-            }
-            if let Some(before) = blocks.last()
-                && header.root_before != before.header().root_after
-            {
-                return Err(ReadError::damaged(
-                    next,
-                    "the tree does not go on where it ended",
-                ));
-            }
-            next = header.last().next();
-            bytes += block.as_bytes().len();
-            blocks.push(block);
-        }
+        let blocks = read_blocks(tree, from, head.position, bytes_max)?;
+        let bytes: usize = blocks.iter().map(|block| block.as_bytes().len()).sum();
         self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(blocks)
     }
@@ -221,6 +216,46 @@ impl EventLog for SledLog {
         let _writer = self.writer.lock();
         self.reopen().map_err(ReadError::Io)
     }
+
+    fn close(&self) -> Result<(), ReadError> {
+        // Waits for a commit that is under way; later ones are refused.
+        self.writer.lock().poisoned = true;
+        self.head_file
+            .sync()
+            .map_err(|error| ReadError::Io(format!("the head file: {error}")))
+    }
+}
+
+/// Blocks from the one that holds `from`, each continuing the tree of the one before.
+pub(crate) fn read_blocks(
+    tree: &SledTree,
+    from: Position,
+    head: Position,
+    bytes_max: usize,
+) -> Result<Vec<RawBlock>, ReadError> {
+    let mut blocks: Vec<RawBlock> = Vec::new();
+    let mut bytes = 0;
+    let mut next = from;
+    while next <= head && (blocks.is_empty() || bytes < bytes_max) {
+        let block = match blocks.last() {
+            None => tree.block_with(next)?.ok_or_else(|| missing(next))?,
+            Some(_) => tree.block(next)?,
+        };
+        let header = block.header();
+        if header.last() < next {
+            return Err(missing(next));
+        }
+        if let Some(before) = blocks.last()
+            && header.root_before != before.header().root_after
+        {
+            let what = "the tree does not go on where it ended";
+            return Err(ReadError::damaged(next, what));
+        }
+        next = header.last().next();
+        bytes += block.as_bytes().len();
+        blocks.push(block);
+    }
+    Ok(blocks)
 }
 
 fn missing(position: Position) -> ReadError {

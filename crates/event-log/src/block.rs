@@ -18,7 +18,7 @@
 use types::Position;
 
 use crate::record::{Reader, put_varint};
-use crate::{Frontier, Hash, ReadError, Record, leaf_hash};
+use crate::{Frontier, Hash, NewRecord, ReadError, Record, encode, leaf_hash};
 
 const FORMAT: u8 = 1;
 const CODEC_BINCODE: u8 = 1;
@@ -28,6 +28,33 @@ const CHECKSUM: std::ops::Range<usize> = 3..7;
 
 /// The most that a block's body may claim to hold; a corrupt length must not take all memory.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The records of one block, uncompressed. A larger record has a block to itself.
+const FILLED_BYTES_MAX: usize = 22 * 1024;
+
+/// The encoded records that the next block takes of a group: at least one, unless none is left.
+pub fn fill(first: Position, rest: &[NewRecord]) -> Vec<Vec<u8>> {
+    let encoded = (first.0..).zip(rest).map(|(position, record)| {
+        let mut bytes = Vec::with_capacity(record.payload.len() + record.metadata.len() + 64);
+        encode(record, Position(position), &mut bytes);
+        bytes
+    });
+    fill_encoded(encoded)
+}
+
+/// The same of records that are encoded already.
+pub fn fill_encoded(rest: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    for record in rest {
+        bytes += record.len();
+        if bytes > FILLED_BYTES_MAX && !records.is_empty() {
+            break;
+        }
+        records.push(record);
+    }
+    records
+}
 
 /// A block as stored, cheap to hand to another thread for decoding.
 #[derive(Clone, Debug)]
@@ -123,6 +150,11 @@ impl RawBlock {
         if bytes[1] != CODEC_BINCODE {
             return Err(damaged(
                 "the block has a codec that this version does not know",
+            ));
+        }
+        if bytes[2] & !COMPRESSED != 0 {
+            return Err(damaged(
+                "the block has a flag that this version does not know",
             ));
         }
         let header = Self::header_of(&bytes).map_err(damaged)?;
@@ -223,37 +255,29 @@ impl Block {
         (self.header.first.0..)
             .map(Position)
             .zip(self.record_bytes())
-            .map(|(position, bytes)| {
-                let record =
-                    Record::decode(bytes).map_err(|what| ReadError::damaged(position, what))?;
-                if record.position != position {
-                    return Err(ReadError::damaged(
-                        position,
-                        "the record belongs to another position",
-                    ));
-                }
-                Ok(record)
-            })
+            .map(|(position, bytes)| decode_at(position, bytes))
     }
 
     pub fn record(&self, position: Position) -> Result<Record<'_>, ReadError> {
-        let place = position
-            .0
-            .checked_sub(self.header.first.0)
-            .map(usize::try_from);
-        let Some(Ok(place)) = place else {
-            return Err(ReadError::damaged(
-                position,
-                "the block does not hold this position",
-            ));
+        let place = position.0.checked_sub(self.header.first.0);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let Some((place, end)) = place.and_then(|place| Some((place, *self.ends.get(place)?)))
+        else {
+            let what = "the block does not hold this position";
+            return Err(ReadError::damaged(position, what));
         };
-        self.records().nth(place).unwrap_or_else(|| {
-            Err(ReadError::damaged(
-                position,
-                "the block does not hold this position",
-            ))
-        })
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        decode_at(position, &self.body[start..end])
     }
+}
+
+fn decode_at(position: Position, bytes: &[u8]) -> Result<Record<'_>, ReadError> {
+    let record = Record::decode(bytes).map_err(|what| ReadError::damaged(position, what))?;
+    if record.position != position {
+        let what = "the record belongs to another position";
+        return Err(ReadError::damaged(position, what));
+    }
+    Ok(record)
 }
 
 fn checksum(bytes: &[u8]) -> u32 {

@@ -2,7 +2,9 @@
 
 use types::{ListId, Position, StreamId, StreamVersion, SubjectId, Timestamp};
 
-use crate::{EventLog, NewRecord, Span, verify};
+use crate::{
+    AppendError, EventLog, NewRecord, RECORD_BYTES_MAX, RECORD_SUBJECTS_MAX, Span, verify,
+};
 
 /// A record whose payload has this many bytes and differs from its neighbours.
 pub fn record(number: u32, payload_bytes: usize) -> NewRecord {
@@ -79,6 +81,82 @@ pub fn run<L: EventLog>(empty: L, mut reopen: impl FnMut(L) -> L) {
     check(&log, &written);
     log = reopen(log);
     check(&log, &written);
+    refuses_what_it_could_not_read(&log);
+    check(&log, &written);
+
+    let seed = 0x6d75_7374_6572;
+    log = at_random(log, &mut written, seed, &mut reopen);
+    // The largest call there is: ten thousand people, some kilobytes each, in one group.
+    let number = u32::try_from(written.len()).expect("it fits");
+    let group: Vec<NewRecord> = (0..10_000).map(|n| record(number + n, 2_500)).collect();
+    log.append(&group)
+        .expect("a group of tens of megabytes is taken");
+    written.extend(group);
+    log.close().expect("a log can be closed");
+    log = reopen(log);
+    check(&log, &written);
+}
+
+/// A record over a limit is refused, with all of its group, and the log goes on.
+fn refuses_what_it_could_not_read(log: &impl EventLog) {
+    let head = log.head();
+    let too_long = record(0, RECORD_BYTES_MAX);
+    let mut too_many = record(0, 10);
+    too_many.subjects = vec![SubjectId(1); RECORD_SUBJECTS_MAX + 1];
+    let mut long_name = record(0, 10);
+    long_name.event_type = "a".repeat(256).into();
+    for refused in [too_long, too_many, long_name] {
+        assert!(matches!(
+            log.append(&[record(0, 10), refused]),
+            Err(AppendError::TooLarge { place: 1, .. }),
+        ));
+        assert_eq!(log.head(), head);
+    }
+}
+
+/// Groups of any size with records of any size, reopened now and then.
+fn at_random<L: EventLog>(
+    mut log: L,
+    written: &mut Vec<NewRecord>,
+    seed: u64,
+    reopen: &mut impl FnMut(L) -> L,
+) -> L {
+    let mut state = seed;
+    // SplitMix64.
+    let mut below = |limit: u64| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = state;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((value ^ (value >> 31)) % limit).expect("the limits are small")
+    };
+    for round in 0..60 {
+        let count = [1, 1, 3, 70][below(4) as usize];
+        let bytes = [0, 50, 400, 9_000, 23_000, 60_000][below(6) as usize];
+        let number = u32::try_from(written.len()).expect("it fits");
+        let group: Vec<NewRecord> = (0..count)
+            .map(|n| {
+                let mut record = record(number + n, below(bytes + 1) as usize);
+                record.subjects = (0..below(4)).map(|_| SubjectId(below(20))).collect();
+                record
+            })
+            .collect();
+        let head = log
+            .append(&group)
+            .unwrap_or_else(|error| panic!("seed {seed:#x}, round {round}: {error}"));
+        written.extend(group);
+        assert_eq!(
+            head.position.0,
+            written.len() as u64,
+            "seed {seed:#x}, round {round}"
+        );
+        if below(15) == 0 {
+            log = reopen(log);
+            assert_eq!(log.head(), head, "seed {seed:#x}, round {round}");
+        }
+    }
+    check(&log, written);
+    log
 }
 
 /// Everything that the log says, against what was written.

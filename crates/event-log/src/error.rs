@@ -7,6 +7,16 @@ pub enum AppendError {
     Write(String),
     #[error("an earlier write failed, so nothing more is written")]
     Poisoned,
+    /// Nothing was written, and the log takes other records as before.
+    #[error(
+        "{what} of the record at place {place} of the group is {actual}, and at most {max} fit"
+    )]
+    TooLarge {
+        place: usize,
+        what: &'static str,
+        actual: usize,
+        max: usize,
+    },
 }
 
 /// What was read cannot be trusted, or could not be read.

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use parking_lot::RwLock;
@@ -23,20 +24,38 @@ struct State {
     types: HashMap<String, RoaringTreemap>,
 }
 
-/// Ascending positions. Most people have few events, so one alone takes no allocation.
+/// Ascending positions. Most people have few events, so one or two take no allocation.
 #[derive(Default)]
 enum Positions {
     #[default]
     None,
     One(u64),
+    Two {
+        first: u64,
+        delta: u32,
+    },
     Many(Box<Deltas>),
 }
 
-/// Differences as varints.
+/// Differences as varints, in pieces: a reader begins at any of them, from either end.
+#[derive(Default)]
 struct Deltas {
+    count: usize,
     last: u64,
     bytes: Vec<u8>,
+    /// Where each piece but the first begins.
+    pieces: Vec<Piece>,
 }
+
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    /// The last position before it.
+    after: u64,
+    start: usize,
+}
+
+/// Positions in one piece: what a reader decodes at most in vain.
+const PIECE_POSITIONS: usize = 128;
 
 /// A piece of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -50,58 +69,121 @@ pub struct Span {
 }
 
 impl Positions {
+    /// Positions come in order; one that repeats is the same event again.
     fn push(&mut self, position: u64) {
         match self {
             Self::None => *self = Self::One(position),
+            Self::One(first) if *first == position => {}
             Self::One(first) => {
-                let mut bytes = Vec::with_capacity(8);
-                put_varint(&mut bytes, *first);
-                put_varint(&mut bytes, position - *first);
-                *self = Self::Many(Box::new(Deltas {
-                    last: position,
-                    bytes,
-                }));
+                let first = *first;
+                *self = match u32::try_from(position - first) {
+                    Ok(delta) => Self::Two { first, delta },
+                    Err(_) => Self::many(&[first, position]),
+                };
             }
-            Self::Many(deltas) => {
-                put_varint(&mut deltas.bytes, position - deltas.last);
-                deltas.last = position;
+            Self::Two { first, delta } => {
+                let second = *first + u64::from(*delta);
+                if second != position {
+                    *self = Self::many(&[*first, second, position]);
+                }
             }
+            Self::Many(deltas) => deltas.push(position),
         }
+    }
+
+    fn many(positions: &[u64]) -> Self {
+        let mut deltas = Deltas::default();
+        for position in positions {
+            deltas.push(*position);
+        }
+        Self::Many(Box::new(deltas))
     }
 
     fn within(&self, span: Span) -> Vec<Position> {
         match self {
             Self::None => Vec::new(),
-            Self::One(position) => span.take(std::iter::once(*position)),
-            Self::Many(deltas) => {
-                let mut reader = Reader(&deltas.bytes);
-                let mut position = 0;
-                span.take(std::iter::from_fn(move || {
-                    position += reader.varint().ok()?;
-                    Some(position)
-                }))
-            }
+            Self::One(position) => span.of_few(&[*position]),
+            Self::Two { first, delta } => span.of_few(&[*first, *first + u64::from(*delta)]),
+            Self::Many(deltas) => deltas.within(span),
         }
     }
 }
 
-impl Span {
-    fn take(self, ascending: impl Iterator<Item = u64>) -> Vec<Position> {
-        let inside = ascending
-            .skip_while(|position| *position <= self.after.0)
-            .take_while(|position| *position < self.before.0)
-            .map(Position);
-        if !self.newest_first {
-            return inside.take(self.at_most).collect();
+impl Deltas {
+    fn push(&mut self, position: u64) {
+        if self.count > 0 && position == self.last {
+            return;
         }
-        let mut newest = std::collections::VecDeque::new();
-        for position in inside {
-            if newest.len() == self.at_most {
-                newest.pop_front();
+        if self.count > 0 && self.count.is_multiple_of(PIECE_POSITIONS) {
+            self.pieces.push(Piece {
+                after: self.last,
+                start: self.bytes.len(),
+            });
+        }
+        put_varint(&mut self.bytes, position - self.last);
+        self.last = position;
+        self.count += 1;
+    }
+
+    fn within(&self, span: Span) -> Vec<Position> {
+        let mut found = Vec::new();
+        if span.newest_first {
+            let newest = self.pieces.partition_point(|it| it.after < span.before.0);
+            for number in (0..=newest).rev() {
+                let piece: Vec<u64> = self.piece(number).collect();
+                let ends_before = piece.first().is_some_and(|first| *first <= span.after.0);
+                found.extend(piece.into_iter().rev().filter(|it| span.holds(*it)));
+                if ends_before || found.len() >= span.at_most {
+                    break;
+                }
             }
-            newest.push_back(position);
+        } else {
+            let oldest = self.pieces.partition_point(|it| it.after <= span.after.0);
+            for number in oldest..=self.pieces.len() {
+                found.extend(self.piece(number).filter(|it| span.holds(*it)));
+                let next = self.pieces.get(number);
+                if next.is_none_or(|it| it.after >= span.before.0) || found.len() >= span.at_most {
+                    break;
+                }
+            }
         }
-        newest.into_iter().rev().collect()
+        found.truncate(span.at_most);
+        found.into_iter().map(Position).collect()
+    }
+
+    fn piece(&self, number: usize) -> impl Iterator<Item = u64> {
+        let piece = number
+            .checked_sub(1)
+            .map_or(Piece::default(), |place| self.pieces[place]);
+        let end = self
+            .pieces
+            .get(number)
+            .map_or(self.bytes.len(), |next| next.start);
+        let mut reader = Reader(&self.bytes[piece.start..end]);
+        let mut position = piece.after;
+        std::iter::from_fn(move || {
+            position += reader.varint().ok()?;
+            Some(position)
+        })
+    }
+}
+
+impl Span {
+    fn holds(self, position: u64) -> bool {
+        position > self.after.0 && position < self.before.0
+    }
+
+    fn of_few(self, ascending: &[u64]) -> Vec<Position> {
+        let mut positions: Vec<Position> = ascending
+            .iter()
+            .filter(|position| self.holds(**position))
+            .map(|position| Position(*position))
+            .collect();
+        if self.newest_first {
+            positions.reverse();
+        }
+        positions.truncate(self.at_most);
+        positions
     }
 }
 
@@ -143,7 +225,7 @@ impl LogIndex {
                 .collect()
         } else {
             let start = positions.rank(span.after.0);
-            (start..start + span.at_most as u64)
+            (start..start.saturating_add(span.at_most as u64))
                 .map_while(|n| positions.select(n))
                 .take_while(|position| *position < range.end)
                 .map(Position)
@@ -161,6 +243,33 @@ impl LogIndex {
             .collect();
         types.sort_unstable();
         types
+    }
+
+    /// Whether the record is found by its type, its stream and the people it is about.
+    pub(crate) fn lists(&self, record: &Record<'_>) -> bool {
+        let position = record.position.0;
+        let here = Span {
+            after: Position(position.saturating_sub(1)),
+            before: Position(position.saturating_add(1)),
+            newest_first: false,
+            at_most: 1,
+        };
+        let state = self.state.read();
+        let by_type = state
+            .types
+            .get(record.event_type)
+            .is_some_and(|positions| positions.contains(position));
+        let of_a_person = StreamId::parse(record.stream).is_some_and(|it| it.subject().is_some());
+        let by_stream = of_a_person
+            || state
+                .streams
+                .get(record.stream)
+                .is_some_and(|positions| !positions.within(here).is_empty());
+        let by_subject = record.subjects.iter().all(|subject| {
+            let positions = state.subjects.get(subject.index());
+            positions.is_some_and(|positions| !positions.within(here).is_empty())
+        });
+        by_type && by_stream && by_subject
     }
 
     /// Takes in what a block holds. Blocks come in order.
@@ -218,21 +327,54 @@ struct Entry<'a> {
 
 impl BlockIndex {
     pub fn of(first: Position, records: &[NewRecord]) -> Self {
+        Self::build(
+            first,
+            records.iter().map(|record| {
+                let listed = record.stream.subject().is_none();
+                let stream = listed.then(|| record.stream.to_string().into());
+                let subjects = record.subjects.iter().copied();
+                (record.event_type.as_ref(), stream, subjects)
+            }),
+        )
+    }
+
+    /// The same of records as stored, whatever the names of their streams.
+    pub fn of_stored(first: Position, records: &[Record<'_>]) -> Self {
+        Self::build(
+            first,
+            records.iter().map(|record| {
+                let of_a_person =
+                    StreamId::parse(record.stream).is_some_and(|it| it.subject().is_some());
+                let stream = (!of_a_person).then(|| record.stream.into());
+                let subjects: Vec<SubjectId> = record.subjects.iter().collect();
+                (record.event_type, stream, subjects.into_iter())
+            }),
+        )
+    }
+
+    fn build<'a>(
+        first: Position,
+        records: impl ExactSizeIterator<
+            Item = (
+                &'a str,
+                Option<Cow<'a, str>>,
+                impl ExactSizeIterator<Item = SubjectId>,
+            ),
+        >,
+    ) -> Self {
+        let count = records.len();
         let mut types: Vec<&str> = Vec::new();
         let mut entries = Vec::new();
-        for record in records {
-            let place = types.iter().position(|it| *it == record.event_type);
+        for (event_type, stream, subjects) in records {
+            let place = types.iter().position(|it| *it == event_type);
             let place = place.unwrap_or_else(|| {
-                types.push(&record.event_type);
+                types.push(event_type);
                 types.len() - 1
             });
             put_varint(&mut entries, place as u64);
-            match record.stream.subject() {
-                Some(_) => put_bytes(&mut entries, &[]),
-                None => put_bytes(&mut entries, record.stream.to_string().as_bytes()),
-            }
-            put_varint(&mut entries, record.subjects.len() as u64);
-            for subject in &record.subjects {
+            put_bytes(&mut entries, stream.unwrap_or_default().as_bytes());
+            put_varint(&mut entries, subjects.len() as u64);
+            for subject in subjects {
                 put_varint(&mut entries, u64::from(subject.0));
             }
         }
@@ -241,7 +383,7 @@ impl BlockIndex {
         for event_type in types {
             put_bytes(&mut bytes, event_type.as_bytes());
         }
-        put_varint(&mut bytes, records.len() as u64);
+        put_varint(&mut bytes, count as u64);
         bytes.extend_from_slice(&entries);
         Self { first, bytes }
     }
@@ -259,30 +401,6 @@ impl BlockIndex {
         let mut count = 0;
         self.each(|_| count += 1)?;
         Ok(count)
-    }
-
-    /// Whether it says of these records what is so.
-    pub fn agrees_with(&self, records: &[Record<'_>]) -> Result<bool, ReadError> {
-        let mut records = records.iter();
-        let mut agrees = true;
-        self.each(|entry| {
-            agrees &= records.next().is_some_and(|record| {
-                let stream = StreamId::parse(record.stream);
-                let listed = match stream {
-                    Some(stream) if stream.subject().is_some() => None,
-                    _ => Some(record.stream),
-                };
-                record.position.0 == entry.position
-                    && record.event_type == entry.event_type
-                    && listed == entry.stream
-                    && record
-                        .subjects
-                        .iter()
-                        .map(|subject| subject.0)
-                        .eq(entry.subjects)
-            });
-        })?;
-        Ok(agrees && records.next().is_none())
     }
 
     fn each(&self, mut take: impl FnMut(Entry<'_>)) -> Result<(), ReadError> {
@@ -316,5 +434,47 @@ impl BlockIndex {
             return Err(damaged("bytes are left over"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn two_positions_take_no_more_room_than_one() {
+        assert_eq!(size_of::<Positions>(), 16);
+    }
+
+    proptest! {
+        #[test]
+        fn any_span_of_any_positions_is_that_of_a_plain_list(
+            gaps in proptest::collection::vec(0_u64..300, 0..700),
+            far in any::<bool>(),
+            after in 0_u64..60_000,
+            before in 0_u64..60_000,
+            newest_first in any::<bool>(),
+            at_most in 0_usize..300,
+        ) {
+            let mut positions = Positions::default();
+            let mut plain: Vec<u64> = Vec::new();
+            let mut last = if far { 1 << 40 } else { 1 };
+            for gap in gaps {
+                positions.push(last);
+                plain.push(last);
+                last += gap;
+            }
+            plain.dedup();
+            let shift = if far { 1 << 40 } else { 0 };
+            let span = Span {
+                after: Position(shift + after),
+                before: Position(shift + before),
+                newest_first,
+                at_most,
+            };
+            prop_assert_eq!(positions.within(span), span.of_few(&plain));
+        }
     }
 }

@@ -13,10 +13,13 @@ mod merkle;
 mod record;
 mod verify;
 
-pub use block::{Block, BlockHeader, RawBlock};
+pub use block::{Block, BlockHeader, RawBlock, fill, fill_encoded};
 pub use error::{AppendError, ReadError};
 pub use index::{BlockIndex, LogIndex, Span};
-pub use log::{EventLog, Head, Stats};
+pub use log::{
+    EVENT_TYPE_BYTES_MAX, EventLog, Head, RECORD_BYTES_MAX, RECORD_SUBJECTS_MAX, Stats,
+    check_limits,
+};
 pub use memory::MemoryLog;
 pub use merkle::{Frontier, Hash, leaf_hash};
 pub use record::{NewRecord, Record, Subjects, encode};

@@ -2,6 +2,14 @@ use types::Position;
 
 use crate::{AppendError, Hash, LogIndex, NewRecord, RawBlock, ReadError};
 
+/// Metadata and payload of one record together, in bytes. What is written must be readable, and a
+/// reader believes no block that claims to be much larger.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// People that one record names. What the index says of a record must fit into one value.
+pub const RECORD_SUBJECTS_MAX: usize = 4_096;
+/// The name of a type of event, in bytes.
+pub const EVENT_TYPE_BYTES_MAX: usize = 255;
+
 /// The end of the log: the last position, which is also the size of the tree, and the tree's root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -45,4 +53,44 @@ pub trait EventLog: Send + Sync {
 
     /// Gives memory back after a long scan.
     fn release_memory(&self) -> Result<(), ReadError>;
+
+    /// Ends the writing, and has the head remembered on disk. Reading goes on. A store that is
+    /// dropped does the same.
+    fn close(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
+}
+
+/// Refuses a group that could be written but not read again. Every store asks before it writes.
+pub fn check_limits(group: &[NewRecord]) -> Result<(), AppendError> {
+    for (place, record) in group.iter().enumerate() {
+        let limits = [
+            (
+                "the number of bytes",
+                record.metadata.len().saturating_add(record.payload.len()),
+                RECORD_BYTES_MAX,
+            ),
+            (
+                "the number of people",
+                record.subjects.len(),
+                RECORD_SUBJECTS_MAX,
+            ),
+            (
+                "the length of the event type",
+                record.event_type.len(),
+                EVENT_TYPE_BYTES_MAX,
+            ),
+        ];
+        for (what, actual, max) in limits {
+            if actual > max {
+                return Err(AppendError::TooLarge {
+                    place,
+                    what,
+                    actual,
+                    max,
+                });
+            }
+        }
+    }
+    Ok(())
 }

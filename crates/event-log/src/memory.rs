@@ -3,7 +3,7 @@ use types::Position;
 
 use crate::{
     AppendError, BlockIndex, EventLog, Frontier, Head, LogIndex, NewRecord, RawBlock, ReadError,
-    Stats, encode,
+    Stats, check_limits, fill,
 };
 
 /// The log in memory: for tests, and as the simplest thing that keeps the trait's rules.
@@ -21,23 +21,21 @@ struct State {
 
 impl EventLog for MemoryLog {
     fn append(&self, group: &[NewRecord]) -> Result<Head, AppendError> {
-        if !group.is_empty() {
-            let mut state = self.state.write();
+        check_limits(group)?;
+        let mut state = self.state.write();
+        let mut rest = group;
+        while !rest.is_empty() {
             let first = Position(state.frontier.size() + 1);
-            let records: Vec<Vec<u8>> = (first.0..)
-                .zip(group)
-                .map(|(position, record)| {
-                    let mut bytes = Vec::new();
-                    encode(record, Position(position), &mut bytes);
-                    bytes
-                })
-                .collect();
+            let records = fill(first, rest);
+            let (taken, later) = rest.split_at(records.len());
             let block = RawBlock::encode(first, &records, &mut state.frontier);
             state.blocks.push(block);
             self.index
-                .extend(&BlockIndex::of(first, group))
+                .extend(&BlockIndex::of(first, taken))
                 .map_err(|error| AppendError::Write(error.to_string()))?;
+            rest = later;
         }
+        drop(state);
         Ok(self.head())
     }
 

@@ -52,6 +52,14 @@ pub struct Subjects<'a> {
 }
 
 impl<'a> Subjects<'a> {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = SubjectId> + use<'a> {
         let mut reader = Reader(self.bytes);
         (0..self.count).map_while(move |_| reader.number().ok().map(SubjectId))

@@ -24,8 +24,8 @@ pub struct Damage {
     pub what: String,
 }
 
-/// Reads everything: checksums, contiguous positions, and the tree recomputed from every record and
-/// compared with the roots in every block. Needs no more memory for a longer log.
+/// Reads everything: checksums, contiguous positions, whether the index lists every record, and the
+/// tree recomputed from every record and compared with the roots in every block. Needs no more memory for a longer log.
 pub fn verify(log: &dyn EventLog, progress: &mut dyn FnMut(Position)) -> Report {
     let mut frontier = Frontier::default();
     let mut blocks = 0;
@@ -80,7 +80,11 @@ fn check(
             }
             let mut after = frontier.clone();
             for (bytes, record) in block.record_bytes().zip(block.records()) {
-                record?;
+                let record = record?;
+                if !log.index().lists(&record) {
+                    let what = "the index does not list the record";
+                    return Err(ReadError::damaged(record.position, what));
+                }
                 after.append(leaf_hash(bytes));
             }
             if header.root_after != after.root() {
