@@ -9,7 +9,7 @@
 //!
 //! only for a while, and cleared away by the next open:
 //!   creating        marks a log that is being made
-//!   log.check/      a copy that is opened first, log.doctor/ one that is examined
+//!   log.check/      a copy of a log that looks damaged, opened first; log.doctor/ one that is examined
 //!   log.compact/, log.compacted/, log.old/   a compaction, see `compact`
 //! ```
 //! A log without a head file is taken for an unfinished one only beside that mark.
@@ -27,6 +27,7 @@ mod keys;
 mod open;
 mod sled_tree;
 mod store;
+mod survey;
 mod trial;
 
 pub use compact::{CompactError, Compacted, compact};

@@ -12,8 +12,9 @@ use crate::commit::{Edge, SETTINGS};
 use crate::directory::{count_files, create_synced, move_aside, remove_if_there, sync_directory};
 use crate::head_file::{self, HeadFile, RememberedHead};
 use crate::keys;
-use crate::sled_tree::SledTree;
+use crate::sled_tree::{SEGMENT_BYTES, SledTree};
 use crate::store::{Opened, SledLog};
+use crate::survey::survey;
 use crate::trial::judge_copy;
 
 /// How much of the index is read at a time.
@@ -33,7 +34,7 @@ pub enum OpenError {
     Settings { found: String },
     #[error(
         "the log ends at position {found}, but position {remembered} was acknowledged: the newest \
-         events are missing. Nothing was changed. `muster log doctor` says what can be done"
+         events are missing. No record was changed. `muster log doctor` says what can be done"
     )]
     Behind {
         found: Position,
@@ -41,17 +42,16 @@ pub enum OpenError {
     },
     #[error(
         "at position {position} the log has another root than the one that was acknowledged. \
-         Nothing was changed. `muster log doctor` says what can be done"
+         No record was changed. `muster log doctor` says what can be done"
     )]
     OtherRoot { position: Position },
     #[error(
-        "the head file is missing or unreadable although the log holds events. Nothing was \
-         changed. `muster log doctor` says what can be done"
+        "the head file is missing or unreadable although the log holds events. No record was changed. `muster log doctor` says what can be done"
     )]
     NoHead,
     #[error(
         "the log is damaged at position {position} (the last good one is {last_good}): {what}. \
-         Nothing was changed. `muster log doctor` says what can be done"
+         No record was changed. `muster log doctor` says what can be done"
     )]
     Damaged {
         position: Position,
@@ -84,6 +84,7 @@ pub(crate) fn open(data: &Path, _: &SledLogOptions) -> Result<SledLog, OpenError
     let log = log_directory(data);
     let remembered = remembered(data)?;
     match remembered {
+        Some(remembered) if looks_whole(&log, remembered)? => {}
         Some(remembered) => judge_copy(data, &log, |opened| compare(&opened, remembered))?,
         // Only a creation that says so itself may be begun anew; a head file that is merely missing
         // was lost.
@@ -221,6 +222,22 @@ fn finish_creation(data: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether sled's files show nothing that sled itself does not leave there, so that sled's open will
+/// not overwrite what it does not understand.
+fn looks_whole(log: &Path, remembered: RememberedHead) -> Result<bool, OpenError> {
+    let segment = SEGMENT_BYTES as u64;
+    let survey = match survey(log, segment, remembered.log_bytes) {
+        Ok(survey) => survey,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(OpenError::io("the log cannot be read")(error)),
+    };
+    for finding in &survey.findings {
+        let (file, offset) = (finding.file.display(), finding.offset);
+        tracing::warn!(%file, offset, "{} The log is tried on a copy first.", finding.what);
+    }
+    Ok(survey.is_clean())
 }
 
 /// What a creation left behind holds no events.
