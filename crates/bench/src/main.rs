@@ -1,6 +1,7 @@
 //! One table of ratios: each row measures the server and a baseline in turn, in the same run, and
 //! gives the median. Absolute numbers drift with the machine; ratios hold.
 
+mod counting_log;
 mod engine_writes;
 mod http;
 mod postgres;
@@ -13,10 +14,21 @@ use table::Table;
 pub(crate) const RUNS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
+    // `make bench ONLY=http` measures one part.
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut table = Table::start()?;
-    let alone = engine_writes::run(&mut table)?;
-    postgres::run(&mut table, alone)?;
-    http::run(&mut table)?;
-    replay::run(&mut table)?;
+    if wanted("writes") {
+        engine_writes::run(&mut table)?;
+    }
+    if wanted("postgres") {
+        postgres::run(&mut table)?;
+    }
+    if wanted("http") {
+        http::run(&mut table)?;
+    }
+    if wanted("replay") {
+        replay::run(&mut table)?;
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 use crate::RUNS;
+use crate::engine_writes;
 use crate::table::Table;
 
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -19,12 +20,15 @@ const INSERT: &str = "\\set n random(1, 2000000000)\n\\set m random(1, 200000000
     insert into events (stream, version, type, data) values ('profile-' || :n, :m, \
     'profile.updated', '{\"email\":\"user@example.com\",\"plan\":\"pro\",\"visits\":1}');\n";
 
-pub(crate) fn run(table: &mut Table, ours: f64) -> anyhow::Result<()> {
+pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
     let what = "durable writes/s, 32 callers, against PostgreSQL 15";
+    let ours = (0..RUNS)
+        .map(|_| engine_writes::rate(32))
+        .collect::<Result<Vec<_>, _>>()?;
     if !Path::new(PROGRAMS).join("initdb").exists() {
         return table.figure(
             what,
-            &[ours],
+            &ours,
             "PostgreSQL 15 is not installed: apt-get install postgresql-15",
         );
     }
@@ -32,7 +36,7 @@ pub(crate) fn run(table: &mut Table, ours: f64) -> anyhow::Result<()> {
         .prefix("muster-bench-")
         .tempdir_in("/var/tmp")?;
     let rates = Cluster::start(directory.path())?.insert()?;
-    let pairs: Vec<_> = rates.into_iter().map(|theirs| (ours, theirs)).collect();
+    let pairs: Vec<_> = ours.into_iter().zip(rates).collect();
     table.row(what, &pairs, "plain insert, unique (stream, version)")
 }
 

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use events::{Personal, ProfileDeleted, ProfileEvent, ProfileUpdate, ProfileUpdated};
 use serde_json::{Map, Value};
 use types::{
@@ -26,7 +24,7 @@ pub enum ProfileCommand {
 pub enum ProfileState {
     #[default]
     Absent,
-    Present(Arc<JsonDocument>),
+    Present(JsonDocument),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +41,51 @@ pub enum ProfileRefusal {
 
 pub struct Profile;
 
+impl Profile {
+    /// As [`Decider::decide`], with the state that the events lead to. Deciding has to work it out
+    /// anyhow, and parsing documents is most of what a write costs.
+    pub fn decide_and_evolve(
+        state: ProfileState,
+        command: ProfileCommand,
+    ) -> Result<(Vec<ProfileEvent>, ProfileState), ProfileRefusal> {
+        let before = match &state {
+            ProfileState::Absent => Map::new(),
+            ProfileState::Present(document) => document.to_object(),
+        };
+        let (update, after) = match command {
+            ProfileCommand::Merge(changes) => {
+                let mut after = before.clone();
+                merge_patch(&mut after, changes);
+                (ProfileUpdate::Merge, after)
+            }
+            ProfileCommand::Replace(profile) => {
+                let after = object(without_nulls(Value::Object(profile)))?;
+                (ProfileUpdate::Replace, after)
+            }
+            ProfileCommand::Patch(patch) => {
+                let mut after = Value::Object(before.clone());
+                patch.apply(&mut after, PROFILE_BYTES_MAX)?;
+                (ProfileUpdate::Patch, object(without_nulls(after))?)
+            }
+            ProfileCommand::Delete => {
+                return Ok(match state {
+                    ProfileState::Absent => (vec![], state),
+                    ProfileState::Present(_) => {
+                        let deleted = ProfileEvent::Deleted(ProfileDeleted {});
+                        (vec![deleted], ProfileState::Absent)
+                    }
+                });
+            }
+        };
+        // Merging nothing into nothing creates nothing; replacing nothing with nothing does.
+        let creates_nothing = state == ProfileState::Absent && update != ProfileUpdate::Replace;
+        if after.is_empty() && creates_nothing {
+            return Ok((vec![], state));
+        }
+        change(state, &before, after, update)
+    }
+}
+
 impl Decider for Profile {
     type Command = ProfileCommand;
     type Event = ProfileEvent;
@@ -53,42 +96,7 @@ impl Decider for Profile {
         state: &ProfileState,
         command: ProfileCommand,
     ) -> Result<Vec<ProfileEvent>, ProfileRefusal> {
-        let before = || match state {
-            ProfileState::Absent => Map::new(),
-            ProfileState::Present(document) => document.to_object(),
-        };
-        match command {
-            ProfileCommand::Merge(changes) => {
-                let mut after = before();
-                merge_patch(&mut after, changes);
-                // Merging nothing into nothing creates nothing.
-                if after.is_empty() && *state == ProfileState::Absent {
-                    return Ok(vec![]);
-                }
-                change(state, after, ProfileUpdate::Merge)
-            }
-            ProfileCommand::Replace(profile) => {
-                let Value::Object(after) = without_nulls(Value::Object(profile)) else {
-                    return Err(ProfileRefusal::NotAnObject);
-                };
-                change(state, after, ProfileUpdate::Replace)
-            }
-            ProfileCommand::Patch(patch) => {
-                let mut after = Value::Object(before());
-                patch.apply(&mut after, PROFILE_BYTES_MAX)?;
-                let Value::Object(after) = without_nulls(after) else {
-                    return Err(ProfileRefusal::NotAnObject);
-                };
-                if after.is_empty() && *state == ProfileState::Absent {
-                    return Ok(vec![]);
-                }
-                change(state, after, ProfileUpdate::Patch)
-            }
-            ProfileCommand::Delete => Ok(match state {
-                ProfileState::Absent => vec![],
-                ProfileState::Present(_) => vec![ProfileEvent::Deleted(ProfileDeleted {})],
-            }),
-        }
+        Self::decide_and_evolve(state.clone(), command).map(|(events, _)| events)
     }
 
     fn evolve(state: &mut ProfileState, event: &ProfileEvent) {
@@ -96,20 +104,37 @@ impl Decider for Profile {
             ProfileEvent::Updated(ProfileUpdated {
                 changes: Personal(changes),
                 ..
-            }) => ProfileState::Present(Arc::new(match state {
+            }) => ProfileState::Present(match state {
                 ProfileState::Absent => changes.clone(),
                 ProfileState::Present(document) => document.merged(changes),
-            })),
+            }),
             ProfileEvent::Deleted(ProfileDeleted {}) => ProfileState::Absent,
         };
     }
 }
 
+fn object(value: Value) -> Result<Map<String, Value>, ProfileRefusal> {
+    match value {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(ProfileRefusal::NotAnObject)
+        }
+    }
+}
+
 fn change(
-    state: &ProfileState,
+    state: ProfileState,
+    before: &Map<String, Value>,
     after: Map<String, Value>,
     update: ProfileUpdate,
-) -> Result<Vec<ProfileEvent>, ProfileRefusal> {
+) -> Result<(Vec<ProfileEvent>, ProfileState), ProfileRefusal> {
+    let changes = match &state {
+        ProfileState::Absent => None,
+        ProfileState::Present(_) => Some(merge_patch_between(before, &after)),
+    };
+    if changes.as_ref().is_some_and(Map::is_empty) {
+        return Ok((vec![], state));
+    }
     let after = Value::Object(after);
     if !depth_within(&after, PROFILE_LEVELS_MAX) {
         return Err(ProfileRefusal::TooDeep);
@@ -118,17 +143,9 @@ fn change(
     if document.as_str().len() > PROFILE_BYTES_MAX {
         return Err(ProfileRefusal::TooLarge);
     }
-    let changes = match (state, &after) {
-        (ProfileState::Present(current), _) if **current == document => return Ok(vec![]),
-        (ProfileState::Present(current), Value::Object(after)) => {
-            merge_patch_between(&current.to_object(), after).into()
-        }
-        _ => document,
-    };
-    Ok(vec![ProfileEvent::Updated(ProfileUpdated {
-        update,
-        changes: Personal(changes),
-    })])
+    let changes = Personal(changes.map_or_else(|| document.clone(), JsonDocument::from));
+    let updated = ProfileEvent::Updated(ProfileUpdated { update, changes });
+    Ok((vec![updated], ProfileState::Present(document)))
 }
 
 #[cfg(test)]
@@ -286,5 +303,34 @@ mod tests {
         given::<Profile>([stored(&json!({})), deleted()])
             .when(ProfileCommand::Delete)
             .then_nothing();
+    }
+
+    #[test]
+    fn the_state_that_comes_with_a_decision_is_the_one_that_its_events_lead_to() {
+        let documents = [
+            json!({}),
+            json!({"a": 1}),
+            json!({"a": {"b": [1, null]}, "c": "x"}),
+        ];
+        let states = documents
+            .iter()
+            .map(|document| ProfileState::Present(JsonDocument::from_value(document)));
+        for state in states.chain([ProfileState::Absent]) {
+            for command in [
+                ProfileCommand::Merge(object(json!({"a": {"b": null, "d": 2}, "c": null}))),
+                ProfileCommand::Merge(Map::new()),
+                ProfileCommand::Replace(object(json!({"a": {"n": null}, "z": [null]}))),
+                patch(&json!([{"op": "add", "path": "/c", "value": {"n": null}}])),
+                ProfileCommand::Delete,
+            ] {
+                let (events, after) =
+                    Profile::decide_and_evolve(state.clone(), command.clone()).unwrap();
+                let mut evolved = state.clone();
+                for event in &events {
+                    Profile::evolve(&mut evolved, event);
+                }
+                assert_eq!(evolved, after, "{command:?} on {state:?}");
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use event_log::{AppendError, EventLog};
 use events::{Envelope, Metadata};
 use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
-use types::{Clock, CommandId, Position, Timestamp};
+use types::{Clock, CommandId, JsonDocument, Position, Timestamp};
 
 use crate::handle::{Committed, Engine, ExecuteError, Request};
 use crate::record::PendingEvent;
@@ -96,6 +96,8 @@ struct Executor {
 #[derive(Default)]
 struct Group {
     envelopes: Vec<Envelope>,
+    /// Beside each event about a profile, the profile as it leaves it.
+    documents: Vec<Option<JsonDocument>>,
     records: Vec<event_log::NewRecord>,
     bytes: usize,
     answers: Vec<(Reply, Result<Committed, ExecuteError>)>,
@@ -136,6 +138,7 @@ impl Executor {
                 let command_id = CommandId::generate(now);
                 let events = decided.len();
                 for (ordinal, decided) in (1_u32..).zip(decided) {
+                    group.documents.push(decided.document);
                     let pending = PendingEvent {
                         stream: decided.stream,
                         version: decided.version,
@@ -167,7 +170,7 @@ impl Executor {
     fn commit(&mut self, group: Group) -> Result<(), WriterFailure> {
         if !group.records.is_empty() {
             self.log.append(&group.records)?;
-            self.read_models.apply(&group.envelopes);
+            self.read_models.apply(&group.envelopes, &group.documents);
         }
         self.write_model.committed();
         for (reply, answer) in group.answers {

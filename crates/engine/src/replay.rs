@@ -137,7 +137,7 @@ impl Rebuilt {
                 });
             }
         }
-        self.read_models.apply(&piece);
+        self.read_models.apply(&piece, &[]);
         if let Some(last) = piece.last() {
             self.last_recorded_at = last.recorded_at;
         }

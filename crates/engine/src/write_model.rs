@@ -47,6 +47,8 @@ pub(crate) struct Decided {
     pub(crate) version: StreamVersion,
     pub(crate) subjects: Vec<SubjectId>,
     pub(crate) event: Event,
+    /// The profile as this event leaves it, if it is about one.
+    pub(crate) document: Option<JsonDocument>,
 }
 
 impl WriteModel {
@@ -125,23 +127,25 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let known = self.known(user_id);
-        let mut state = known.map_or(ProfileState::Absent, |subject| self.profile_state(subject));
-        let events = Profile::decide(&state, command)?;
+        let state = known.map_or(ProfileState::Absent, |subject| self.profile_state(subject));
+        let (events, after) = Profile::decide_and_evolve(state, command)?;
         if events.is_empty() {
             return Ok(());
         }
         self.room_for(1)?;
         let subject = self.register(user_id, decided);
         for event in events {
-            Profile::evolve(&mut state, &event);
             self.record(
                 StreamId::Profile(subject),
                 vec![subject],
                 event.into(),
                 decided,
             );
+            if let (ProfileState::Present(document), Some(last)) = (&after, decided.last_mut()) {
+                last.document = Some(document.clone());
+            }
         }
-        self.group.profiles.insert(subject, state);
+        self.group.profiles.insert(subject, after);
         Ok(())
     }
 
@@ -322,6 +326,7 @@ impl WriteModel {
             version,
             subjects,
             event,
+            document: None,
         });
     }
 

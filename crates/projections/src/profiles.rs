@@ -3,7 +3,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use events::{Envelope, Event, Personal, ProfileEvent, SubjectEvent};
+use events::{Envelope, Event, Personal, ProfileEvent, ProfileUpdated, SubjectEvent};
 use memchr::memmem;
 use parking_lot::RwLock;
 use types::{JsonDocument, PageLimit, SubjectId, Timestamp, UserId, attribute, equals_operand};
@@ -24,7 +24,7 @@ pub struct Profiles {
 }
 
 struct StoredProfile {
-    document: Arc<JsonDocument>,
+    document: JsonDocument,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -32,7 +32,7 @@ struct StoredProfile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileView {
     pub user_id: UserId,
-    pub document: Arc<JsonDocument>,
+    pub document: JsonDocument,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -62,11 +62,9 @@ impl Profiles {
         }
     }
 
-    pub fn document(&self, subject: SubjectId) -> Option<Arc<JsonDocument>> {
+    pub fn document(&self, subject: SubjectId) -> Option<JsonDocument> {
         let profile = self.slots.get(subject.index())?.load();
-        profile
-            .as_ref()
-            .map(|profile| Arc::clone(&profile.document))
+        profile.as_ref().map(|profile| profile.document.clone())
     }
 
     /// One page of the profiles that pass every filter, after the given user.
@@ -130,7 +128,7 @@ impl Profiles {
                 let profile = self.slots.get(subject.index())?.load_full()?;
                 Some(ProfileView {
                     user_id: user_id.clone(),
-                    document: Arc::clone(&profile.document),
+                    document: profile.document.clone(),
                     created_at: profile.created_at,
                     updated_at: profile.updated_at,
                 })
@@ -140,55 +138,67 @@ impl Profiles {
     }
 }
 
-impl Projection for Profiles {
-    const NAME: &'static str = "profiles";
-
-    fn apply(&self, envelope: &Envelope) {
+impl Profiles {
+    /// Folds an event; `known` is the profile as the event leaves it, where somebody has worked it
+    /// out already.
+    pub(crate) fn apply_known(&self, envelope: &Envelope, known: Option<JsonDocument>) {
         match &envelope.event {
             Event::Subject(SubjectEvent::Registered(_)) => {
                 self.slots.push(ArcSwapOption::empty());
             }
             Event::Profile(event) => {
-                let Some((subject, slot)) = envelope
-                    .subjects
-                    .first()
-                    .and_then(|subject| Some((*subject, self.slots.get(subject.index())?)))
-                else {
-                    return;
-                };
-                let current = slot.load_full();
-                match event {
-                    ProfileEvent::Updated(updated) => {
-                        let Personal(changes) = &updated.changes;
-                        let created_at = current
-                            .as_ref()
-                            .map_or(envelope.recorded_at, |current| current.created_at);
-                        let document = Arc::new(match &current {
-                            Some(current) => current.document.merged(changes),
-                            None => changes.clone(),
-                        });
-                        let updated_at = envelope.recorded_at;
-                        slot.store(Some(Arc::new(StoredProfile {
-                            document,
-                            created_at,
-                            updated_at,
-                        })));
-                        if current.is_none()
-                            && let Some(user_id) = self.subjects.user_id(subject)
-                        {
-                            self.by_user.write().insert(user_id, subject);
-                        }
-                    }
-                    ProfileEvent::Deleted(_) => {
-                        if let Some(user_id) = self.subjects.user_id(subject) {
-                            self.by_user.write().remove(&user_id);
-                        }
-                        slot.store(None);
-                    }
+                if let Some(subject) = envelope.subjects.first() {
+                    self.apply_to(*subject, event, envelope.recorded_at, known);
                 }
             }
             Event::List(_) | Event::ListMember(_) | Event::Key(_) => {}
         }
+    }
+
+    fn apply_to(
+        &self,
+        subject: SubjectId,
+        event: &ProfileEvent,
+        at: Timestamp,
+        known: Option<JsonDocument>,
+    ) {
+        let slot = self.slots.get(subject.index());
+        let (Some(slot), Some(user_id)) = (slot, self.subjects.user_id(subject)) else {
+            return;
+        };
+        match event {
+            ProfileEvent::Updated(ProfileUpdated {
+                changes: Personal(changes),
+                ..
+            }) => {
+                let current = slot.load_full();
+                let document = known.unwrap_or_else(|| match &current {
+                    Some(current) => current.document.merged(changes),
+                    None => changes.clone(),
+                });
+                let created_at = current.as_ref().map_or(at, |current| current.created_at);
+                slot.store(Some(Arc::new(StoredProfile {
+                    document,
+                    created_at,
+                    updated_at: at,
+                })));
+                if current.is_none() {
+                    self.by_user.write().insert(user_id, subject);
+                }
+            }
+            ProfileEvent::Deleted(_) => {
+                self.by_user.write().remove(&user_id);
+                slot.store(None);
+            }
+        }
+    }
+}
+
+impl Projection for Profiles {
+    const NAME: &'static str = "profiles";
+
+    fn apply(&self, envelope: &Envelope) {
+        self.apply_known(envelope, None);
     }
 
     fn digest(&self, digest: &mut Digest) {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use events::{Envelope, Event};
-use types::Position;
+use types::{JsonDocument, Position};
 
 use crate::{Digest, Keys, Lists, Profiles, Projection, Subjects};
 
@@ -36,18 +36,25 @@ impl ReadModels {
 
     /// Folds a group in order and moves the checkpoint. To be called by one thread, with durable
     /// events only.
-    pub fn apply(&self, group: &[Envelope]) {
+    ///
+    /// `documents` are profiles as the events at the same places leave them, where that is known
+    /// already: the writer has worked it out for its decision, and folding again would parse every
+    /// document twice more. A replay knows none and gives an empty slice.
+    pub fn apply(&self, group: &[Envelope], documents: &[Option<JsonDocument>]) {
         let Some(last) = group.last() else { return };
         // Subjects come first: the others ask them for user ids. The lists are locked for the whole
         // group, so that nobody sees half of a request in them.
         let mut lists = self.lists.write();
-        for envelope in group {
+        for (place, envelope) in group.iter().enumerate() {
             match &envelope.event {
                 Event::Subject(_) => {
                     self.subjects.apply(envelope);
                     self.profiles.apply(envelope);
                 }
-                Event::Profile(_) => self.profiles.apply(envelope),
+                Event::Profile(_) => {
+                    let known = documents.get(place).cloned().flatten();
+                    self.profiles.apply_known(envelope, known);
+                }
                 Event::List(_) | Event::ListMember(_) => lists.apply(envelope),
                 Event::Key(_) => self.keys.apply(envelope),
             }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,13 +8,13 @@ use serde_json::{Map, Value};
 
 /// JSON kept as canonical text: no white space, keys of objects sorted, numbers as they were
 /// written. In JSON it stands as itself; in the binary form, which is not self-describing, as its
-/// text.
+/// text. Cloning it shares the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct JsonDocument(Box<str>);
+pub struct JsonDocument(Arc<str>);
 
 impl JsonDocument {
     pub fn from_value(value: &Value) -> Self {
-        Self(value.to_string().into_boxed_str())
+        Self(value.to_string().into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -79,7 +80,7 @@ impl<'de> Deserialize<'de> for JsonDocument {
             let value: Value = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
             Ok(Self::from_value(&value))
         } else {
-            Box::<str>::deserialize(deserializer).map(Self)
+            String::deserialize(deserializer).map(|text| Self(text.into()))
         }
     }
 }

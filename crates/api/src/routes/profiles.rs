@@ -69,7 +69,7 @@ pub(crate) async fn page(
         .map(|last| cursor::encode(COLLECTION, last.user_id.as_str()));
     let row = |view: projections::ProfileView| ProfileRow {
         user_id: view.user_id.into(),
-        profile: (*view.document).clone(),
+        profile: view.document,
         created: view.created_at.to_rfc3339_millis(),
         updated: view.updated_at.to_rfc3339_millis(),
     };
