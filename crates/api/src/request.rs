@@ -1,11 +1,12 @@
 //! What every request has in common: an id, a credential, a position, one form of error.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::limits::REQUEST_ID_BYTES_MAX;
-use engine::Origin;
 use types::{Clock as _, CommandId, Position, SystemClock};
 
 use crate::error::ApiError;
@@ -19,9 +20,16 @@ const MUSTER_POSITION: HeaderName = HeaderName::from_static("muster-position");
 pub(crate) struct AnswerPosition(pub(crate) Position);
 
 #[derive(Clone)]
-struct RequestId {
-    text: String,
+pub(crate) struct RequestId {
+    text: Arc<str>,
     given: bool,
+}
+
+impl RequestId {
+    /// The id, if the caller chose it.
+    pub(crate) fn given(&self) -> Option<&str> {
+        self.given.then_some(&*self.text)
+    }
 }
 
 /// Around every request: gives it an id, its answer the position, and an error its body.
@@ -34,7 +42,7 @@ pub(crate) async fn frame(
     request.extensions_mut().insert(id.clone());
     // Taken before the query runs: what it shows is at least as new.
     let before = state.read_models.checkpoint();
-    tracing::debug!(request.id = id.text, method = %request.method(), "request");
+    tracing::debug!(request.id = &*id.text, method = %request.method(), "request");
     let has_body = has_body(request.headers());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
@@ -81,20 +89,7 @@ pub(crate) async fn authenticate(
     let Some(principal) = principal else {
         return ApiError::credential_invalid().into_response();
     };
-    let id = request
-        .extensions()
-        .get::<RequestId>()
-        .filter(|id| id.given);
-    let origin = Origin {
-        actor: engine::Actor {
-            id: principal.id.as_ref().to_owned(),
-            name: principal.name.as_ref().to_owned(),
-            on_behalf_of: None,
-        },
-        tenant_id: None,
-        correlation_id: id.map(|id| id.text.clone()),
-    };
-    request.extensions_mut().insert(origin);
+    request.extensions_mut().insert(principal);
     next.run(request).await
 }
 
@@ -115,11 +110,11 @@ fn request_id(headers: &HeaderMap) -> RequestId {
         });
     match given {
         Some(id) => RequestId {
-            text: id.to_owned(),
+            text: id.into(),
             given: true,
         },
         None => RequestId {
-            text: CommandId::generate(SystemClock.now()).to_string(),
+            text: CommandId::generate(SystemClock.now()).to_string().into(),
             given: false,
         },
     }

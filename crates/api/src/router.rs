@@ -1,5 +1,6 @@
 use axum::routing::{get, put};
 use axum::{Router, middleware};
+use tower::Layer as _;
 
 use crate::error::ApiError;
 use crate::request;
@@ -52,11 +53,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
-    public
-        .merge(authenticated)
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            request::frame,
-        ))
-        .with_state(state)
+    // The frame goes around the router as a whole: around each of its routes it would be cloned
+    // with the route for every request.
+    let frame = middleware::from_fn_with_state(state.clone(), request::frame);
+    let routes: Router = public.merge(authenticated).with_state(state);
+    Router::new().fallback_service(frame.layer(routes))
 }

@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::sync::Arc;
 
 use auth::{KeyHash, Principal};
@@ -8,14 +9,25 @@ use tokio::sync::Semaphore;
 /// Requests that read much of the log or of the profiles at the same time; others wait their turn.
 const SCANS_MAX: usize = 4;
 
-/// What handlers work with; cheap to clone.
+/// What handlers work with. Every request clones it several times, so it is one pointer.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(Arc<Parts>);
+
+/// The parts of [`ApiState`].
+pub struct Parts {
     pub(crate) engine: Engine,
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
-    pub(crate) authenticator: Arc<Authenticator>,
-    pub(crate) scans: Arc<Semaphore>,
+    pub(crate) authenticator: Authenticator,
+    scans: Arc<Semaphore>,
+}
+
+impl Deref for ApiState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl ApiState {
@@ -25,13 +37,13 @@ impl ApiState {
         history: History,
         authenticator: Authenticator,
     ) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             engine,
             read_models,
             history,
-            authenticator: Arc::new(authenticator),
+            authenticator,
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
-        }
+        }))
     }
 
     /// Runs a query that may take long where it holds up nobody.

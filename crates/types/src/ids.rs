@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -146,10 +147,26 @@ impl CommandId {
     /// # Panics
     /// If the operating system has no randomness to give, in which case no id is safe.
     pub fn generate(now: crate::Timestamp) -> Self {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("the operating system provides randomness");
-        Self::new(now.0 / 1_000_000, u128::from_be_bytes(random))
+        Self::new(now.0 / 1_000_000, random())
     }
+}
+
+/// From the operating system, which is asked once for many ids.
+fn random() -> u128 {
+    const IDS_AT_ONCE: usize = 64;
+    thread_local! {
+        static LEFT: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) };
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.is_empty() {
+            let mut bytes = [0; 16 * IDS_AT_ONCE];
+            getrandom::fill(&mut bytes).expect("the operating system provides randomness");
+            let (chunks, _) = bytes.as_chunks();
+            left.extend(chunks.iter().map(|chunk| u128::from_be_bytes(*chunk)));
+        }
+        left.pop()
+            .expect("it was filled just above if it was empty")
+    })
 }
 
 /// One event. It is the command's id with the event's ordinal within the command, from 1, added
@@ -175,9 +192,10 @@ macro_rules! uuid_text {
     ($id:ident) => {
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let hex = format!("{:032x}", self.0);
-                let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-                write!(f, "{a}-{b}-{c}-{d}-{e}")
+                let part = |shift: u32, bits: u32| (self.0 >> shift) & ((1 << bits) - 1);
+                let (a, b, c) = (part(96, 32), part(80, 16), part(64, 16));
+                let (d, e) = (part(48, 16), part(0, 48));
+                write!(f, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
             }
         }
 

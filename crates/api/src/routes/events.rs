@@ -6,7 +6,7 @@ use types::Position;
 
 use crate::cursor;
 use crate::error::ApiError;
-use crate::extract::origin::Origin;
+use crate::extract::origin::Authenticated;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, json};
 use crate::state::ApiState;
@@ -22,7 +22,7 @@ struct EventsPage {
 /// `GET /v1/events`: what happened, by stream, type, subject and position.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let query = query(&parameters)?;
@@ -43,7 +43,7 @@ pub(crate) async fn page(
 /// `GET /v1/events/{position}`.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     position: Result<Path<u64>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(Path(position)) = position else {

@@ -10,7 +10,7 @@ use types::{JsonDocument, ListId, ListPattern};
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::Origin;
+use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::ListPath;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, json, no_content};
@@ -61,7 +61,7 @@ impl List {
 /// `GET /lists`: live lists by id, all or those that match `pattern`.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let pattern = parameters
@@ -90,7 +90,7 @@ pub(crate) async fn page(
 /// `GET /lists/{list_id}`.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     ListPath(list): ListPath,
 ) -> Result<Response, ApiError> {
     let view = state

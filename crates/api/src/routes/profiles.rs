@@ -10,7 +10,7 @@ use types::{JsonDocument, JsonPatch, PageLimit, UserId};
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::Origin;
+use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::UserPath;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, json, no_content, success};
@@ -41,7 +41,7 @@ struct ProfilesPage {
 /// `GET /profiles`: everyone with a stored profile, by user id; `attribute.<path>=value` filters.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let filters: Vec<AttributeFilter> = parameters
@@ -83,7 +83,7 @@ pub(crate) async fn page(
 /// `GET /profiles/{user_id}`: someone without a profile but with subscriptions has an empty one.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     UserPath(user_id): UserPath,
 ) -> Result<Response, ApiError> {
     let models = &state.read_models;

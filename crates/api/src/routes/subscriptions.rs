@@ -9,7 +9,7 @@ use types::{JsonDocument, ListId, PageLimit, Position, UserId};
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::Origin;
+use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{ListPath, SubscriptionPath, UserPath};
 use crate::extract::query::Parameters;
 use crate::routes::lists::List;
@@ -42,7 +42,7 @@ struct ListsOfUser {
 /// `GET /lists/{list_id}/subscriptions`: subscribers in the order in which they joined.
 pub(crate) async fn subscribers(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     ListPath(list): ListPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
@@ -164,7 +164,7 @@ pub(crate) async fn unsubscribe(
 /// `GET /profiles/{user_id}/lists`: the live lists of a person, by id.
 pub(crate) async fn lists_of_user(
     State(state): State<ApiState>,
-    _: Origin,
+    _: Authenticated,
     UserPath(user_id): UserPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
