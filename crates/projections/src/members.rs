@@ -108,3 +108,57 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Join(u32),
+        Leave(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..30_u32).prop_map(Step::Join),
+            (0..30_u32).prop_map(Step::Leave)
+        ]
+    }
+
+    proptest! {
+        /// However often rows are packed, a page goes on where the one before it ended.
+        #[test]
+        fn members_are_a_list_in_the_order_of_joining(
+            steps in proptest::collection::vec(step(), 0..400),
+            seen in 0_u64..400,
+        ) {
+            let mut members = Members::default();
+            let mut naive: Vec<(u64, u32)> = Vec::new();
+            for (position, step) in (1..).zip(steps) {
+                match step {
+                    Step::Join(subject) => {
+                        naive.retain(|(_, member)| *member != subject);
+                        naive.push((position, subject));
+                        let joined = JoinKey { position: Position(position), ordinal: 0 };
+                        members.add(SubjectId(subject), joined, Timestamp(position), None);
+                    }
+                    Step::Leave(subject) => {
+                        naive.retain(|(_, member)| *member != subject);
+                        members.remove(SubjectId(subject));
+                    }
+                }
+            }
+            let after = JoinKey { position: Position(seen), ordinal: 0 };
+            let rows = |after| {
+                let rows = members.after(after);
+                rows.map(|it| (it.joined.position.0, it.subject.0)).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(rows(None), naive.clone());
+            naive.retain(|(position, _)| *position > seen);
+            prop_assert_eq!(rows(Some(after)), naive);
+        }
+    }
+}
