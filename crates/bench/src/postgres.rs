@@ -20,6 +20,11 @@ const INSERT: &str = "\\set n random(1, 2000000000)\n\\set m random(1, 200000000
     insert into events (stream, version, type, data) values ('profile-' || :n, :m, \
     'profile.updated', '{\"email\":\"user@example.com\",\"plan\":\"pro\",\"visits\":1}');\n";
 
+/// The function lives in a schema of its own, and takes care of the version itself.
+const WRITE_MESSAGE: &str = "\\set n random(1, 2000000000)\n\
+    select message_store.write_message(gen_random_uuid()::varchar, 'profile-' || :n, \
+    'profile.updated', '{\"email\":\"user@example.com\",\"plan\":\"pro\",\"visits\":1}');\n";
+
 pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
     let what = "durable writes/s, 32 callers, against PostgreSQL 15";
     let ours = (0..RUNS)
@@ -35,9 +40,27 @@ pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
     let directory = tempfile::Builder::new()
         .prefix("muster-bench-")
         .tempdir_in("/var/tmp")?;
-    let rates = Cluster::start(directory.path())?.insert()?;
-    let pairs: Vec<_> = ours.into_iter().zip(rates).collect();
-    table.row(what, &pairs, "plain insert, unique (stream, version)")
+    let cluster = Cluster::start(directory.path())?;
+    let pairs = |rates: Vec<f64>| ours.iter().copied().zip(rates).collect::<Vec<_>>();
+    let rates = cluster.rates("postgres", INSERT)?;
+    table.row(
+        what,
+        &pairs(rates),
+        "plain insert, unique (stream, version)",
+    )?;
+    let what = "durable writes/s, 32 callers, against message-db";
+    match std::env::var("MESSAGE_DB") {
+        Ok(database) => {
+            cluster.install_message_db(&database)?;
+            let rates = cluster.rates("message_store", WRITE_MESSAGE)?;
+            table.row(what, &pairs(rates), "its write_message function")
+        }
+        Err(_) => table.figure(
+            what,
+            &ours,
+            "set MESSAGE_DB to the `database` folder of its source",
+        ),
+    }
 }
 
 /// Stopped when dropped.
@@ -69,18 +92,34 @@ impl Cluster {
             &["-h", &socket, "-d", "postgres", "-c", SCHEMA],
             None,
         )?;
-        fs::write(directory.join("insert.sql"), INSERT)?;
         Ok(cluster)
     }
 
-    fn insert(&self) -> anyhow::Result<Vec<f64>> {
-        let script = self.socket.join("insert.sql").display().to_string();
+    /// Its own script installs its tables and functions into a database of their own.
+    fn install_message_db(&self, folder: &str) -> anyhow::Result<()> {
+        let host = format!("PGHOST={}", self.socket.display());
+        let path = format!("PATH={PROGRAMS}:/usr/bin:/bin");
+        let script = format!("{folder}/install.sh");
+        run_as_postgres("/usr/bin/env", &[&host, &path, "bash", &script], None)?;
+        // Its functions call each other by their bare names.
         let socket = self.socket.display().to_string();
+        let search = "alter database message_store set search_path = message_store, public";
+        let arguments = ["-h", &socket, "-d", "message_store", "-c", search];
+        run_as_postgres(&program("psql"), &arguments, None).map(drop)
+    }
+
+    /// Transactions per second of a script, each a transaction of its own.
+    fn rates(&self, database: &str, script: &str) -> anyhow::Result<Vec<f64>> {
+        let file = self.socket.join("script.sql");
+        fs::write(&file, script)?;
+        let (file, socket) = (
+            file.display().to_string(),
+            self.socket.display().to_string(),
+        );
         (0..RUNS)
             .map(|_| {
                 let arguments = [
-                    "-h", &socket, "-n", "-c", CLIENTS, "-j", "2", "-T", "4", "-f", &script,
-                    "postgres",
+                    "-h", &socket, "-n", "-c", CLIENTS, "-j", "2", "-T", "4", "-f", &file, database,
                 ];
                 let printed = run_as_postgres(&program("pgbench"), &arguments, None)?;
                 let rate = printed
