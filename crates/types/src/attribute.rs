@@ -1,4 +1,4 @@
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// The value at a path of a profile: the exact key first, then descent along the dots. An array is
 /// not descended into. A leading `profile.` is dropped unless the profile has such a key.
@@ -31,6 +31,15 @@ pub fn equals_operand(stored: &Value, operand: &str) -> bool {
             }
         }
         Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// Whether two numbers have the same value, however they are written.
+pub(crate) fn equal_numbers(a: &Number, b: &Number) -> bool {
+    match (Decimal::parse(a.as_str()), Decimal::parse(b.as_str())) {
+        (Some(a), Some(b)) => a == b,
+        // An exponent beyond 64 bits: only the same text is surely the same number.
+        _ => a == b,
     }
 }
 

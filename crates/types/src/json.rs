@@ -6,8 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// JSON kept as canonical text: no white space, keys of objects sorted, numbers as they were
-/// written. In JSON it stands as itself; in the binary form, which is not self-describing, as its
+use crate::json_parse::parse_json;
+
+/// JSON kept as canonical text: no white space, keys of objects sorted, numbers with all the digits
+/// that they came with. In JSON it stands as itself; in the binary form, which is not self-describing, as its
 /// text. Cloning it shares the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JsonDocument(Arc<str>);
@@ -21,9 +23,13 @@ impl JsonDocument {
         &self.0
     }
 
-    /// The parsed value. A document is canonical text by construction, so it always parses.
+    /// The parsed value.
+    ///
+    /// # Panics
+    /// If the text is not JSON. It is by construction, and what the log gives back has been checked;
+    /// taking anything else for a document would lose data without a word.
     pub fn to_value(&self) -> Value {
-        serde_json::from_str(&self.0).unwrap_or(Value::Null)
+        parse_json(self.0.as_bytes()).expect("a document is JSON by construction")
     }
 
     /// The parsed object; an empty one if the document is something else.
@@ -77,7 +83,7 @@ impl<'de> Deserialize<'de> for JsonDocument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let raw = Box::<RawValue>::deserialize(deserializer)?;
-            let value: Value = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+            let value = parse_json(raw.get().as_bytes()).map_err(D::Error::custom)?;
             Ok(Self::from_value(&value))
         } else {
             String::deserialize(deserializer).map(|text| Self(text.into()))

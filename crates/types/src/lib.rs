@@ -5,6 +5,7 @@
 mod attribute;
 mod ids;
 mod json;
+mod json_parse;
 mod json_patch;
 mod page;
 mod pattern;
@@ -14,7 +15,8 @@ mod time;
 pub use attribute::{attribute, equals_operand};
 pub use ids::{CommandId, EventId, InvalidId, ListId, SubjectId, UserId};
 pub use json::{JsonDocument, depth_within, merge_patch, merge_patch_between, without_nulls};
-pub use json_patch::{InvalidPatch, JsonPatch, PatchRefused};
+pub use json_parse::{JSON_VALUES_MAX, parse_json};
+pub use json_patch::{InvalidPatch, JsonPatch, PatchLimits, PatchRefused};
 pub use page::PageLimit;
 pub use pattern::{InvalidPattern, ListPattern};
 pub use stream::{Position, StreamId, StreamVersion};
