@@ -24,7 +24,7 @@ fn what_happened_can_be_asked_by_stream_type_subject_and_position() {
         types("stream=profile-ada"),
         ["profile.updated", "profile.updated"]
     );
-    assert_eq!(types("stream=list-member-news:bob"), ["list.member_added"]);
+    assert_eq!(types("stream=list_member-news:bob"), ["list.member_added"]);
     assert_eq!(
         types("subject=bob"),
         ["subject.registered", "list.member_added"]

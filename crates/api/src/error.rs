@@ -38,6 +38,7 @@ macro_rules! codes {
 }
 
 codes! {
+    MALFORMED_BODY = "malformed_body", BAD_REQUEST;
     MALFORMED_JSON = "malformed_json", BAD_REQUEST;
     INVALID_BODY = "invalid_body", BAD_REQUEST;
     MISSING_FIELD = "missing_field", BAD_REQUEST;
@@ -78,6 +79,17 @@ impl ApiError {
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
+    }
+
+    pub(crate) fn malformed_body() -> Self {
+        Self::new(
+            MALFORMED_BODY,
+            "the body did not arrive as its headers announced it",
+        )
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::new(BUSY, "the server is busy with other requests of this kind")
     }
 
     pub(crate) fn malformed_json(reason: impl Into<String>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -10,7 +11,8 @@ use domain::limits::REQUEST_ID_BYTES_MAX;
 use types::{Clock as _, CommandId, Position, SystemClock};
 
 use crate::error::ApiError;
-use crate::state::ApiState;
+use crate::extract::body::{BodyRead, announced_bytes, read_body};
+use crate::state::{ApiState, SMALL_BODY_BYTES_MAX};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MUSTER_POSITION: HeaderName = HeaderName::from_static("muster-position");
@@ -43,19 +45,39 @@ pub(crate) async fn frame(
     // Taken before the query runs: what it shows is at least as new.
     let before = state.read_models.checkpoint();
     tracing::debug!(request.id = &*id.text, method = %request.method(), "request");
-    let has_body = has_body(request.headers());
-    let mut response = next.run(request).await;
+    let read = BodyRead::default();
+    let (mut request, unread) = match with_small_body(request).await {
+        Ok(request) => request,
+        Err(error) => return finish(error.into_response(), &id, before, true),
+    };
+    request.extensions_mut().insert(read.clone());
+    let response = next.run(request).await;
+    finish(response, &id, before, unread && !read.is_noted())
+}
+
+/// A small body is read before anything else, so that the connection can go on whatever becomes of
+/// the request. Says whether there is a body that is still to be read.
+async fn with_small_body(request: Request) -> Result<(Request, bool), ApiError> {
+    match announced_bytes(request.headers()) {
+        Some(bytes) if bytes <= SMALL_BODY_BYTES_MAX => {
+            let (parts, body) = request.into_parts();
+            let bytes = read_body(body, SMALL_BODY_BYTES_MAX).await?;
+            Ok((Request::from_parts(parts, Body::from(bytes)), false))
+        }
+        Some(_) => Ok((request, true)),
+        None => {
+            let unread = !request.body().is_end_stream();
+            Ok((request, unread))
+        }
+    }
+}
+
+fn finish(mut response: Response, id: &RequestId, before: Position, close: bool) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = error.into_response_for(&id.text);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
-        }
-        // A body that was not read ends the connection; a client that is not told would send its
-        // next request into it.
-        if has_body {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
         }
     }
     let position = response
@@ -65,6 +87,11 @@ pub(crate) async fn frame(
     response
         .headers_mut()
         .insert(MUSTER_POSITION, HeaderValue::from(position.0));
+    // A client that is not told would send its next request into a connection that is at its end.
+    if close {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     if let Ok(id) = HeaderValue::from_str(&id.text) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -91,11 +118,6 @@ pub(crate) async fn authenticate(
     };
     request.extensions_mut().insert(principal);
     next.run(request).await
-}
-
-fn has_body(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH);
-    length.is_some_and(|length| length != "0") || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// The caller's id if it is fit to be one, else a new one.

@@ -20,5 +20,7 @@ pub const PREFERENCES_BYTES_MAX: usize = 16 * 1024;
 pub const EVENT_SUBJECTS_MAX: usize = 1_000;
 /// The id that a caller gives a request, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Attributes by which one request filters profiles.
+pub const FILTERS_MAX: usize = 16;
 /// Events that a feed looks at for one page, whether they match or not.
 pub const EVENTS_EXAMINED_MAX: usize = 10_000;

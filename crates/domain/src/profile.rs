@@ -1,12 +1,18 @@
 use events::{Personal, ProfileDeleted, ProfileEvent, ProfileUpdate, ProfileUpdated};
 use serde_json::{Map, Value};
 use types::{
-    JsonDocument, JsonPatch, PatchRefused, depth_within, merge_patch, merge_patch_between,
-    without_nulls,
+    JsonDocument, JsonPatch, PatchLimits, PatchRefused, depth_within, merge_patch,
+    merge_patch_between, without_nulls,
 };
 
 use crate::Decider;
 use crate::limits::{PROFILE_BYTES_MAX, PROFILE_LEVELS_MAX};
+
+/// What a patch may make of a document on its way.
+const PATCH_LIMITS: PatchLimits = PatchLimits {
+    bytes_max: PROFILE_BYTES_MAX,
+    levels_max: PROFILE_LEVELS_MAX,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProfileCommand {
@@ -64,7 +70,7 @@ impl Profile {
             }
             ProfileCommand::Patch(patch) => {
                 let mut after = Value::Object(before.clone());
-                patch.apply(&mut after, PROFILE_BYTES_MAX)?;
+                patch.apply(&mut after, PATCH_LIMITS)?;
                 (ProfileUpdate::Patch, object(without_nulls(after))?)
             }
             ProfileCommand::Delete => {
@@ -172,7 +178,8 @@ mod tests {
     }
 
     fn patch(operations: &Value) -> ProfileCommand {
-        ProfileCommand::Patch(JsonPatch::parse(operations.as_array().unwrap()).unwrap())
+        let operations = operations.as_array().unwrap().clone();
+        ProfileCommand::Patch(JsonPatch::parse(operations).unwrap())
     }
 
     #[test]
@@ -263,7 +270,7 @@ mod tests {
             ])))
             .then_refused(ProfileRefusal::Patch(PatchRefused {
                 operation: 1,
-                reason: "the test failed".to_owned(),
+                reason: "the test failed",
             }));
     }
 

@@ -67,9 +67,9 @@ pub fn start(
     let (ended, outcome) = oneshot::channel();
     let executor = Executor {
         log,
-        write_model: WriteModel::new(Arc::clone(&rebuilt.read_models), rebuilt.versions),
+        write_model: WriteModel::new(Arc::clone(&rebuilt.read_models), rebuilt.sequence.versions),
         read_models: rebuilt.read_models,
-        last_recorded_at: rebuilt.last_recorded_at,
+        last_recorded_at: rebuilt.sequence.last_recorded_at,
         clock,
         options,
     };

@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
 use domain::limits::EVENTS_EXAMINED_MAX;
-use event_log::{EventLog, ReadError};
-use events::Event;
+use event_log::{Block, EventLog, LogIndex, ReadError, Record, Span};
+use events::{Event, Metadata};
 use projections::ReadModels;
-use types::{ListId, PageLimit, Position, StreamId, SubjectId};
+use types::{ListId, PageLimit, Position, StreamId, SubjectId, Timestamp};
 
 use crate::event_json::EventJson;
 use crate::record::RecordError;
+
+/// Positions that are taken from the index at a time.
+const PIECE: usize = 1_024;
 
 /// Reads what happened, newest or oldest first.
 #[derive(Clone)]
@@ -25,10 +28,18 @@ pub struct EventsQuery {
     pub event_type: Option<String>,
     /// A user id.
     pub subject: Option<String>,
+    /// The id of the credential.
+    pub actor: Option<String>,
+    pub tenant_id: Option<String>,
+    pub correlation_id: Option<String>,
     /// Exclusive.
     pub after: Option<Position>,
     /// Exclusive.
     pub before: Option<Position>,
+    /// Recorded then or later.
+    pub since: Option<Timestamp>,
+    /// Recorded then or earlier.
+    pub until: Option<Timestamp>,
     pub order: Order,
     pub limit: PageLimit,
 }
@@ -40,6 +51,7 @@ pub enum Order {
     Descending,
 }
 
+#[derive(Default)]
 pub struct EventsPage {
     pub items: Vec<EventJson>,
     /// Where to go on, if there may be more: the last position looked at.
@@ -64,189 +76,260 @@ impl History {
         if position == Position::START || position > self.read_models.checkpoint() {
             return Ok(None);
         }
-        self.read(position, |_| true)
+        let mut reader = Reader::of(&*self.log);
+        let record = reader.record(position)?;
+        self.show(&record).map(Some)
     }
 
     /// One page. It may hold fewer events than asked for although there are more, when many had to
-    /// be looked at: `next` tells.
-    pub fn page(&self, query: &EventsQuery) -> Result<EventsPage, HistoryError> {
-        let nothing = EventsPage {
-            items: Vec::new(),
-            next: None,
+    /// be looked at or those found are large: `next` tells. Gives up when nobody wants it any more.
+    pub fn page(
+        &self,
+        query: &EventsQuery,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<EventsPage, HistoryError> {
+        let Some(selection) = self.selection(query) else {
+            return Ok(EventsPage::default());
         };
-        let streams = query.stream.as_deref().map(|shown| self.streams(shown));
-        let subject = match query.subject.as_deref() {
-            None => None,
-            Some(user_id) => match self.read_models.subjects.number(user_id) {
-                Some(subject) => Some(subject),
-                None => return Ok(nothing),
-            },
+        let mut reader = Reader::of(&*self.log);
+        let (after, before) = self.bounds(query, &mut reader)?;
+        let mut page = EventsPage::default();
+        let mut from = if query.order == Order::Ascending {
+            after
+        } else {
+            before
         };
-        let types = query.event_type.as_deref().map(types_matching);
-        let head = self.read_models.checkpoint();
-        let after = query.after.unwrap_or_default();
-        let before = query.before.unwrap_or(head.next()).min(head.next());
-        let selection = Selection {
-            streams,
-            subject,
-            types,
-        };
-        let mut page = nothing;
-        let mut from = match query.order {
-            Order::Ascending => after,
-            Order::Descending => before,
-        };
-        let mut examined = 0;
+        let (mut examined, mut bytes) = (0, 0);
         loop {
             let (after, before) = match query.order {
                 Order::Ascending => (from, before),
                 Order::Descending => (after, from),
             };
-            let candidates = self.candidates(&selection, after, before, query.order);
-            if candidates.is_empty() {
+            let newest_first = query.order == Order::Descending;
+            let span = Span {
+                after,
+                before,
+                newest_first,
+                at_most: PIECE,
+            };
+            let candidates = selection.candidates(self.log.index(), span);
+            if candidates.is_empty() || !still_wanted() {
                 return Ok(page);
             }
             for position in candidates {
-                if page.items.len() == query.limit.rows() || examined == EVENTS_EXAMINED_MAX {
+                let full = page.items.len() == query.limit.rows() || bytes > PageLimit::BYTES_MAX;
+                if full || examined == EVENTS_EXAMINED_MAX {
                     page.next = Some(from);
                     return Ok(page);
                 }
                 from = position;
                 examined += 1;
-                page.items
-                    .extend(self.read(position, |record| selection.accepts(record))?);
+                let record = reader.record(position)?;
+                if selection.accepts(&record)? {
+                    bytes += record.payload.len() + record.metadata.len();
+                    page.items.push(self.show(&record)?);
+                }
             }
         }
     }
 
-    fn read(
-        &self,
-        position: Position,
-        accepts: impl Fn(&event_log::Record<'_>) -> bool,
-    ) -> Result<Option<EventJson>, HistoryError> {
-        let Some(raw) = self.log.read(position, 1)?.into_iter().next() else {
-            return Ok(None);
-        };
-        let block = raw.decode()?;
-        let record = block.record(position)?;
-        if !accepts(&record) {
-            return Ok(None);
-        }
-        Ok(Some(EventJson::from_record(
-            &record,
-            &self.read_models.subjects,
-        )?))
+    fn show(&self, record: &Record<'_>) -> Result<EventJson, HistoryError> {
+        let subjects = &self.read_models.subjects;
+        Ok(EventJson::from_record(record, |subject| {
+            subjects.user_id(subject)
+        })?)
     }
 
-    /// A piece of the positions between the bounds, both exclusive, that may match.
-    fn candidates(
-        &self,
-        selection: &Selection,
-        after: Position,
-        before: Position,
-        order: Order,
-    ) -> Vec<Position> {
-        const PIECE: usize = 1_024;
-        let index = self.log.index();
-        let newest_first = order == Order::Descending;
-        let span = event_log::Span {
-            after,
-            before,
-            newest_first,
-            at_most: PIECE,
+    /// `None` if a condition names somebody who is not known, so that nothing can match.
+    fn selection(&self, query: &EventsQuery) -> Option<Selection> {
+        let subject = match query.subject.as_deref() {
+            Some(user_id) => Some(self.read_models.subjects.number(user_id)?),
+            None => None,
         };
-        // The narrowest condition that the index knows; the record answers for the others.
-        if let Some(subject) = selection.subject {
-            return index.by_subject(subject, span);
+        Some(Selection {
+            streams: query.stream.as_deref().map(|shown| self.streams(shown)),
+            subject,
+            types: query.event_type.as_deref().map(types_matching),
+            actor: query.actor.clone(),
+            tenant_id: query.tenant_id.clone(),
+            correlation_id: query.correlation_id.clone(),
+        })
+    }
+
+    /// The positions between which to look, both exclusive, times included.
+    fn bounds(
+        &self,
+        query: &EventsQuery,
+        reader: &mut Reader<'_>,
+    ) -> Result<(Position, Position), HistoryError> {
+        let head = self.read_models.checkpoint();
+        let mut after = query.after.unwrap_or_default();
+        let mut before = query.before.unwrap_or(head.next()).min(head.next());
+        if let Some(since) = query.since {
+            let first = first_position(head, |position| {
+                Ok(reader.record(position)?.recorded_at >= since)
+            })?;
+            after = after.max(Position(first.0 - 1));
         }
-        if let Some(streams) = &selection.streams {
-            let mut positions: Vec<Position> = streams
-                .iter()
-                .flat_map(|stream| match stream.subject() {
-                    Some(subject) => index.by_subject(subject, span),
-                    None => index.by_stream(stream, span),
-                })
-                .collect();
-            positions.sort_unstable();
-            positions.dedup();
-            return cut(positions, span);
+        if let Some(until) = query.until {
+            let end = first_position(head, |position| {
+                Ok(reader.record(position)?.recorded_at > until)
+            })?;
+            before = before.min(end);
         }
-        if let Some(types) = &selection.types {
-            let mut positions: Vec<Position> = types
-                .iter()
-                .flat_map(|event_type| index.by_type(event_type, span))
-                .collect();
-            positions.sort_unstable();
-            return cut(positions, span);
-        }
-        let span_of = after.0 + 1..before.0;
-        if newest_first {
-            span_of.rev().take(PIECE).map(Position).collect()
-        } else {
-            span_of.take(PIECE).map(Position).collect()
-        }
+        Ok((after, before))
     }
 
     /// The streams that are shown by this name: a list id and a user id may both hold a colon, so
     /// there can be several.
     fn streams(&self, shown: &str) -> Vec<StreamId> {
         let number = |user_id: &str| self.read_models.subjects.number(user_id);
-        let mut streams = Vec::new();
-        if let Some(user_id) = shown.strip_prefix("subject-") {
-            streams.extend(number(user_id).map(StreamId::Subject));
+        let Some((category, key)) = shown.split_once('-') else {
+            return Vec::new();
+        };
+        match category {
+            "subject" => number(key).map(StreamId::Subject).into_iter().collect(),
+            "profile" => number(key).map(StreamId::Profile).into_iter().collect(),
+            "list" => ListId::parse(key)
+                .ok()
+                .map(StreamId::List)
+                .into_iter()
+                .collect(),
+            "list_member" => key
+                .match_indices(':')
+                .filter_map(|(colon, _)| {
+                    let list = ListId::parse(&key[..colon]).ok()?;
+                    Some(StreamId::ListMember(list, number(&key[colon + 1..])?))
+                })
+                .collect(),
+            _ => StreamId::parse(shown)
+                .filter(|stream| stream.subject().is_none())
+                .into_iter()
+                .collect(),
         }
-        if let Some(user_id) = shown.strip_prefix("profile-") {
-            streams.extend(number(user_id).map(StreamId::Profile));
-        }
-        if let Some(rest) = shown.strip_prefix("list-member-") {
-            streams.extend(rest.match_indices(':').filter_map(|(colon, _)| {
-                let list = ListId::parse(&rest[..colon]).ok()?;
-                Some(StreamId::ListMember(list, number(&rest[colon + 1..])?))
-            }));
-        }
-        if let Some(list) = shown
-            .strip_prefix("list-")
-            .and_then(|list| ListId::parse(list).ok())
-        {
-            streams.push(StreamId::List(list));
-        }
-        if let Some(id) = shown.strip_prefix("key-") {
-            streams.push(StreamId::Key(id.to_owned()));
-        }
-        streams
     }
 }
 
-/// Puts ascending positions into the order asked for, and keeps no more than asked for: of several
-/// lists only as much is known as each of them gave.
-fn cut(mut positions: Vec<Position>, span: event_log::Span) -> Vec<Position> {
-    if span.newest_first {
-        positions.reverse();
+/// The first position for which something holds that holds for all later ones; the one after the
+/// head if it holds for none.
+fn first_position(
+    head: Position,
+    mut holds: impl FnMut(Position) -> Result<bool, HistoryError>,
+) -> Result<Position, HistoryError> {
+    let (mut first, mut end) = (1, head.0 + 1);
+    while first < end {
+        let middle = first.midpoint(end);
+        if holds(Position(middle))? {
+            end = middle;
+        } else {
+            first = middle + 1;
+        }
     }
-    positions.truncate(span.at_most);
-    positions
+    Ok(Position(first))
+}
+
+/// Reads records one by one, and keeps the block of the last one: neighbours often share it.
+struct Reader<'a> {
+    log: &'a dyn EventLog,
+    block: Option<Block>,
+}
+
+impl<'a> Reader<'a> {
+    fn of(log: &'a dyn EventLog) -> Self {
+        Self { log, block: None }
+    }
+
+    fn record(&mut self, position: Position) -> Result<Record<'_>, ReadError> {
+        let holds =
+            |block: &Block| block.header().first <= position && position <= block.header().last();
+        if !self.block.as_ref().is_some_and(holds) {
+            let raw = self.log.read(position, 1)?.into_iter().next();
+            let raw = raw.ok_or_else(|| ReadError::damaged(position, "no block holds it"))?;
+            self.block = Some(raw.decode()?);
+        }
+        match &self.block {
+            Some(block) => block.record(position),
+            None => Err(ReadError::damaged(position, "no block holds it")),
+        }
+    }
 }
 
 struct Selection {
     streams: Option<Vec<StreamId>>,
     subject: Option<SubjectId>,
     types: Option<Vec<&'static str>>,
+    actor: Option<String>,
+    tenant_id: Option<String>,
+    correlation_id: Option<String>,
 }
 
 impl Selection {
-    fn accepts(&self, record: &event_log::Record<'_>) -> bool {
+    /// A piece of the positions in the span that may match: those of the narrowest condition that
+    /// the index knows. The record answers for the others.
+    fn candidates(&self, index: &LogIndex, span: Span) -> Vec<Position> {
+        if let Some(subject) = self.subject {
+            return index.by_subject(subject, span);
+        }
+        if let Some(streams) = &self.streams {
+            let of_stream = |stream: &StreamId| match stream.subject() {
+                Some(subject) => index.by_subject(subject, span),
+                None => index.by_stream(stream, span),
+            };
+            return merged(streams.iter().map(of_stream), span);
+        }
+        if let Some(types) = &self.types {
+            return merged(types.iter().map(|name| index.by_type(name, span)), span);
+        }
+        let all = span.after.0.saturating_add(1)..span.before.0;
+        if span.newest_first {
+            all.rev().take(span.at_most).map(Position).collect()
+        } else {
+            all.take(span.at_most).map(Position).collect()
+        }
+    }
+
+    fn accepts(&self, record: &Record<'_>) -> Result<bool, RecordError> {
         let in_stream = |streams: &Vec<StreamId>| {
             StreamId::parse(record.stream).is_some_and(|stream| streams.contains(&stream))
         };
-        self.streams.as_ref().is_none_or(in_stream)
+        let found = self.streams.as_ref().is_none_or(in_stream)
             && self
                 .subject
                 .is_none_or(|subject| record.subjects.iter().any(|it| it == subject))
             && self
                 .types
                 .as_ref()
-                .is_none_or(|types| types.contains(&record.event_type))
+                .is_none_or(|types| types.contains(&record.event_type));
+        if !found || (&self.actor, &self.tenant_id, &self.correlation_id) == (&None, &None, &None) {
+            return Ok(found);
+        }
+        let metadata = Metadata::decode(record.metadata)?;
+        let correlation_id = metadata
+            .correlation_id
+            .unwrap_or_else(|| metadata.command_id.to_string());
+        Ok(self
+            .actor
+            .as_ref()
+            .is_none_or(|actor| *actor == metadata.actor.id)
+            && (self.tenant_id.is_none() || self.tenant_id == metadata.tenant_id)
+            && self
+                .correlation_id
+                .as_ref()
+                .is_none_or(|id| *id == correlation_id))
     }
+}
+
+/// Several lists of positions as one, in the order asked for and no longer than asked for: past that
+/// nothing is known of those lists that were cut.
+fn merged(lists: impl Iterator<Item = Vec<Position>>, span: Span) -> Vec<Position> {
+    let mut positions: Vec<Position> = lists.flatten().collect();
+    positions.sort_unstable();
+    positions.dedup();
+    if span.newest_first {
+        positions.reverse();
+    }
+    positions.truncate(span.at_most);
+    positions
 }
 
 fn types_matching(pattern: &str) -> Vec<&'static str> {

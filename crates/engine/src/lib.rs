@@ -8,17 +8,21 @@ mod event_json;
 mod executor;
 mod handle;
 mod history;
+mod importer;
 mod record;
 mod replay;
+mod sequence;
 mod stream_versions;
 mod write_model;
 
 pub use events::Actor;
 
 pub use command::{Command, KeyToIssue, Origin, Refusal, SubscribeMode, Subscriber};
-pub use event_json::{EventJson, ImportError, Importer};
+pub use event_json::EventJson;
 pub use executor::{EngineOptions, Writer, WriterFailure, start};
 pub use handle::{Committed, Engine, ExecuteError};
 pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
+pub use importer::{ImportError, Importer};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, replay};
+pub use sequence::SequenceError;

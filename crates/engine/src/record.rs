@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use event_log::{NewRecord, Record};
-use events::{DecodeError, Envelope, Event, Metadata};
+use events::{DecodeError, Envelope, Event, ListMemberEvent, Metadata, ProfileEvent};
 use types::{StreamId, StreamVersion, SubjectId, Timestamp};
 
 /// A record that is intact but does not hold an event that this version understands.
@@ -11,6 +11,8 @@ pub enum RecordError {
     Stream(String),
     #[error(transparent)]
     Event(#[from] DecodeError),
+    #[error("{0}")]
+    Shape(&'static str),
 }
 
 /// An event that was decided and waits for its position.
@@ -41,12 +43,73 @@ impl PendingEvent {
 pub fn to_envelope(record: &Record<'_>) -> Result<Envelope, RecordError> {
     let stream = StreamId::parse(record.stream)
         .ok_or_else(|| RecordError::Stream(record.stream.to_owned()))?;
-    Ok(Envelope {
+    let envelope = Envelope {
         position: record.position,
         stream,
         version: record.version,
         recorded_at: record.recorded_at,
         subjects: record.subjects.iter().collect(),
         event: Event::decode(record.event_type, record.schema, record.payload)?,
-    })
+    };
+    check_shape(&envelope).map_err(RecordError::Shape)?;
+    Ok(envelope)
+}
+
+/// An event stands in a stream of its kind, and is about whom that stream is about. The writer makes
+/// no others; one that was taken in from outside would be folded wrongly or not at all.
+fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
+    let Envelope {
+        stream,
+        subjects,
+        event,
+        ..
+    } = envelope;
+    let about_one = stream
+        .subject()
+        .is_some_and(|subject| subjects[..] == [subject]);
+    let fits = match (event, stream) {
+        (Event::Subject(_), StreamId::Subject(_))
+        | (
+            Event::ListMember(
+                ListMemberEvent::Added(_)
+                | ListMemberEvent::Updated(_)
+                | ListMemberEvent::Removed(_),
+            ),
+            StreamId::ListMember(..),
+        ) => about_one,
+        (Event::Profile(event), StreamId::Profile(_)) => {
+            if let ProfileEvent::Updated(updated) = event
+                && !updated.changes.0.is_object()
+            {
+                return Err("the changes of a profile are not an object");
+            }
+            about_one
+        }
+        (Event::List(_), StreamId::List(_)) | (Event::Key(_), StreamId::Key(_)) => {
+            subjects.is_empty()
+        }
+        (Event::ListMember(ListMemberEvent::ManyAdded(added)), StreamId::List(_)) => {
+            let places = added.preferences.iter().map(|(place, _)| *place as usize);
+            if !places.clone().is_sorted_by(|a, b| a < b) || places.max() >= Some(subjects.len()) {
+                return Err("preferences are given for people whom the event does not name");
+            }
+            !subjects.is_empty()
+        }
+        (Event::ListMember(ListMemberEvent::ManyRemoved(_)), StreamId::List(_)) => {
+            !subjects.is_empty()
+        }
+        (
+            Event::Subject(_)
+            | Event::Profile(_)
+            | Event::List(_)
+            | Event::ListMember(_)
+            | Event::Key(_),
+            _,
+        ) => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err("the event does not belong into this stream, or names others")
+    }
 }

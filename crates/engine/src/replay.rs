@@ -6,10 +6,10 @@ use std::thread;
 use event_log::{EventLog, RawBlock, ReadError};
 use events::Envelope;
 use projections::ReadModels;
-use types::{Position, StreamId, StreamVersion, Timestamp};
+use types::{Position, Timestamp};
 
 use crate::record::{RecordError, to_envelope};
-use crate::stream_versions::StreamVersions;
+use crate::sequence::{Sequence, SequenceError};
 
 /// How much of the log is held in memory at a time, as stored. Replay needs no more memory for a
 /// longer log.
@@ -28,8 +28,7 @@ pub enum Until {
 /// The state at some position, ready to go on from.
 pub struct Rebuilt {
     pub read_models: Arc<ReadModels>,
-    pub(crate) versions: StreamVersions,
-    pub(crate) last_recorded_at: Timestamp,
+    pub(crate) sequence: Sequence,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,15 +40,21 @@ pub enum ReplayError {
         position: Position,
         error: RecordError,
     },
-    #[error("at position {position} stream `{stream}` goes on with version {}, and {} was due", found.0, due.0)]
-    StreamGap {
-        position: Position,
-        stream: StreamId,
-        found: StreamVersion,
-        due: StreamVersion,
-    },
-    #[error("the event at position {position} names a person who is not registered before it")]
-    UnknownSubject { position: Position },
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+}
+
+impl ReplayError {
+    /// Where it went wrong.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Read(ReadError::Damaged { position, .. }) | Self::Record { position, .. } => {
+                *position
+            }
+            Self::Read(ReadError::Io(_)) => Position::START,
+            Self::Sequence(error) => error.position(),
+        }
+    }
 }
 
 /// Folds the log from its beginning. One core decodes, another folds.
@@ -61,8 +66,7 @@ pub fn replay(
     let head = log.head().position;
     let mut rebuilt = Rebuilt {
         read_models: Arc::new(ReadModels::default()),
-        versions: StreamVersions::default(),
-        last_recorded_at: Timestamp::default(),
+        sequence: Sequence::default(),
     };
     let (decoded, pieces) = sync_channel::<Result<Vec<Envelope>, ReplayError>>(PIECES_WAITING_MAX);
     thread::scope(|scope| {
@@ -109,38 +113,10 @@ impl Rebuilt {
         });
         let ends_here = wanted < piece.len();
         piece.truncate(wanted);
-        let mut registered = self.read_models.subjects.next();
         for envelope in &piece {
-            let Envelope {
-                position,
-                stream,
-                version,
-                subjects,
-                ..
-            } = envelope;
-            self.versions
-                .advance(stream, *version)
-                .map_err(|due| ReplayError::StreamGap {
-                    position: *position,
-                    stream: stream.clone(),
-                    found: *version,
-                    due,
-                })?;
-            if let StreamId::Subject(subject) = stream
-                && *subject == registered
-            {
-                registered.0 += 1;
-            }
-            if subjects.iter().any(|subject| *subject >= registered) {
-                return Err(ReplayError::UnknownSubject {
-                    position: *position,
-                });
-            }
+            self.sequence.follow(envelope)?;
         }
         self.read_models.apply(&piece, &[]);
-        if let Some(last) = piece.last() {
-            self.last_recorded_at = last.recorded_at;
-        }
         Ok(if ends_here {
             ControlFlow::Break(())
         } else {

@@ -31,9 +31,13 @@ fn options() -> impl Options {
 /// # Panics
 /// If the value is over [`PAYLOAD_BYTES_MAX`]; the limits on requests keep every payload far below.
 pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    options()
-        .serialize(value)
-        .expect("payloads are plain data of bounded size")
+    try_to_bytes(value).expect("payloads are plain data of bounded size")
+}
+
+/// As [`to_bytes`], for values of which nobody has checked the size.
+pub fn try_to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, DecodeError> {
+    let bytes = options().serialize(value);
+    bytes.map_err(|error| DecodeError::Payload(error.to_string()))
 }
 
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {

@@ -53,14 +53,23 @@ struct StoredMetadata {
 
 impl Metadata {
     pub fn encode(&self) -> Vec<u8> {
-        codec::to_bytes(&StoredMetadata {
+        codec::to_bytes(&self.stored())
+    }
+
+    /// As [`Metadata::encode`], where nobody has checked the size.
+    pub fn try_encode(&self) -> Result<Vec<u8>, DecodeError> {
+        codec::try_to_bytes(&self.stored())
+    }
+
+    fn stored(&self) -> StoredMetadata {
+        StoredMetadata {
             command_id: self.command_id.0.to_be_bytes(),
             ordinal: self.ordinal,
             actor: self.actor.clone(),
             tenant_id: self.tenant_id.clone(),
             correlation_id: self.correlation_id.clone(),
             causation_id: self.causation_id.map(|id| id.0.to_be_bytes()),
-        })
+        }
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {

@@ -116,7 +116,7 @@ pub(crate) fn from_json<P: Serialize + DeserializeOwned>(
 ) -> Result<Vec<u8>, DecodeError> {
     let payload: P =
         serde_json::from_str(json).map_err(|error| DecodeError::Payload(error.to_string()))?;
-    Ok(crate::codec::to_bytes(&payload))
+    crate::codec::try_to_bytes(&payload)
 }
 
 /// Joins the aggregates into one type; the order of the lines means nothing.

@@ -178,11 +178,45 @@ impl Lists {
     }
 }
 
-fn page<T>(rows: impl Iterator<Item = T>, limit: PageLimit) -> (Vec<T>, bool) {
-    let mut rows: Vec<T> = rows.take(limit.rows() + 1).collect();
-    let more = rows.len() > limit.rows();
-    rows.truncate(limit.rows());
-    (rows, more)
+/// Fills a page until the limit or its bytes are reached, and says whether there is more.
+fn page<T: Weigh>(rows: impl Iterator<Item = T>, limit: PageLimit) -> (Vec<T>, bool) {
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    for row in rows {
+        if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
+            return (page, true);
+        }
+        bytes += row.bytes();
+        page.push(row);
+    }
+    (page, false)
+}
+
+/// About how much of an answer a row takes, where that is not bounded by little.
+trait Weigh {
+    fn bytes(&self) -> usize;
+}
+
+impl Weigh for ListView {
+    fn bytes(&self) -> usize {
+        self.name.len() + text_bytes(self.preferences.as_ref())
+    }
+}
+
+impl Weigh for SubscriptionView {
+    fn bytes(&self) -> usize {
+        self.list.bytes() + text_bytes(self.preferences.as_ref())
+    }
+}
+
+impl Weigh for SubscriberView {
+    fn bytes(&self) -> usize {
+        text_bytes(self.preferences.as_ref())
+    }
+}
+
+fn text_bytes(document: Option<&JsonDocument>) -> usize {
+    document.map_or(0, |document| document.as_str().len())
 }
 
 impl StoredList {

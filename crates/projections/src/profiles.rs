@@ -69,54 +69,53 @@ impl Profiles {
 
     /// One page of the profiles that pass every filter, after the given user.
     ///
-    /// Without a filter the cost is that of the page; with one, every profile is looked at.
+    /// Without a filter the cost is that of the page; with one, every profile is looked at, as long
+    /// as somebody still wants to know.
     pub fn page(
         &self,
         filters: &[AttributeFilter],
         after: Option<&UserId>,
         limit: PageLimit,
+        still_wanted: &dyn Fn() -> bool,
     ) -> ProfilesPage {
-        if filters.is_empty() {
-            let mut items = self.take_after(after, limit.rows() + 1);
-            let more = items.len() > limit.rows();
-            items.truncate(limit.rows());
-            return ProfilesPage {
-                items,
-                more,
-                count: self.by_user.read().len(),
-            };
-        }
-        let filters: Vec<PreparedFilter<'_>> = filters.iter().map(PreparedFilter::new).collect();
         let mut page = ProfilesPage {
             items: Vec::new(),
             more: false,
             count: 0,
         };
+        let mut bytes = 0;
+        let mut take = |page: &mut ProfilesPage, profile: ProfileView| {
+            if page.more || page.items.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
+                page.more = true;
+            } else {
+                bytes += profile.document.as_str().len();
+                page.items.push(profile);
+            }
+        };
+        if filters.is_empty() {
+            for profile in self.take_after(after, limit.rows() + 1) {
+                take(&mut page, profile);
+            }
+            page.count = self.by_user.read().len();
+            return page;
+        }
+        let filters = PreparedFilters::new(filters);
         let mut scanned: Option<UserId> = None;
-        loop {
+        while still_wanted() {
             let candidates = self.take_after(scanned.as_ref(), SCAN_USERS_MAX);
-            let Some(last) = candidates.last() else {
-                return page;
-            };
+            let Some(last) = candidates.last() else { break };
             scanned = Some(last.user_id.clone());
             for profile in candidates {
-                if !filters
-                    .iter()
-                    .all(|filter| filter.accepts(&profile.document))
-                {
+                if !filters.accept(&profile.document) {
                     continue;
                 }
                 page.count += 1;
-                if after.is_some_and(|after| profile.user_id <= *after) {
-                    continue;
-                }
-                if page.items.len() < limit.rows() {
-                    page.items.push(profile);
-                } else {
-                    page.more = true;
+                if after.is_none_or(|after| profile.user_id > *after) {
+                    take(&mut page, profile);
                 }
             }
         }
+        page
     }
 
     fn take_after(&self, after: Option<&UserId>, rows_max: usize) -> Vec<ProfileView> {
@@ -213,27 +212,40 @@ impl Projection for Profiles {
     }
 }
 
-/// A filter that looks at the text first: parsing a document costs far more than searching it.
-struct PreparedFilter<'a> {
-    filter: &'a AttributeFilter,
-    /// Whatever key the path ends in, its text ends like this.
-    key_end: memmem::Finder<'static>,
+/// Filters that look at the text first: parsing a document costs far more than searching it.
+struct PreparedFilters<'a> {
+    filters: &'a [AttributeFilter],
+    /// Whatever key a path ends in, its text ends like this.
+    key_ends: Vec<memmem::Finder<'static>>,
 }
 
-impl<'a> PreparedFilter<'a> {
-    fn new(filter: &'a AttributeFilter) -> Self {
-        let last = filter.path.rsplit('.').next().unwrap_or_default();
-        let quoted = serde_json::Value::from(last).to_string();
-        let key_end = format!("{}:", quoted.trim_start_matches('"'));
+impl<'a> PreparedFilters<'a> {
+    fn new(filters: &'a [AttributeFilter]) -> Self {
+        let key_end = |filter: &AttributeFilter| {
+            let last = filter.path.rsplit('.').next().unwrap_or_default();
+            let quoted = serde_json::Value::from(last).to_string();
+            let key_end = format!("{}:", quoted.trim_start_matches('"'));
+            memmem::Finder::new(key_end.as_bytes()).into_owned()
+        };
         Self {
-            filter,
-            key_end: memmem::Finder::new(key_end.as_bytes()).into_owned(),
+            filters,
+            key_ends: filters.iter().map(key_end).collect(),
         }
     }
 
-    fn accepts(&self, document: &JsonDocument) -> bool {
-        self.key_end.find(document.as_str().as_bytes()).is_some()
-            && attribute(&document.to_object(), &self.filter.path)
-                .is_some_and(|stored| equals_operand(stored, &self.filter.operand))
+    fn accept(&self, document: &JsonDocument) -> bool {
+        let text = document.as_str().as_bytes();
+        if !self
+            .key_ends
+            .iter()
+            .all(|key_end| key_end.find(text).is_some())
+        {
+            return false;
+        }
+        let object = document.to_object();
+        self.filters.iter().all(|filter| {
+            attribute(&object, &filter.path)
+                .is_some_and(|stored| equals_operand(stored, &filter.operand))
+        })
     }
 }

@@ -15,10 +15,14 @@ use tokio::sync::watch;
 use types::{Clock, CommandId, SystemClock};
 
 use crate::config::Config;
+use crate::connections;
 use crate::store::open_log;
 
-/// How long open requests may take to end once the server is told to stop.
-const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long open requests may take to end once the server is told to stop. Together with the next
+/// it stays below the ten seconds after which supervisors usually kill.
+const REQUESTS_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the last group may then take to be written.
+const WRITER_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// The whole server, ready to accept connections.
 pub struct Server {
@@ -41,13 +45,9 @@ pub enum Stopped {
 }
 
 impl Server {
-    /// Opens the log, rebuilds the read models and takes the address. Where no key is given and
-    /// none was ever issued, one is issued.
+    /// Opens the log, rebuilds the read models and then takes the address. Where no key is given
+    /// and none was ever issued, one is issued.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
-        let address = listener.local_addr()?;
         let data_dir = config.data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || {
             let log = open_log(&data_dir)?;
@@ -55,6 +55,10 @@ impl Server {
             anyhow::Ok((log, rebuilt))
         });
         let (log, rebuilt) = opening.await.context("opening the log panicked")??;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener.local_addr()?;
         let read_models = Arc::clone(&rebuilt.read_models);
         let (engine, writer) = engine::start(
             Arc::clone(&log),
@@ -102,14 +106,13 @@ impl Server {
             ..
         } = self;
         let (told, telling) = watch::channel(false);
-        let mut told_to_stop = telling.clone();
-        let serving =
-            axum::serve(listener, api::router(state)).with_graceful_shutdown(async move {
-                // A sender that is gone means the same as being told.
-                let _ = told_to_stop.wait_for(|stop| *stop).await;
-            });
-        let mut serving = tokio::spawn(serving.into_future());
-        drop(telling);
+        let router = api::router(state);
+        let mut serving = tokio::spawn(connections::serve(
+            listener,
+            router,
+            telling,
+            REQUESTS_TIME_MAX,
+        ));
         tokio::select! {
             () = stop => {}
             failed = writer.stopped() => {
@@ -118,28 +121,24 @@ impl Server {
                 return Ok(Stopped::LogFailed(why));
             }
             ended = &mut serving => {
-                ended.context("serving panicked")?.context("serving failed")?;
+                ended.context("serving panicked")?;
+                anyhow::bail!("serving ended by itself");
             }
         }
         told.send_replace(true);
-        // Requests that do not end in time are cut off; what they wrote is durable or was never
-        // acknowledged.
-        if tokio::time::timeout(STOP_TIME_MAX, &mut serving)
-            .await
-            .is_err()
-        {
-            serving.abort();
-            let _ = serving.await;
-        }
+        serving.await.context("serving panicked")?;
+        // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
-        let outcome = tokio::time::timeout(STOP_TIME_MAX, writer.stopped()).await;
+        let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;
         // Closing the log syncs the head file; it blocks.
-        tokio::task::spawn_blocking(move || drop(log))
-            .await
-            .context("closing the log panicked")?;
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        closed.context("closing the log panicked")??;
         match outcome {
+            Ok(Ok(())) => Ok(Stopped::Asked),
             Ok(Err(failure)) => Ok(Stopped::LogFailed(failure.to_string())),
-            Ok(Ok(())) | Err(_) => Ok(Stopped::Asked),
+            Err(_) => Ok(Stopped::LogFailed(
+                "the last group was not written in time".to_owned(),
+            )),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 mod app;
 mod config;
+mod connections;
 mod store;
 mod telemetry;
 
 pub use app::{Server, Stopped};
 pub use config::Config;
-pub use store::{compact_log, doctor, open_log, rewrite_head};
+pub use store::{compact_log, doctor, import_log, open_log, rewrite_head};
 pub use telemetry::start_tracing;

@@ -32,6 +32,10 @@ impl JsonDocument {
         parse_json(self.0.as_bytes()).expect("a document is JSON by construction")
     }
 
+    pub fn is_object(&self) -> bool {
+        self.0.starts_with('{')
+    }
+
     /// The parsed object; an empty one if the document is something else.
     pub fn to_object(&self) -> Map<String, Value> {
         match self.to_value() {

@@ -11,7 +11,7 @@ const LEVELS_MAX: usize = 100;
 /// more memory than the two bytes that it may take in the text.
 pub const JSON_VALUES_MAX: usize = 250_000;
 
-/// The key by which serde_json, asked for numbers with all their digits, hands a number to a visitor.
+/// The key by which `serde_json`, asked for numbers with all their digits, hands a number to a visitor.
 /// Its own `Value` takes an object that begins with this key, or with that of its raw values, for
 /// what it is not; a text from outside may well hold such a key.
 const NUMBER: &str = "$serde_json::private::Number";
@@ -21,12 +21,17 @@ const NUMBER: &str = "$serde_json::private::Number";
 pub fn parse_json(text: &[u8]) -> serde_json::Result<Value> {
     let values_left = Cell::new(JSON_VALUES_MAX);
     let mut deserializer = Deserializer::from_slice(text);
-    let found = Reading { levels_left: LEVELS_MAX, values_left: &values_left }
-        .deserialize(&mut deserializer)?;
+    let found = Reading {
+        levels_left: LEVELS_MAX,
+        values_left: &values_left,
+    }
+    .deserialize(&mut deserializer)?;
     deserializer.end()?;
     match found {
         Found::Value(value) => Ok(value),
-        Found::NumberText(_) => Err(serde_json::Error::custom("a number stands where none can be")),
+        Found::NumberText(_) => Err(serde_json::Error::custom(
+            "a number stands where none can be",
+        )),
     }
 }
 
@@ -45,9 +50,14 @@ enum Found {
 impl<'a> Reading<'a> {
     fn deeper<E: serde::de::Error>(self) -> Result<Reading<'a>, E> {
         let levels_left = self.levels_left.checked_sub(1).ok_or_else(|| {
-            E::custom(format_args!("the text nests deeper than {LEVELS_MAX} levels"))
+            E::custom(format_args!(
+                "the text nests deeper than {LEVELS_MAX} levels"
+            ))
         })?;
-        Ok(Reading { levels_left, ..self })
+        Ok(Reading {
+            levels_left,
+            ..self
+        })
     }
 }
 
@@ -56,7 +66,9 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         let left = self.values_left.get().checked_sub(1).ok_or_else(|| {
-            D::Error::custom(format_args!("the text holds more than {JSON_VALUES_MAX} values"))
+            D::Error::custom(format_args!(
+                "the text holds more than {JSON_VALUES_MAX} values"
+            ))
         })?;
         self.values_left.set(left);
         deserializer.deserialize_any(self)
@@ -157,7 +169,13 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        for text in ["0", "-7", "18446744073709551616", "12345678901234567890.10", "1e-400"] {
+        for text in [
+            "0",
+            "-7",
+            "18446744073709551616",
+            "12345678901234567890.10",
+            "1e-400",
+        ] {
             assert_eq!(parse_json(text.as_bytes()).unwrap().to_string(), text);
         }
     }
@@ -174,7 +192,17 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", "{", "[1,]", "{\"a\"}", "nul", "1 2", "\"\\ud800\"", "\u{feff}1", "01"] {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "nul",
+            "1 2",
+            "\"\\ud800\"",
+            "\u{feff}1",
+            "01",
+        ] {
             assert!(parse_json(text.as_bytes()).is_err(), "{text}");
         }
         assert!(parse_json(b"\"\xff\"").is_err());

@@ -18,7 +18,10 @@ pub struct JsonPatch(Vec<Operation>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Operation {
     /// Compared here: numbers are equal if their values are (section 4.6).
-    Test { path: PointerBuf, value: Value },
+    Test {
+        path: PointerBuf,
+        value: Value,
+    },
     Other(PatchOperation),
 }
 
@@ -58,7 +61,12 @@ impl JsonPatch {
                 reason,
             })
         };
-        operations.into_iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
+        operations
+            .into_iter()
+            .enumerate()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Applies every operation to the document, which on a refusal is left in an unspecified state:
@@ -68,7 +76,10 @@ impl JsonPatch {
     /// of them: afterwards it would be too late even to throw the document away.
     pub fn apply(&self, document: &mut Value, limits: PatchLimits) -> Result<(), PatchRefused> {
         for (place, operation) in self.0.iter().enumerate() {
-            let refused = |reason| PatchRefused { operation: place, reason };
+            let refused = |reason| PatchRefused {
+                operation: place,
+                reason,
+            };
             match operation {
                 Operation::Test { path, value } => {
                     let found = path.resolve(&*document);
@@ -80,11 +91,13 @@ impl JsonPatch {
                 Operation::Other(operation) => {
                     let applied = json_patch::patch(document, std::slice::from_ref(operation));
                     applied.map_err(|error| {
-                        refused(if matches!(error.kind, PatchErrorKind::CannotMoveInsideItself) {
-                            "a value cannot be moved into itself"
-                        } else {
-                            "`path` or `from` leads nowhere"
-                        })
+                        refused(
+                            if matches!(error.kind, PatchErrorKind::CannotMoveInsideItself) {
+                                "a value cannot be moved into itself"
+                            } else {
+                                "`path` or `from` leads nowhere"
+                            },
+                        )
                     })?;
                     if matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_)) {
                         if !depth_within(document, limits.levels_max) {
@@ -108,11 +121,20 @@ fn parse_operation(operation: Value) -> Result<Operation, (&'static str, &'stati
     let op = text(&mut members, "op")?;
     let path = pointer(&mut members, "path")?;
     Ok(Operation::Other(match op.as_str() {
-        "test" => return Ok(Operation::Test { path, value: value(&mut members)? }),
-        "add" => PatchOperation::Add(AddOperation { path, value: value(&mut members)? }),
-        "replace" => {
-            PatchOperation::Replace(ReplaceOperation { path, value: value(&mut members)? })
+        "test" => {
+            return Ok(Operation::Test {
+                path,
+                value: value(&mut members),
+            });
         }
+        "add" => PatchOperation::Add(AddOperation {
+            path,
+            value: value(&mut members),
+        }),
+        "replace" => PatchOperation::Replace(ReplaceOperation {
+            path,
+            value: value(&mut members),
+        }),
         "remove" => PatchOperation::Remove(RemoveOperation { path }),
         "move" => {
             let from = pointer(&mut members, "from")?;
@@ -122,7 +144,12 @@ fn parse_operation(operation: Value) -> Result<Operation, (&'static str, &'stati
             let from = pointer(&mut members, "from")?;
             PatchOperation::Copy(CopyOperation { from, path })
         }
-        _ => return Err(("op", "one of add, remove, replace, move, copy, test is required")),
+        _ => {
+            return Err((
+                "op",
+                "one of add, remove, replace, move, copy, test is required",
+            ));
+        }
     }))
 }
 
@@ -142,16 +169,15 @@ fn pointer(
 ) -> Result<PointerBuf, (&'static str, &'static str)> {
     let text = text(members, member)?;
     let pointer = PointerBuf::parse(text);
-    let pointer =
-        pointer.map_err(|_| (member, "a JSON pointer is required, such as /email"))?;
+    let pointer = pointer.map_err(|_| (member, "a JSON pointer is required, such as /email"))?;
     if pointer.count() > POINTER_PARTS_MAX {
         return Err((member, "a JSON pointer of at most 32 parts is required"));
     }
     Ok(pointer)
 }
 
-fn value(members: &mut Map<String, Value>) -> Result<Value, (&'static str, &'static str)> {
-    Ok(members.remove("value").unwrap_or(Value::Null))
+fn value(members: &mut Map<String, Value>) -> Value {
+    members.remove("value").unwrap_or(Value::Null)
 }
 
 fn equal(a: &Value, b: &Value) -> bool {
@@ -162,7 +188,8 @@ fn equal(a: &Value, b: &Value) -> bool {
         }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
-                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+                && a.iter()
+                    .all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
         }
         _ => a == b,
     }
@@ -186,7 +213,9 @@ fn text_bytes(value: &Value, enough: usize) -> usize {
         Value::String(text) => text.len() + 2,
         Value::Array(items) => members(&mut items.iter().map(|item| text_bytes(item, enough))),
         Value::Object(object) => members(
-            &mut object.iter().map(|(key, member)| key.len() + 3 + text_bytes(member, enough)),
+            &mut object
+                .iter()
+                .map(|(key, member)| key.len() + 3 + text_bytes(member, enough)),
         ),
     }
 }
@@ -197,10 +226,15 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: PatchLimits = PatchLimits { bytes_max: 10_000, levels_max: 32 };
+    const LIMITS: PatchLimits = PatchLimits {
+        bytes_max: 10_000,
+        levels_max: 32,
+    };
 
     fn patch(operations: Value) -> JsonPatch {
-        let Value::Array(operations) = operations else { panic!("operations are an array") };
+        let Value::Array(operations) = operations else {
+            panic!("operations are an array")
+        };
         JsonPatch::parse(operations).unwrap()
     }
 
@@ -220,8 +254,8 @@ mod tests {
             let copies: Vec<_> = (0..60)
                 .map(|n| json!({"op": "copy", "from": "", "path": format!("/c{n}")}))
                 .collect();
-            let mut copied = document.clone();
-            let refused = patch(copies.into()).apply(&mut copied, LIMITS).unwrap_err();
+            let mut changed = document.clone();
+            let refused = patch(copies.into()).apply(&mut changed, LIMITS).unwrap_err();
             assert!(refused.operation < 15, "{document}");
         }
     }
@@ -233,7 +267,9 @@ mod tests {
             .map(|n| json!({"op": "copy", "from": "/a", "path": deepest((1 << n).min(32))}))
             .collect();
         let mut document = json!({"a": {"a": {}}});
-        let refused = patch(copies.into()).apply(&mut document, LIMITS).unwrap_err();
+        let refused = patch(copies.into())
+            .apply(&mut document, LIMITS)
+            .unwrap_err();
         assert!(depth_within(&document, 2 * LIMITS.levels_max), "{refused}");
     }
 
@@ -254,7 +290,10 @@ mod tests {
             (json!({"op": "copy", "path": "/a"}), "from"),
             (json!("remove"), ""),
         ] {
-            assert_eq!(JsonPatch::parse(vec![operation]).unwrap_err().member, member);
+            assert_eq!(
+                JsonPatch::parse(vec![operation]).unwrap_err().member,
+                member
+            );
         }
     }
 }

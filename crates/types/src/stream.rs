@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ListId, SubjectId};
+use crate::{ListId, SubjectId, UserId};
 
 /// Place of an event in the whole log. The first event has position 1; there are no gaps.
 #[derive(
@@ -42,7 +42,7 @@ pub enum StreamId {
     Profile(SubjectId),
     /// `list-{list}`.
     List(ListId),
-    /// `list-member-{list}:{n}`: one person's subscription to one list.
+    /// `list_member-{list}:{n}`: one person's subscription to one list.
     ListMember(ListId, SubjectId),
     /// `key-{id}`: an API key.
     Key(String),
@@ -66,20 +66,20 @@ impl StreamId {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             (canonical && digits).then(|| text.parse().ok().map(SubjectId))?
         };
-        // `list-member-` is tried before `list-`: a list id may itself begin with `member-`, and
-        // only the number at the end tells the two apart.
-        if let Some(rest) = name.strip_prefix("list-member-")
-            && let Some((list, subject)) = rest.rsplit_once(':')
-            && let (Ok(list), Some(subject)) = (ListId::parse(list), number(subject))
-        {
-            return Some(Self::ListMember(list, subject));
-        }
+        // No category holds a hyphen, so a name belongs to one category whatever its key is.
         let (category, key) = name.split_once('-')?;
         match category {
             "subject" => number(key).map(Self::Subject),
             "profile" => number(key).map(Self::Profile),
             "list" => ListId::parse(key).ok().map(Self::List),
-            "key" => Some(Self::Key(key.to_owned())),
+            "list_member" => {
+                let (list, subject) = key.rsplit_once(':')?;
+                Some(Self::ListMember(
+                    ListId::parse(list).ok()?,
+                    number(subject)?,
+                ))
+            }
+            "key" => UserId::parse(key).ok().map(|_| Self::Key(key.to_owned())),
             _ => None,
         }
     }
@@ -91,8 +91,54 @@ impl fmt::Display for StreamId {
             Self::Subject(subject) => write!(f, "subject-{subject}"),
             Self::Profile(subject) => write!(f, "profile-{subject}"),
             Self::List(list) => write!(f, "list-{list}"),
-            Self::ListMember(list, subject) => write!(f, "list-member-{list}:{subject}"),
+            Self::ListMember(list, subject) => write!(f, "list_member-{list}:{subject}"),
             Self::Key(id) => write!(f, "key-{id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stream() -> impl Strategy<Value = StreamId> {
+        let subject = || any::<u32>().prop_map(SubjectId);
+        let list = || {
+            "(list|member|list_member|key|a)?[-:.a-z0-9_]{1,12}"
+                .prop_filter_map("not a list id", |text| ListId::parse(&text).ok())
+        };
+        prop_oneof![
+            subject().prop_map(StreamId::Subject),
+            subject().prop_map(StreamId::Profile),
+            list().prop_map(StreamId::List),
+            (list(), subject()).prop_map(|(list, subject)| StreamId::ListMember(list, subject)),
+            "[-a-f0-9]{1,12}".prop_map(StreamId::Key),
+        ]
+    }
+
+    proptest! {
+        /// Streams are told apart by their names alone once they are in the log.
+        #[test]
+        fn a_name_belongs_to_one_stream(stream in stream()) {
+            prop_assert_eq!(StreamId::parse(&stream.to_string()), Some(stream));
+        }
+    }
+
+    #[test]
+    fn what_is_no_stream_is_refused() {
+        for name in [
+            "",
+            "profile-",
+            "profile-01",
+            "profile-x",
+            "list-",
+            "list_member-a",
+            "key-",
+            "x-1",
+        ] {
+            assert_eq!(StreamId::parse(name), None, "{name}");
         }
     }
 }

@@ -19,7 +19,7 @@ impl Timestamp {
     /// The next representable instant.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
@@ -39,8 +39,8 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let nanoseconds = text.parse::<jiff::Timestamp>()?.as_nanosecond();
-        // Times before 1970 cannot have been recorded; they read as the epoch.
-        Ok(Self(u64::try_from(nanoseconds).unwrap_or(0)))
+        // Times before 1970 read as the epoch, those after 2554 as the last one there is.
+        Ok(Self(u64::try_from(nanoseconds.max(0)).unwrap_or(u64::MAX)))
     }
 }
 

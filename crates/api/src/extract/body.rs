@@ -1,13 +1,20 @@
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use domain::limits::{BODY_BYTES_MAX, PREFERENCES_BYTES_MAX};
+use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
-use types::JsonDocument;
+use tokio::sync::OwnedSemaphorePermit;
+use types::{JsonDocument, parse_json};
 
 use crate::error::ApiError;
+use crate::state::{ApiState, SMALL_BODY_BYTES_MAX};
 
 /// How long a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -17,25 +24,41 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Fields {
     object: Map<String, Value>,
     pointer: String,
+    /// A large body counts until its request has been answered.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+impl FromRequest<ApiState> for Fields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request).await?;
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        let announced = announced_bytes(request.headers());
+        let room = match announced {
+            Some(bytes) if bytes > BODY_BYTES_MAX => return Err(ApiError::body_too_large()),
+            Some(bytes) if bytes <= SMALL_BODY_BYTES_MAX => None,
+            Some(bytes) => Some(state.room_for_body(bytes)?),
+            None if request.body().is_end_stream() => None,
+            None => Some(state.room_for_body(BODY_BYTES_MAX)?),
+        };
+        let read = request.extensions().get::<BodyRead>().cloned();
+        let bytes = read_body(request.into_body(), BODY_BYTES_MAX).await?;
+        if let Some(read) = read {
+            read.note();
+        }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self {
                 object: Map::new(),
                 pointer: String::new(),
+                _room: room,
             });
         }
-        let value = serde_json::from_slice(&bytes)
+        let value = parse_json(&bytes)
             .map_err(|error| ApiError::malformed_json(format!("the body is not JSON: {error}")))?;
         match value {
             Value::Object(object) => Ok(Self {
                 object,
                 pointer: String::new(),
+                _room: room,
             }),
             Value::Null
             | Value::Bool(_)
@@ -46,21 +69,40 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, ApiError> {
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|it| it.to_str().ok());
-    if announced
-        .and_then(|it| it.parse::<usize>().ok())
-        .is_some_and(|it| it > BODY_BYTES_MAX)
-    {
-        return Err(ApiError::body_too_large());
-    }
-    let body = to_bytes(request.into_body(), BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIME_MAX, body).await {
-        Ok(body) => body.map_err(|_| ApiError::body_too_large()),
+/// What the headers say of the body's length; `None` if they do not say it.
+pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The whole body, if it arrives in time and is not larger than allowed.
+pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, bytes_max)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            let too_large = error
+                .source()
+                .is_some_and(<dyn Error>::is::<LengthLimitError>);
+            Err(if too_large {
+                ApiError::body_too_large()
+            } else {
+                ApiError::malformed_body()
+            })
+        }
         Err(_) => Err(ApiError::body_timeout()),
+    }
+}
+
+/// Whether a body was read to its end: where one is left unread, the connection cannot go on.
+#[derive(Clone, Default)]
+pub(crate) struct BodyRead(Arc<AtomicBool>);
+
+impl BodyRead {
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -68,7 +110,11 @@ impl Fields {
     /// The element of an array at this pointer.
     pub(crate) fn of(value: Value, pointer: String) -> Result<Self, ApiError> {
         match value {
-            Value::Object(object) => Ok(Self { object, pointer }),
+            Value::Object(object) => Ok(Self {
+                object,
+                pointer,
+                _room: None,
+            }),
             Value::Null
             | Value::Bool(_)
             | Value::Number(_)

@@ -19,25 +19,29 @@ struct EventsPage {
     paging: Paging,
 }
 
-/// `GET /v1/events`: what happened, by stream, type, subject and position.
+/// `GET /v1/events`: what happened, by stream, type, person, credential, request,
+/// position and time.
 pub(crate) async fn page(
     State(state): State<ApiState>,
     _: Authenticated,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let query = query(&parameters)?;
-    let page = state.scan(move |state| state.history.page(&query)).await?;
-    let cursor = page
-        .next
-        .map(|next| cursor::encode(COLLECTION, &next.to_string()));
-    let paging = Paging {
-        more: cursor.is_some(),
-        cursor,
+    let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+        let page = state.history.page(&query, still_wanted)?;
+        let cursor = page
+            .next
+            .map(|next| cursor::encode(COLLECTION, &next.to_string()));
+        let paging = Paging {
+            more: cursor.is_some(),
+            cursor,
+        };
+        Ok(json(&EventsPage {
+            items: page.items,
+            paging,
+        }))
     };
-    Ok(json(&EventsPage {
-        items: page.items,
-        paging,
-    }))
+    state.scan(answer).await?
 }
 
 /// `GET /v1/events/{position}`.
@@ -49,9 +53,11 @@ pub(crate) async fn get(
     let Ok(Path(position)) = position else {
         return Err(ApiError::invalid_parameter("position", "a whole number"));
     };
-    let event = state
-        .scan(move |state| state.history.event(Position(position)))
-        .await?;
+    // One block is read: too little to wait for one's turn behind others.
+    let read = move || state.history.event(Position(position));
+    let event = tokio::task::spawn_blocking(read)
+        .await
+        .expect("reading does not panic")?;
     event
         .map(|event| json(&event))
         .ok_or_else(ApiError::event_not_found)
@@ -73,6 +79,11 @@ fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
         stream: text("stream"),
         event_type: text("type"),
         subject: text("subject"),
+        actor: text("actor"),
+        tenant_id: text("tenant_id"),
+        correlation_id: text("correlation_id"),
+        since: parameters.parsed("since", "an RFC 3339 time")?,
+        until: parameters.parsed("until", "an RFC 3339 time")?,
         after: position("after")?,
         before: position("before")?,
         order,

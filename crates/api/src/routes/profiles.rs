@@ -1,7 +1,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::ProfileCommand;
-use domain::limits::PATCH_OPERATIONS_MAX;
+use domain::limits::{FILTERS_MAX, PATCH_OPERATIONS_MAX};
 use engine::Command;
 use projections::AttributeFilter;
 use serde::Serialize;
@@ -51,33 +51,43 @@ pub(crate) async fn page(
             operand: operand.to_owned(),
         })
         .collect();
+    if filters.len() > FILTERS_MAX {
+        return Err(ApiError::too_many_items("/attribute", FILTERS_MAX));
+    }
     let after = parameters
         .place(COLLECTION)
         .and_then(|id| UserId::parse(&id).ok());
-    let limit: PageLimit = parameters.limit_clamped();
-    let page = state
-        .scan(move |state| {
-            state
-                .read_models
-                .profiles
-                .page(&filters, after.as_ref(), limit)
-        })
-        .await;
-    let last = page
-        .items
-        .last()
-        .map(|last| cursor::encode(COLLECTION, last.user_id.as_str()));
-    let row = |view: projections::ProfileView| ProfileRow {
-        user_id: view.user_id.into(),
-        profile: view.document,
-        created: view.created_at.to_rfc3339_millis(),
-        updated: view.updated_at.to_rfc3339_millis(),
+    let limit = parameters.limit_clamped();
+    let query = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+        let profiles = &state.read_models.profiles;
+        json(&ProfilesPage::from(profiles.page(
+            &filters,
+            after.as_ref(),
+            limit,
+            still_wanted,
+        )))
     };
-    Ok(json(&ProfilesPage {
-        paging: Paging::new(page.more, || last),
-        count: page.count,
-        items: page.items.into_iter().map(row).collect(),
-    }))
+    state.scan(query).await
+}
+
+impl From<projections::ProfilesPage> for ProfilesPage {
+    fn from(page: projections::ProfilesPage) -> Self {
+        let last = page
+            .items
+            .last()
+            .map(|last| cursor::encode(COLLECTION, last.user_id.as_str()));
+        let row = |view: projections::ProfileView| ProfileRow {
+            user_id: view.user_id.into(),
+            profile: view.document,
+            created: view.created_at.to_rfc3339_millis(),
+            updated: view.updated_at.to_rfc3339_millis(),
+        };
+        Self {
+            paging: Paging::new(page.more, || last),
+            count: page.count,
+            items: page.items.into_iter().map(row).collect(),
+        }
+    }
 }
 
 /// `GET /profiles/{user_id}`: someone without a profile but with subscriptions has an empty one.
@@ -143,7 +153,7 @@ pub(crate) async fn patch(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let operations = body.array("patch", PATCH_OPERATIONS_MAX)?;
-    let patch = JsonPatch::parse(&operations).map_err(|invalid| {
+    let patch = JsonPatch::parse(operations).map_err(|invalid| {
         let operation = body.pointer(&format!("patch/{}", invalid.operation));
         let pointer = match invalid.member {
             "" => operation,

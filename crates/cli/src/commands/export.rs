@@ -31,8 +31,11 @@ impl Options {
                 for record in raw.decode()?.records() {
                     let record = record?;
                     next = record.position.next();
-                    serde_json::to_writer(&mut out, &EventJson::from_record(&record, subjects)?)
-                        .map_err(std::io::Error::from)?;
+                    serde_json::to_writer(
+                        &mut out,
+                        &EventJson::from_record(&record, |subject| subjects.user_id(subject))?,
+                    )
+                    .map_err(std::io::Error::from)?;
                     out.write_all(b"\n")?;
                 }
             }

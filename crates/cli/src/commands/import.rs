@@ -1,11 +1,13 @@
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use engine::Importer;
+use event_log::EventLog;
+use types::{Clock as _, SystemClock, Timestamp};
 
 use super::DataDir;
 use crate::output;
@@ -15,6 +17,9 @@ const GROUP_EVENTS: usize = 1_024;
 const GROUP_BYTES: usize = 256 * 1024;
 /// The longest line that is taken, in bytes: far more than any event needs.
 const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// By how much the clock of the machine that wrote the export may be ahead of ours.
+const CLOCK_DIFFERENCE_MAX_NANOSECONDS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// Read an export into an empty data directory: positions, times and ids stay what they were.
 #[derive(Debug, Args)]
@@ -38,37 +43,13 @@ impl Options {
             }
             None => Box::new(BufReader::new(std::io::stdin())),
         };
-        let log = server::open_log(&self.data.path)?;
-        ensure!(
-            log.head().position.0 == 0,
-            "{} already holds events; import needs an empty data directory",
-            self.data.path.display(),
+        let latest = Timestamp(
+            SystemClock
+                .now()
+                .0
+                .saturating_add(CLOCK_DIFFERENCE_MAX_NANOSECONDS),
         );
-        let mut importer = Importer::default();
-        let (mut group, mut bytes) = (Vec::new(), 0);
-        let mut line = String::new();
-        let mut number = 0_u64;
-        loop {
-            line.clear();
-            let read = std::io::Read::take(&mut lines, LINE_BYTES_MAX)
-                .read_line(&mut line)
-                .with_context(|| format!("line {} cannot be read", number + 1))?;
-            if read == 0 {
-                break;
-            }
-            number += 1;
-            let Some(whole) = line.strip_suffix('\n') else {
-                bail!("line {number}: it is cut off: the line break is missing");
-            };
-            group.push(importer.record(whole)?);
-            bytes += line.len();
-            if group.len() == GROUP_EVENTS || bytes >= GROUP_BYTES {
-                log.append(&group)?;
-                group.clear();
-                bytes = 0;
-            }
-        }
-        log.append(&group)?;
+        let log = server::import_log(&self.data.path, |log| import(log, &mut lines, latest))?;
         let head = log.head();
         if self.json {
             let outcome =
@@ -82,4 +63,33 @@ impl Options {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn import(log: &dyn EventLog, lines: &mut dyn BufRead, latest: Timestamp) -> anyhow::Result<()> {
+    let mut importer = Importer::new(latest);
+    let (mut group, mut bytes) = (Vec::new(), 0);
+    let mut line = String::new();
+    let mut number = 0_u64;
+    loop {
+        line.clear();
+        let read = Read::take(&mut *lines, LINE_BYTES_MAX)
+            .read_line(&mut line)
+            .with_context(|| format!("line {} cannot be read", number + 1))?;
+        if read == 0 {
+            break;
+        }
+        number += 1;
+        let Some(whole) = line.strip_suffix('\n') else {
+            bail!("line {number}: it is cut off: the line break is missing");
+        };
+        group.push(importer.record(whole)?);
+        bytes += line.len();
+        if group.len() == GROUP_EVENTS || bytes >= GROUP_BYTES {
+            log.append(&group)?;
+            group.clear();
+            bytes = 0;
+        }
+    }
+    log.append(&group)?;
+    Ok(())
 }

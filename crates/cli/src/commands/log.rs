@@ -1,7 +1,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use engine::Until;
+use event_log::Damage;
 use serde_json::json;
+use types::Position;
 
 use super::DataDir;
 use crate::output;
@@ -61,7 +64,19 @@ impl Options {
 impl Common {
     fn verify(&self) -> anyhow::Result<ExitCode> {
         let log = server::open_log(self.data.existing()?)?;
-        let report = event_log::verify(&*log, &mut |_| ());
+        let mut report = event_log::verify(&*log, &mut |_| ());
+        // The bytes are what was written; whether they are events that make sense, replay tells.
+        if report.damage.is_none()
+            && let Err(error) = engine::replay(&log, Until::Head, &mut |_| ())
+        {
+            let (position, what) = (error.position(), error.to_string());
+            let last_good = Position(position.0.saturating_sub(1));
+            report.damage = Some(Damage {
+                position,
+                last_good,
+                what,
+            });
+        }
         let damage = report.damage.as_ref();
         if self.json {
             output::data_json(&json!({

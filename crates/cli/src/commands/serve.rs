@@ -32,14 +32,27 @@ impl Options {
             listen: self.listen,
             api_key,
         };
-        tokio::runtime::Runtime::new()?.block_on(serve(config))
+        let runtime = tokio::runtime::Runtime::new()?;
+        let outcome = runtime.block_on(serve(config));
+        // A start that was broken off is still reading the log; there is nothing to wait for.
+        runtime.shutdown_background();
+        outcome
     }
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let server = Server::start(&config).await?;
+    let mut stop = std::pin::pin!(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    });
+    let server = tokio::select! {
+        server = Server::start(&config) => server?,
+        () = &mut stop => return Ok(ExitCode::SUCCESS),
+    };
     let url = format!("http://{}", server.address());
     output::data(&format!("Muster listens on {url}"))?;
     if let Some(key) = server.new_key() {
@@ -50,12 +63,6 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
              -d '{{\"profile\":{{\"email\":\"ada@example.com\"}}}}'"
         ))?;
     }
-    let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
     match server.run(stop).await? {
         Stopped::Asked => Ok(ExitCode::SUCCESS),
         Stopped::LogFailed(why) => {

@@ -1,0 +1,181 @@
+use std::collections::HashMap;
+
+use event_log::{NewRecord, Record, encode};
+use events::{Event, Metadata, Personal, SubjectEvent, SubjectRegistered};
+use types::{
+    CommandId, EventId, ListId, Position, StreamId, StreamVersion, SubjectId, Timestamp, UserId,
+};
+
+use crate::event_json::EventJson;
+use crate::record::to_envelope;
+use crate::sequence::Sequence;
+
+/// Why an exported line cannot be taken in. The line's number is its position.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct ImportError {
+    pub line: u64,
+    pub reason: String,
+}
+
+/// Turns exported lines back into records: positions, times, versions and ids as they were, so that
+/// the imported log has the same bytes, roots and digests. What would not come out again exactly as
+/// it went in is refused.
+pub struct Importer {
+    lines: u64,
+    latest: Timestamp,
+    sequence: Sequence,
+    numbers: HashMap<UserId, SubjectId>,
+    users: Vec<UserId>,
+}
+
+impl Importer {
+    /// Nothing recorded later than `latest` is taken: time would otherwise stand still until then.
+    pub fn new(latest: Timestamp) -> Self {
+        Self {
+            lines: 0,
+            latest,
+            sequence: Sequence::default(),
+            numbers: HashMap::new(),
+            users: Vec::new(),
+        }
+    }
+
+    /// The next line, without its line break. Lines must come from position 1 on without a gap.
+    pub fn record(&mut self, line: &str) -> Result<NewRecord, ImportError> {
+        self.lines += 1;
+        let number = self.lines;
+        self.take(line).map_err(|reason| ImportError {
+            line: number,
+            reason,
+        })
+    }
+
+    fn take(&mut self, line: &str) -> Result<NewRecord, String> {
+        let event: EventJson = serde_json::from_str(line)
+            .map_err(|error| format!("not an exported event: {error}"))?;
+        if event.position != self.lines {
+            return Err(format!(
+                "position {} where {} is due",
+                event.position, self.lines
+            ));
+        }
+        let record = self.parse(&event)?;
+        if record.recorded_at > self.latest {
+            return Err("recorded in the future".to_owned());
+        }
+        let mut bytes = Vec::new();
+        encode(&record, Position(self.lines), &mut bytes);
+        let stored = Record::decode(&bytes)?;
+        let envelope = to_envelope(&stored).map_err(|error| error.to_string())?;
+        self.sequence
+            .follow(&envelope)
+            .map_err(|error| error.to_string())?;
+        let shown =
+            EventJson::from_record(&stored, |subject| self.users.get(subject.index()).cloned());
+        let shown = shown.map_err(|error| error.to_string())?;
+        let shown = serde_json::to_string(&shown).map_err(|error| error.to_string())?;
+        if shown != line {
+            return Err("an export would not write the line like this".to_owned());
+        }
+        Ok(record)
+    }
+
+    fn parse(&mut self, event: &EventJson) -> Result<NewRecord, String> {
+        let payload = Event::payload_from_json(&event.event_type, event.schema, event.data.get())
+            .map_err(|error| error.to_string())?;
+        let decoded = Event::decode(&event.event_type, event.schema, &payload)
+            .map_err(|error| error.to_string())?;
+        if let Event::Subject(SubjectEvent::Registered(SubjectRegistered {
+            user_id: Personal(user_id),
+        })) = &decoded
+        {
+            self.register(user_id)?;
+        }
+        let subjects = event
+            .subjects
+            .iter()
+            .map(|user_id| {
+                let known = self.numbers.get(user_id.as_str()).copied();
+                known.ok_or_else(|| format!("`{user_id}` is not registered before"))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let stream = stream_of(&decoded, event, &subjects)
+            .ok_or_else(|| format!("`{}` is not the stream of such an event", event.stream))?;
+        Ok(NewRecord {
+            stream,
+            version: StreamVersion(event.version),
+            event_type: event.event_type.clone().into(),
+            schema: event.schema,
+            recorded_at: event
+                .recorded_at
+                .parse()
+                .map_err(|_| format!("`{}` is not a time", event.recorded_at))?,
+            subjects,
+            metadata: metadata(event)?,
+            payload,
+        })
+    }
+
+    /// Numbers are given in the order of the log, so they come out as they were.
+    fn register(&mut self, user_id: &UserId) -> Result<(), String> {
+        let number = u32::try_from(self.users.len()).map_err(|_| "too many people")?;
+        if self
+            .numbers
+            .insert(user_id.clone(), SubjectId(number))
+            .is_some()
+        {
+            return Err("somebody is registered twice".to_owned());
+        }
+        self.users.push(user_id.clone());
+        Ok(())
+    }
+}
+
+fn metadata(event: &EventJson) -> Result<Vec<u8>, String> {
+    let command_id = CommandId::parse(&event.command_id)
+        .ok_or_else(|| format!("`{}` is not a UUID", event.command_id))?;
+    let event_id =
+        |text: &str| EventId::parse(text).ok_or_else(|| format!("`{text}` is not a UUID"));
+    let ordinal = event_id(&event.id)?
+        .ordinal_in(command_id)
+        .ok_or_else(|| "the event's id does not belong to its command".to_owned())?;
+    let metadata = Metadata {
+        command_id,
+        ordinal,
+        actor: event.actor.clone(),
+        tenant_id: event.tenant_id.clone(),
+        // A request without an id of its own is correlated by its command.
+        correlation_id: (event.correlation_id != event.command_id)
+            .then(|| event.correlation_id.clone()),
+        causation_id: event.causation_id.as_deref().map(event_id).transpose()?,
+    };
+    metadata.try_encode().map_err(|error| error.to_string())
+}
+
+/// The stream, as the kind of event has it. Its shown name is compared when the record is shown
+/// again; here it only tells which list or key is meant.
+fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Option<StreamId> {
+    let (category, key) = event.stream.split_once('-')?;
+    let first = subjects.first().copied();
+    match decoded {
+        Event::Subject(_) => first.map(StreamId::Subject),
+        Event::Profile(_) => first.map(StreamId::Profile),
+        Event::List(_) => ListId::parse(key).ok().map(StreamId::List),
+        Event::ListMember(_) if category == "list" => ListId::parse(key).ok().map(StreamId::List),
+        Event::ListMember(_) => {
+            // A user id may hold a colon too, so it is taken off the end as a whole.
+            let list = key
+                .strip_suffix(event.subjects.first()?.as_str())?
+                .strip_suffix(':')?;
+            Some(StreamId::ListMember(ListId::parse(list).ok()?, first?))
+        }
+        Event::Key(_) => match StreamId::parse(&event.stream)? {
+            stream @ StreamId::Key(_) => Some(stream),
+            StreamId::Subject(_)
+            | StreamId::Profile(_)
+            | StreamId::List(_)
+            | StreamId::ListMember(..) => None,
+        },
+    }
+}
