@@ -21,6 +21,8 @@ pub(crate) struct TestServer {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
+    /// The body as it came, and as JSON.
+    pub(crate) text: String,
     pub(crate) body: Value,
 }
 
@@ -63,9 +65,13 @@ impl TestServer {
         )
     }
 
+    pub(crate) fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).unwrap()
+    }
+
     /// Sends exactly these bytes.
     pub(crate) fn raw(&self, request: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = self.connect();
         // The server may answer, and hang up, before it has read everything.
         let _ = stream.write_all(request);
         let mut received = Vec::new();
@@ -73,10 +79,12 @@ impl TestServer {
         let text = String::from_utf8(received).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = serde_json::from_str(body).unwrap_or(Value::Null);
+        let text = body.to_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer {
             status,
             head: head.to_ascii_lowercase(),
+            text,
             body,
         }
     }

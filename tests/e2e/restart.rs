@@ -43,3 +43,55 @@ fn a_second_server_on_the_same_directory_is_refused() {
     );
     server.stop();
 }
+
+/// The JSON library keeps two names to itself; here they are keys like any other.
+#[test]
+fn keys_with_a_private_meaning_are_kept_like_any_other() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start(data.path());
+    let profile = r#"{"e":1,"x":{"$serde_json::private::Number":"12","$serde_json::private::RawValue":"nonsense"}}"#;
+    let body = format!(r#"{{"profile":{profile}}}"#);
+    assert_eq!(server.ask("PUT", "/profiles/ada", &body).status, 200);
+    let patch =
+        r#"{"patch":[{"op":"add","path":"/x/$serde_json::private::RawValue","value":"other"}]}"#;
+    assert_eq!(server.ask("PATCH", "/profiles/ada", patch).status, 204);
+    server.ask("POST", "/profiles/ada", r#"{"profile":{"city":"Rome"}}"#);
+    let expected = r#"{"city":"Rome","e":1,"x":{"$serde_json::private::Number":"12","$serde_json::private::RawValue":"other"}}"#;
+    let stored = |server: &TestServer| {
+        let answer = server.ask("GET", "/profiles/ada", "");
+        answer
+            .text
+            .strip_prefix(r#"{"profile":"#)
+            .unwrap()
+            .strip_suffix('}')
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(stored(&server), expected);
+    server.stop();
+    let server = TestServer::start(data.path());
+    assert_eq!(stored(&server), expected);
+    server.stop();
+}
+
+#[test]
+fn a_list_whose_id_looks_like_another_stream_survives() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start(data.path());
+    for (path, body) in [
+        ("/lists/a/subscriptions/ada", ""),
+        ("/lists/member-a:0", r#"{"name":"n"}"#),
+        ("/lists/a/subscriptions/bob", ""),
+        ("/lists/member-a:0", r#"{"name":"m"}"#),
+    ] {
+        assert_eq!(server.ask("PUT", path, body).status, 204);
+    }
+    server.stop();
+    let server = TestServer::start(data.path());
+    assert_eq!(server.ask("GET", "/lists/member-a:0", "").body["name"], "m");
+    assert_eq!(
+        server.ask("GET", "/lists/a", "").body["subscriber_count"],
+        2
+    );
+    server.stop();
+}

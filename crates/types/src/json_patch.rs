@@ -255,7 +255,9 @@ mod tests {
                 .map(|n| json!({"op": "copy", "from": "", "path": format!("/c{n}")}))
                 .collect();
             let mut changed = document.clone();
-            let refused = patch(copies.into()).apply(&mut changed, LIMITS).unwrap_err();
+            let refused = patch(copies.into())
+                .apply(&mut changed, LIMITS)
+                .unwrap_err();
             assert!(refused.operation < 15, "{document}");
         }
     }
