@@ -24,5 +24,5 @@ pub use handle::{Committed, Engine, ExecuteError};
 pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
 pub use importer::{ImportError, Importer};
 pub use record::{RecordError, to_envelope};
-pub use replay::{Rebuilt, ReplayError, Until, replay};
+pub use replay::{Rebuilt, ReplayError, Until, check, replay};
 pub use sequence::SequenceError;

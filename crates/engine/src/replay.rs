@@ -57,17 +57,42 @@ impl ReplayError {
     }
 }
 
-/// Folds the log from its beginning. One core decodes, another folds.
+/// Folds the log from its beginning.
 pub fn replay(
     log: &Arc<dyn EventLog>,
     until: Until,
     progress: &mut dyn FnMut(Position),
 ) -> Result<Rebuilt, ReplayError> {
-    let head = log.head().position;
     let mut rebuilt = Rebuilt {
         read_models: Arc::new(ReadModels::default()),
         sequence: Sequence::default(),
     };
+    each_piece(log, |piece| {
+        let flow = rebuilt.fold(piece, until)?;
+        progress(rebuilt.read_models.checkpoint());
+        Ok(flow)
+    })?;
+    Ok(rebuilt)
+}
+
+/// Reads every event and looks whether one can follow the other, without folding them: what it keeps
+/// in memory is a few bytes for each stream.
+pub fn check(log: &Arc<dyn EventLog>) -> Result<(), ReplayError> {
+    let mut sequence = Sequence::default();
+    each_piece(log, |piece| {
+        piece
+            .iter()
+            .try_for_each(|envelope| sequence.follow(envelope))?;
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Decodes the whole log in pieces, on a core of its own, and hands each over until told otherwise.
+fn each_piece(
+    log: &Arc<dyn EventLog>,
+    mut take: impl FnMut(Vec<Envelope>) -> Result<ControlFlow<()>, ReplayError>,
+) -> Result<(), ReplayError> {
+    let head = log.head().position;
     let (decoded, pieces) = sync_channel::<Result<Vec<Envelope>, ReplayError>>(PIECES_WAITING_MAX);
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -87,17 +112,13 @@ pub fn replay(
             }
         });
         for piece in pieces {
-            let piece = piece?;
-            let flow = rebuilt.fold(piece, until)?;
-            progress(rebuilt.read_models.checkpoint());
-            if flow.is_break() {
+            if take(piece?)?.is_break() {
                 break;
             }
         }
         Ok::<_, ReplayError>(())
     })?;
-    log.release_memory()?;
-    Ok(rebuilt)
+    Ok(log.release_memory()?)
 }
 
 impl Rebuilt {

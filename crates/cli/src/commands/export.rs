@@ -2,7 +2,8 @@ use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{EventJson, Until};
+use engine::{EventJson, to_envelope};
+use projections::{Projection as _, Subjects};
 use types::Position;
 
 use super::DataDir;
@@ -20,9 +21,8 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let log = server::open_log(self.data.existing()?)?;
-        // Who the numbers are is known only after the log has been read once.
-        let rebuilt = engine::replay(&log, Until::Head, &mut |_| ())?;
-        let subjects = &rebuilt.read_models.subjects;
+        // People are registered before they are named, so one reading is enough.
+        let subjects = Subjects::default();
         let mut out = BufWriter::new(std::io::stdout().lock());
         let head = log.head().position;
         let mut next = Position(1);
@@ -31,6 +31,7 @@ impl Options {
                 for record in raw.decode()?.records() {
                     let record = record?;
                     next = record.position.next();
+                    subjects.apply(&to_envelope(&record)?);
                     serde_json::to_writer(
                         &mut out,
                         &EventJson::from_record(&record, |subject| subjects.user_id(subject))?,

@@ -1,7 +1,6 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use engine::Until;
 use event_log::Damage;
 use serde_json::json;
 use types::Position;
@@ -65,9 +64,10 @@ impl Common {
     fn verify(&self) -> anyhow::Result<ExitCode> {
         let log = server::open_log(self.data.existing()?)?;
         let mut report = event_log::verify(&*log, &mut |_| ());
-        // The bytes are what was written; whether they are events that make sense, replay tells.
+        // The bytes are what was written; whether they are events that can follow each other
+        // is looked at here.
         if report.damage.is_none()
-            && let Err(error) = engine::replay(&log, Until::Head, &mut |_| ())
+            && let Err(error) = engine::check(&log)
         {
             let (position, what) = (error.position(), error.to_string());
             let last_good = Position(position.0.saturating_sub(1));
