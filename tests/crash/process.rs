@@ -241,9 +241,10 @@ fn require_strace() {
     PRESENT.get_or_init(|| {
         let is_there = || Command::new("strace").arg("-V").output().is_ok();
         if !is_there() {
-            let _ = Command::new("apt-get")
-                .args(["install", "-y", "strace"])
-                .output();
+            // A machine that has just been set up knows of no package before the first update.
+            for arguments in [&["update"][..], &["install", "-y", "strace"]] {
+                let _ = Command::new("apt-get").args(arguments).output();
+            }
         }
         assert!(
             is_there(),
