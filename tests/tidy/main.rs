@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "event-log",
             "event-log-sled",
             "events",
+            "projections",
         ],
     ),
     (

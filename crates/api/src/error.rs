@@ -2,10 +2,11 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use domain::limits::BODY_BYTES_MAX;
-use domain::{ListRefusal, ProfileRefusal};
+use domain::{AudienceRefusal, ListRefusal, ProfileRefusal};
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
-use types::{InvalidId, InvalidPattern};
+use types::filter::InvalidRule;
+use types::{InvalidId, InvalidPath, InvalidPattern};
 
 /// A request that does not get what it asks for. Becomes a body where the request's id is known.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ codes! {
     INVALID_PATTERN = "invalid_pattern", BAD_REQUEST;
     INVALID_PARAMETER = "invalid_parameter", BAD_REQUEST;
     INVALID_CURSOR = "invalid_cursor", BAD_REQUEST;
+    INVALID_RULE = "invalid_rule", BAD_REQUEST;
+    AUDIENCE_CYCLE = "audience_cycle", BAD_REQUEST;
     PATCH_FAILED = "patch_failed", BAD_REQUEST;
     PROFILE_TOO_DEEP = "profile_too_deep", BAD_REQUEST;
     TOO_MANY_ITEMS = "too_many_items", BAD_REQUEST;
@@ -54,6 +57,8 @@ codes! {
     CREDENTIAL_INVALID = "credential_invalid", UNAUTHORIZED;
     PROFILE_NOT_FOUND = "profile_not_found", NOT_FOUND;
     LIST_NOT_FOUND = "list_not_found", NOT_FOUND;
+    AUDIENCE_NOT_FOUND = "audience_not_found", NOT_FOUND;
+    TENANT_NOT_FOUND = "tenant_not_found", NOT_FOUND;
     EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
     ROUTE_NOT_FOUND = "route_not_found", NOT_FOUND;
     METHOD_NOT_ALLOWED = "method_not_allowed", METHOD_NOT_ALLOWED;
@@ -78,6 +83,12 @@ impl ApiError {
 
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
+        self
+    }
+
+    /// Says which one is meant, where the path does not.
+    pub(crate) fn about(mut self, id: &str) -> Self {
+        self.message = format!("{}: {id}", self.message);
         self
     }
 
@@ -128,6 +139,14 @@ impl ApiError {
         .at(format!("/{name}"))
     }
 
+    pub(crate) fn invalid_attribute(path: &str, error: InvalidPath) -> Self {
+        Self::new(INVALID_PARAMETER, error.to_string()).at(format!("/attribute.{path}"))
+    }
+
+    pub(crate) fn missing_parameter(name: &str) -> Self {
+        Self::new(MISSING_FIELD, format!("the parameter {name} is required")).at(format!("/{name}"))
+    }
+
     pub(crate) fn invalid_cursor() -> Self {
         Self::new(INVALID_CURSOR, "Invalid cursor format").at("/cursor")
     }
@@ -166,6 +185,21 @@ impl ApiError {
 
     pub(crate) fn list_not_found() -> Self {
         Self::new(LIST_NOT_FOUND, "List not found")
+    }
+
+    pub(crate) fn audience_not_found() -> Self {
+        Self::new(AUDIENCE_NOT_FOUND, "Audience not found")
+    }
+
+    pub(crate) fn tenant_not_found() -> Self {
+        Self::new(TENANT_NOT_FOUND, "Tenant not found")
+    }
+
+    /// A rule that is none; `field` is where in the body it stands.
+    pub(crate) fn invalid_rule(error: &InvalidRule, field: &str) -> Self {
+        let pointer = format!("{field}{}", error.pointer);
+        let message = format!("{pointer} must be {}", error.expected);
+        Self::new(INVALID_RULE, message).at(pointer)
     }
 
     pub(crate) fn event_not_found() -> Self {
@@ -224,6 +258,12 @@ impl From<ExecuteError> for ApiError {
                 Self::new(CAPACITY_EXHAUSTED, message)
             }
             ExecuteError::Refused(Refusal::List(ListRefusal::NotFound)) => Self::list_not_found(),
+            ExecuteError::Refused(Refusal::Audience(refusal)) => match refusal {
+                AudienceRefusal::NotFound => Self::audience_not_found(),
+                AudienceRefusal::Cycle { pointer, .. } => {
+                    Self::new(AUDIENCE_CYCLE, message).at(format!("/filter{pointer}"))
+                }
+            },
             ExecuteError::Refused(Refusal::Profile(refusal)) => match refusal {
                 ProfileRefusal::Patch(refused) => {
                     Self::new(PATCH_FAILED, message).at(format!("/patch/{}", refused.operation))
@@ -238,6 +278,9 @@ impl From<ExecuteError> for ApiError {
 
 impl From<HistoryError> for ApiError {
     fn from(error: HistoryError) -> Self {
+        if matches!(error, HistoryError::Busy) {
+            return Self::busy();
+        }
         tracing::error!(%error, "the event log cannot be read");
         Self::new(
             INTERNAL,

@@ -1,10 +1,12 @@
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use tower::Layer as _;
 
 use crate::error::ApiError;
 use crate::request;
-use crate::routes::{events, health, lists, profiles, subscriptions};
+use crate::routes::{
+    audiences, events, explain, health, lists, members, metrics, preview, profiles, subscriptions,
+};
 use crate::state::ApiState;
 
 /// Every route of the server.
@@ -41,6 +43,21 @@ pub fn router(state: ApiState) -> Router {
             "/lists/{list_id}/subscriptions/{user_id}",
             put(subscriptions::subscribe).delete(subscriptions::unsubscribe),
         )
+        .route("/audiences", get(audiences::page))
+        .route(
+            "/audiences/{audience_id}",
+            get(audiences::get)
+                .put(audiences::put)
+                .delete(audiences::delete),
+        )
+        .route("/audiences/{audience_id}/members", get(audiences::members))
+        .route("/v1/audiences/preview", post(preview::preview))
+        .route("/v1/audiences/{audience_id}/diff", post(preview::diff))
+        .route("/v1/audiences/{audience_id}/changes", get(explain::changes))
+        .route("/v1/explain", get(explain::explain))
+        .route("/v1/members/query", post(members::query))
+        .route("/v1/users/{user_id}/audiences", get(members::audiences))
+        .route("/metrics", get(metrics::get))
         .route("/v1/events", get(events::page))
         .route("/v1/events/{position}", get(events::get))
         .fallback(async || ApiError::route_not_found())

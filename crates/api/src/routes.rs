@@ -5,9 +5,14 @@ use serde::Serialize;
 
 use crate::request::AnswerPosition;
 
+pub(crate) mod audiences;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod lists;
+pub(crate) mod members;
+pub(crate) mod metrics;
+pub(crate) mod preview;
 pub(crate) mod profiles;
 pub(crate) mod subscriptions;
 
@@ -48,7 +53,7 @@ pub(crate) fn no_content(committed: Committed) -> Response {
     at(committed, StatusCode::NO_CONTENT.into_response())
 }
 
-fn at(committed: Committed, mut response: Response) -> Response {
+pub(crate) fn at(committed: Committed, mut response: Response) -> Response {
     response
         .extensions_mut()
         .insert(AnswerPosition(committed.position));

@@ -7,6 +7,7 @@ use projections::ReadModels;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 
 /// Requests that read much of the log or of the profiles at the same time; others wait their turn.
 const SCANS_MAX: usize = 4;
@@ -30,6 +31,7 @@ pub struct Parts {
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
     pub(crate) authenticator: Authenticator,
+    pub(crate) metrics: Arc<Metrics>,
     scans: Arc<Semaphore>,
     /// Those that run and those that wait.
     scans_asked: Arc<Semaphore>,
@@ -50,12 +52,14 @@ impl ApiState {
         read_models: Arc<ReadModels>,
         history: History,
         authenticator: Authenticator,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self(Arc::new(Parts {
             engine,
             read_models,
             history,
             authenticator,
+            metrics,
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_PIECE_BYTES)),

@@ -1,6 +1,8 @@
-use domain::{ListCommand, ListRefusal, ProfileCommand, ProfileRefusal};
+use domain::{
+    AudienceCommand, AudienceRefusal, ListCommand, ListRefusal, ProfileCommand, ProfileRefusal,
+};
 use events::{Actor, KeyIssued};
-use types::{JsonDocument, ListId, UserId};
+use types::{AudienceId, JsonDocument, ListId, UserId};
 
 /// Everything that can be asked of the write side.
 #[derive(Clone, Debug)]
@@ -32,6 +34,12 @@ pub enum Command {
     LeaveEveryList {
         user_id: UserId,
     },
+    Audience {
+        audience: AudienceId,
+        command: AudienceCommand,
+    },
+    /// Note that time has passed, if that moves somebody over the edge of a window.
+    AdvanceClock,
     IssueKey(KeyToIssue),
 }
 
@@ -73,6 +81,8 @@ pub enum Refusal {
     Profile(#[from] ProfileRefusal),
     #[error(transparent)]
     List(#[from] ListRefusal),
+    #[error(transparent)]
+    Audience(#[from] AudienceRefusal),
     #[error("there is room for no more people: the numbers of 32 bits are used up")]
     SubjectsExhausted,
 }

@@ -73,6 +73,8 @@ pub(crate) fn shown_stream(stream: &StreamId, name: impl Fn(SubjectId) -> String
         StreamId::Subject(subject) => format!("subject-{}", name(*subject)),
         StreamId::Profile(subject) => format!("profile-{}", name(*subject)),
         StreamId::ListMember(list, subject) => format!("list_member-{list}:{}", name(*subject)),
-        StreamId::List(_) | StreamId::Key(_) => stream.to_string(),
+        StreamId::List(_) | StreamId::Audience(_) | StreamId::Clock | StreamId::Key(_) => {
+            stream.to_string()
+        }
     }
 }

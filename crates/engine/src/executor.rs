@@ -2,15 +2,16 @@ use std::sync::Arc;
 use std::thread;
 
 use event_log::{AppendError, EventLog};
-use events::{Envelope, Metadata};
+use events::{Actor, Envelope, Metadata};
 use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
 use types::{Clock, CommandId, JsonDocument, Position, Timestamp};
 
+use crate::command::Origin;
 use crate::handle::{Committed, Engine, ExecuteError, Request};
 use crate::record::PendingEvent;
 use crate::replay::Rebuilt;
-use crate::write_model::WriteModel;
+use crate::write_model::{Decided, WriteModel};
 
 /// Bounds of the writer. Past the queue's bound callers are told that the server is busy; the
 /// group's bounds say when it stops taking commands from the queue, a single command may pass them.
@@ -132,37 +133,55 @@ impl Executor {
         } = request;
         // Strictly later than all before, so that time orders commands as positions do.
         let now = self.clock.now().max(self.last_recorded_at.next());
+        let passed = self.write_model.advance_clock(now);
+        if !passed.is_empty() {
+            self.record(passed, &clock(), now, group);
+        }
         let answer = match self.write_model.handle(command) {
             Err(refusal) => Err(refusal.into()),
             Ok(decided) => {
-                let command_id = CommandId::generate(now);
                 let events = decided.len();
-                for (ordinal, decided) in (1_u32..).zip(decided) {
-                    group.documents.push(decided.document);
-                    let pending = PendingEvent {
-                        stream: decided.stream,
-                        version: decided.version,
-                        recorded_at: now,
-                        subjects: decided.subjects,
-                        metadata: Metadata {
-                            command_id,
-                            ordinal,
-                            actor: origin.actor.clone(),
-                            tenant_id: origin.tenant_id.clone(),
-                            correlation_id: origin.correlation_id.clone(),
-                            causation_id: None,
-                        },
-                        event: decided.event,
-                    };
-                    group.push(pending, self.read_models.checkpoint());
-                    self.last_recorded_at = now;
-                }
+                self.record(decided, &origin, now, group);
                 let events_so_far = group.records.len() as u64;
                 let position = Position(self.read_models.checkpoint().0 + events_so_far);
                 Ok(Committed { position, events })
             }
         };
         group.answers.push((reply, answer));
+    }
+
+    /// Gives what one command decided its time and ids.
+    fn record(
+        &mut self,
+        decided: Vec<Decided>,
+        origin: &Origin,
+        now: Timestamp,
+        group: &mut Group,
+    ) {
+        if decided.is_empty() {
+            return;
+        }
+        let command_id = CommandId::generate(now);
+        for (ordinal, decided) in (1_u32..).zip(decided) {
+            group.documents.push(decided.document);
+            let pending = PendingEvent {
+                stream: decided.stream,
+                version: decided.version,
+                recorded_at: now,
+                subjects: decided.subjects,
+                metadata: Metadata {
+                    command_id,
+                    ordinal,
+                    actor: origin.actor.clone(),
+                    tenant_id: origin.tenant_id.clone(),
+                    correlation_id: origin.correlation_id.clone(),
+                    causation_id: None,
+                },
+                event: decided.event,
+            };
+            group.push(pending, self.read_models.checkpoint());
+        }
+        self.last_recorded_at = now;
     }
 
     /// Makes the group durable, then visible, then answers: refusals too, for they may rest on
@@ -178,6 +197,18 @@ impl Executor {
             let _ = reply.send(answer);
         }
         Ok(())
+    }
+}
+
+/// Time passes by itself.
+fn clock() -> Origin {
+    Origin {
+        actor: Actor {
+            id: "system".to_owned(),
+            name: "clock".to_owned(),
+            on_behalf_of: None,
+        },
+        ..Origin::default()
     }
 }
 

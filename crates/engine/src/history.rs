@@ -3,11 +3,13 @@ use std::sync::Arc;
 use domain::limits::EVENTS_EXAMINED_MAX;
 use event_log::{Block, EventLog, LogIndex, ReadError, Record, Span};
 use events::{Event, Metadata};
+use parking_lot::Mutex;
 use projections::ReadModels;
 use types::{ListId, PageLimit, Position, StreamId, SubjectId, Timestamp};
 
 use crate::event_json::EventJson;
 use crate::record::RecordError;
+use crate::replay::ReplayError;
 
 /// Positions that are taken from the index at a time.
 const PIECE: usize = 1_024;
@@ -15,8 +17,11 @@ const PIECE: usize = 1_024;
 /// Reads what happened, newest or oldest first.
 #[derive(Clone)]
 pub struct History {
-    log: Arc<dyn EventLog>,
-    read_models: Arc<ReadModels>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) read_models: Arc<ReadModels>,
+    /// Held by whoever builds the read models of the past: they are as large as those of the
+    /// present, so there is one at a time.
+    pub(crate) replaying: Arc<Mutex<()>>,
 }
 
 /// Which events; all conditions must hold.
@@ -64,11 +69,19 @@ pub enum HistoryError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error("somebody else is having the log replayed")]
+    Busy,
 }
 
 impl History {
     pub fn new(log: Arc<dyn EventLog>, read_models: Arc<ReadModels>) -> Self {
-        Self { log, read_models }
+        Self {
+            log,
+            read_models,
+            replaying: Arc::default(),
+        }
     }
 
     /// One event; `None` past the end of the log.
@@ -133,6 +146,17 @@ impl History {
         }
     }
 
+    /// What kind of event stands at each of these positions, which are ascending.
+    pub(crate) fn types_at(
+        &self,
+        positions: impl Iterator<Item = Position>,
+    ) -> Result<Vec<String>, HistoryError> {
+        let mut reader = Reader::of(&*self.log);
+        positions
+            .map(|position| Ok(reader.record(position)?.event_type.to_owned()))
+            .collect()
+    }
+
     fn show(&self, record: &Record<'_>) -> Result<EventJson, HistoryError> {
         let subjects = &self.read_models.subjects;
         Ok(EventJson::from_record(record, |subject| {
@@ -184,9 +208,7 @@ impl History {
     /// there can be several.
     fn streams(&self, shown: &str) -> Vec<StreamId> {
         let number = |user_id: &str| self.read_models.subjects.number(user_id);
-        let Some((category, key)) = shown.split_once('-') else {
-            return Vec::new();
-        };
+        let (category, key) = shown.split_once('-').unwrap_or((shown, ""));
         match category {
             "subject" => number(key).map(StreamId::Subject).into_iter().collect(),
             "profile" => number(key).map(StreamId::Profile).into_iter().collect(),

@@ -156,7 +156,8 @@ fn metadata(event: &EventJson) -> Result<Vec<u8>, String> {
 /// The stream, as the kind of event has it. Its shown name is compared when the record is shown
 /// again; here it only tells which list or key is meant.
 fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Option<StreamId> {
-    let (category, key) = event.stream.split_once('-')?;
+    let name = event.stream.as_str();
+    let (category, key) = name.split_once('-').unwrap_or((name, ""));
     let first = subjects.first().copied();
     match decoded {
         Event::Subject(_) => first.map(StreamId::Subject),
@@ -170,12 +171,10 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
                 .strip_suffix(':')?;
             Some(StreamId::ListMember(ListId::parse(list).ok()?, first?))
         }
-        Event::Key(_) => match StreamId::parse(&event.stream)? {
-            stream @ StreamId::Key(_) => Some(stream),
-            StreamId::Subject(_)
-            | StreamId::Profile(_)
-            | StreamId::List(_)
-            | StreamId::ListMember(..) => None,
-        },
+        Event::Audience(_) | Event::Clock(_) | Event::Key(_) => {
+            // These hold no people, so the name is the stream's own.
+            let stream = StreamId::parse(&event.stream)?;
+            stream.subject().is_none().then_some(stream)
+        }
     }
 }

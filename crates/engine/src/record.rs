@@ -1,8 +1,12 @@
 use std::borrow::Cow;
 
 use event_log::{NewRecord, Record};
-use events::{DecodeError, Envelope, Event, ListMemberEvent, Metadata, ProfileEvent};
-use types::{StreamId, StreamVersion, SubjectId, Timestamp};
+use events::{
+    AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
+    ProfileEvent,
+};
+use types::filter::{Group, RuleLimits};
+use types::{JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
 
 /// A record that is intact but does not hold an event that this version understands.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +89,20 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             }
             about_one
         }
-        (Event::List(_), StreamId::List(_)) | (Event::Key(_), StreamId::Key(_)) => {
+        (Event::List(_), StreamId::List(_))
+        | (Event::Clock(_), StreamId::Clock)
+        | (Event::Key(_), StreamId::Key(_)) => subjects.is_empty(),
+        (Event::Audience(event), StreamId::Audience(_)) => {
+            if let AudienceEvent::Defined(AudienceDefined {
+                filter: Some(filter),
+                ..
+            }) = event
+            {
+                let rule = Group::parse(&filter.to_value(), None, RuleLimits::STORED);
+                if !rule.is_ok_and(|rule| JsonDocument::from_value(&rule.to_value()) == *filter) {
+                    return Err("the filter of an audience is not a rule in its current shape");
+                }
+            }
             subjects.is_empty()
         }
         (Event::ListMember(ListMemberEvent::ManyAdded(added)), StreamId::List(_)) => {
@@ -103,6 +120,8 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             | Event::Profile(_)
             | Event::List(_)
             | Event::ListMember(_)
+            | Event::Audience(_)
+            | Event::Clock(_)
             | Event::Key(_),
             _,
         ) => false,

@@ -88,7 +88,7 @@ pub fn check(log: &Arc<dyn EventLog>) -> Result<(), ReplayError> {
 }
 
 /// Decodes the whole log in pieces, on a core of its own, and hands each over until told otherwise.
-fn each_piece(
+pub(crate) fn each_piece(
     log: &Arc<dyn EventLog>,
     mut take: impl FnMut(Vec<Envelope>) -> Result<ControlFlow<()>, ReplayError>,
 ) -> Result<(), ReplayError> {

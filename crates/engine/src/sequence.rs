@@ -1,17 +1,23 @@
-use events::{Envelope, Event};
-use types::{Position, StreamId, StreamVersion, SubjectId, Timestamp};
+use std::collections::HashMap;
+
+use domain::{audiences_of, refuse_cycle};
+use events::{AudienceEvent, Envelope, Event};
+use types::filter::{Group, RuleLimits};
+use types::{AudienceId, Position, StreamId, StreamVersion, SubjectId, Timestamp};
 
 use crate::stream_versions::StreamVersions;
 
 /// What one event after another has to keep to, whether it is read from the log or taken in from
 /// outside: versions without gaps, time that does not go back, people registered in order and
-/// before they are named.
+/// before they are named, and no audience that is a part of itself.
 #[derive(Default)]
 pub(crate) struct Sequence {
     pub(crate) versions: StreamVersions,
     pub(crate) last_recorded_at: Timestamp,
     /// The number that the next new person gets.
     next_subject: SubjectId,
+    /// Of which audiences an audience is made, where it is made of any.
+    parts: HashMap<AudienceId, Vec<AudienceId>>,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +35,8 @@ pub enum SequenceError {
     SubjectOutOfOrder { position: Position },
     #[error("the event at position {position} names a person who is not registered before it")]
     UnknownSubject { position: Position },
+    #[error("the event at position {position} makes an audience a part of itself")]
+    AudienceCycle { position: Position },
 }
 
 impl SequenceError {
@@ -37,7 +45,8 @@ impl SequenceError {
             Self::StreamGap { position, .. }
             | Self::TimeBackwards { position }
             | Self::SubjectOutOfOrder { position }
-            | Self::UnknownSubject { position } => *position,
+            | Self::UnknownSubject { position }
+            | Self::AudienceCycle { position } => *position,
         }
     }
 }
@@ -75,6 +84,34 @@ impl Sequence {
         if subjects.iter().any(|subject| *subject >= self.next_subject) {
             return Err(SequenceError::UnknownSubject { position });
         }
+        if let (Event::Audience(event), StreamId::Audience(audience)) = (event, stream)
+            && !self.keeps_parts(audience, event)
+        {
+            return Err(SequenceError::AudienceCycle { position });
+        }
         Ok(())
+    }
+
+    /// Takes note of what an audience is made of; whether that leaves it no part of itself.
+    fn keeps_parts(&mut self, audience: &AudienceId, event: &AudienceEvent) -> bool {
+        let filter = match event {
+            AudienceEvent::Defined(defined) => defined.filter.as_ref(),
+            AudienceEvent::Deleted(_) => None,
+        };
+        // Most rules ask about no audience, and need not be parsed to see that.
+        let asks = filter.filter(|filter| filter.as_str().contains("MEMBER_OF"));
+        let rule =
+            asks.and_then(|filter| Group::parse(&filter.to_value(), None, RuleLimits::STORED).ok());
+        let parts = rule.as_ref().map_or_else(Vec::new, audiences_of);
+        if let Some(rule) = rule.filter(|_| !parts.is_empty()) {
+            let parts_of = |audience: &AudienceId| self.parts.get(audience).cloned();
+            if refuse_cycle(audience, &rule, |it| parts_of(it).unwrap_or_default()).is_err() {
+                return false;
+            }
+            self.parts.insert(audience.clone(), parts);
+        } else {
+            self.parts.remove(audience);
+        }
+        true
     }
 }

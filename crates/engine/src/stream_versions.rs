@@ -24,7 +24,7 @@ impl StreamVersions {
                 .and_then(|members| members.get(subject))
                 .copied()
                 .unwrap_or_default(),
-            StreamId::List(_) | StreamId::Key(_) => {
+            StreamId::List(_) | StreamId::Audience(_) | StreamId::Clock | StreamId::Key(_) => {
                 self.others.get(stream).copied().unwrap_or_default()
             }
         })
@@ -59,7 +59,9 @@ impl StreamVersions {
                 .or_default()
                 .entry(*subject)
                 .or_default(),
-            StreamId::List(_) | StreamId::Key(_) => self.others.entry(stream.clone()).or_default(),
+            StreamId::List(_) | StreamId::Audience(_) | StreamId::Clock | StreamId::Key(_) => {
+                self.others.entry(stream.clone()).or_default()
+            }
         }
     }
 }

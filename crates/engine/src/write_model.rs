@@ -3,15 +3,19 @@ use std::sync::Arc;
 
 use domain::limits::EVENT_SUBJECTS_MAX;
 use domain::{
-    Decider, List, ListCommand, ListMember, ListMemberCommand, ListMemberState, ListRefusal,
-    ListState, Profile, ProfileCommand, ProfileState,
+    Audience, AudienceCommand, AudiencePut, AudienceState, Change, Decider, List, ListCommand,
+    ListMember, ListMemberCommand, ListMemberState, ListRefusal, ListState, Profile,
+    ProfileCommand, ProfileState,
 };
 use events::{
-    Event, KeyEvent, ListEvent, ListMemberAdded, ListMemberEvent, ListMembersAdded,
+    ClockAdvanced, Event, KeyEvent, ListEvent, ListMemberAdded, ListMemberEvent, ListMembersAdded,
     ListMembersRemoved, Personal, SubjectRegistered,
 };
 use projections::{ListStatus, ReadModels};
-use types::{JsonDocument, ListId, StreamId, StreamVersion, SubjectId, UserId};
+use types::filter::{Group as Rule, RuleLimits};
+use types::{
+    AudienceId, JsonDocument, ListId, StreamId, StreamVersion, SubjectId, Timestamp, UserId,
+};
 
 use crate::command::{Command, KeyToIssue, Refusal, SubscribeMode, Subscriber};
 use crate::stream_versions::StreamVersions;
@@ -31,6 +35,8 @@ struct Group {
     subjects: HashMap<UserId, SubjectId>,
     profiles: HashMap<SubjectId, ProfileState>,
     lists: HashMap<ListId, GroupList>,
+    audiences: HashMap<AudienceId, AudienceState>,
+    clock_advanced: bool,
     versions: HashMap<StreamId, StreamVersion>,
 }
 
@@ -105,12 +111,34 @@ impl WriteModel {
                     }
                 }
             }
+            Command::Audience { audience, command } => {
+                self.audience(&audience, command, &mut decided)?;
+            }
+            Command::AdvanceClock => {}
             Command::IssueKey(KeyToIssue { id, issued }) => {
                 let event = Event::Key(KeyEvent::Issued(issued));
                 self.record(StreamId::Key(id), vec![], event, &mut decided);
             }
         }
         Ok(decided)
+    }
+
+    /// The event to write before anything else that happens now: that time has moved somebody over the
+    /// edge of a window. Without it the next event would, whatever that is about.
+    pub(crate) fn advance_clock(&mut self, now: Timestamp) -> Vec<Decided> {
+        let mut decided = Vec::new();
+        let audiences = &self.committed.audiences;
+        let may_change = audiences.next_crossing().is_some_and(|next| next <= now);
+        if may_change && !self.group.clock_advanced && audiences.window_changes_by(now) {
+            self.group.clock_advanced = true;
+            self.record(
+                StreamId::Clock,
+                vec![],
+                ClockAdvanced {}.into(),
+                &mut decided,
+            );
+        }
+        decided
     }
 
     /// The group is durable and the read models show it.
@@ -166,6 +194,55 @@ impl WriteModel {
             self.record(StreamId::List(list.clone()), vec![], event.into(), decided);
         }
         Ok(())
+    }
+
+    fn audience(
+        &mut self,
+        audience: &AudienceId,
+        command: AudienceCommand,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Refusal> {
+        if let AudienceCommand::Put(AudiencePut {
+            filter: Change::Set(rule),
+            ..
+        }) = &command
+        {
+            domain::refuse_cycle(audience, rule, |other| self.parts_of(other))?;
+        }
+        let mut state = self.audience_state(audience);
+        for event in Audience::decide(&state, command)? {
+            Audience::evolve(&mut state, &event);
+            let stream = StreamId::Audience(audience.clone());
+            self.record(stream, vec![], event.into(), decided);
+            self.group.audiences.insert(audience.clone(), state.clone());
+        }
+        Ok(())
+    }
+
+    fn audience_state(&self, audience: &AudienceId) -> AudienceState {
+        let decided = self.group.audiences.get(audience).cloned();
+        decided.unwrap_or_else(|| {
+            let committed = self.committed.audiences.definition(audience);
+            committed.map_or(AudienceState::Absent, AudienceState::Defined)
+        })
+    }
+
+    /// The audiences of which this one is made.
+    fn parts_of(&self, audience: &AudienceId) -> Vec<AudienceId> {
+        match self.group.audiences.get(audience) {
+            Some(AudienceState::Absent) => Vec::new(),
+            Some(AudienceState::Defined(defined)) => {
+                let filter = defined.filter.as_ref();
+                let rule = filter.and_then(|filter| {
+                    Rule::parse(&filter.to_value(), None, RuleLimits::STORED).ok()
+                });
+                rule.as_ref().map_or_else(Vec::new, domain::audiences_of)
+            }
+            None => {
+                let rule = self.committed.audiences.rule(audience);
+                rule.as_deref().map_or_else(Vec::new, domain::audiences_of)
+            }
+        }
     }
 
     fn ensure(&mut self, list: &ListId, decided: &mut Vec<Decided>) {

@@ -4,6 +4,8 @@
 //! released shape never changes; golden files prove it. Nothing here knows how events come about
 //! or what they are good for.
 
+mod audience;
+mod clock;
 pub mod codec;
 mod envelope;
 mod key;
@@ -14,6 +16,8 @@ mod profile;
 mod registry;
 mod subject;
 
+pub use audience::{AudienceDefined, AudienceDeleted, AudienceEvent};
+pub use clock::{ClockAdvanced, ClockEvent};
 pub use codec::DecodeError;
 pub use envelope::{Actor, Envelope, Metadata};
 pub use key::{KeyEvent, KeyIssued};

@@ -2,7 +2,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::DecodeError;
-use crate::{KeyEvent, ListEvent, ListMemberEvent, ProfileEvent, SubjectEvent};
+use crate::{
+    AudienceEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, ProfileEvent, SubjectEvent,
+};
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
 pub trait EventPayload: Serialize + DeserializeOwned {
@@ -187,6 +189,8 @@ events! {
     Profile(ProfileEvent),
     List(ListEvent),
     ListMember(ListMemberEvent),
+    Audience(AudienceEvent),
+    Clock(ClockEvent),
     Key(KeyEvent),
 }
 

@@ -15,6 +15,13 @@ use events::Event;
 /// absent one shows nothing of its shape.
 const EXAMPLES: &[(&str, u16, &str)] = &[
     (
+        "audience.defined",
+        1,
+        r#"{"name":"Pros","description":"Who pays","filter":{"filters":[{"operator":"EQ","path":"plan","value":"pro"}],"operator":"AND"},"version":300}"#,
+    ),
+    ("audience.deleted", 1, "{}"),
+    ("clock.advanced", 1, "{}"),
+    (
         "key.issued",
         1,
         r#"{"name":"first key","prefix":"mk_Ab3dE","hash":"00ff","scopes":["*"],"tenant_id":"acme","expires_at":1700000000000000000}"#,

@@ -53,7 +53,9 @@ impl Projection for Keys {
                 | Event::Subject(_)
                 | Event::Profile(_)
                 | Event::List(_)
-                | Event::ListMember(_),
+                | Event::ListMember(_)
+                | Event::Audience(_)
+                | Event::Clock(_),
                 _,
             ) => {}
         }

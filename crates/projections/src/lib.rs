@@ -4,6 +4,7 @@
 //! cannot be understood has failed to decode long before. Nothing here can reach a decider, a clock
 //! or the disk.
 
+mod audiences;
 mod digest;
 mod keys;
 mod lists;
@@ -11,8 +12,13 @@ mod members;
 mod profiles;
 mod projection;
 mod read_models;
+mod segments;
 mod subjects;
 
+pub use audiences::{
+    AudienceOfMember, AudienceView, Audiences, ChangePlace, MemberView, MembersPage,
+    MembershipChange, Occasion, SelfCheck, Unreadable,
+};
 pub use digest::Digest;
 pub use keys::{KeyView, Keys};
 pub use lists::{ListStatus, ListView, Lists, SubscriberView, SubscriptionView};
@@ -20,4 +26,5 @@ pub use members::JoinKey;
 pub use profiles::{AttributeFilter, ProfileView, Profiles, ProfilesPage};
 pub use projection::Projection;
 pub use read_models::ReadModels;
+pub use segments::{Combination, Comparison, Explanation, Preview, QueryPage, UnknownSet};
 pub use subjects::Subjects;

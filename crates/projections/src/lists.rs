@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use events::{Envelope, Event, ListEvent, ListMemberEvent, Personal};
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use roaring::{MultiOps as _, RoaringBitmap};
 use types::{JsonDocument, ListId, ListPattern, PageLimit, StreamId, SubjectId, Timestamp};
 
 use crate::members::Members;
@@ -172,6 +173,11 @@ impl Lists {
             .collect()
     }
 
+    /// For questions that go over several read models.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
     /// For folding a group of events without letting a reader in between.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()
@@ -245,6 +251,42 @@ impl State {
         numbers.iter().map(|number| &self.lists[*number as usize])
     }
 
+    /// The live lists of a person.
+    pub(crate) fn of_subject_live(&self, subject: SubjectId) -> impl Iterator<Item = &ListId> {
+        self.of_subject(subject)
+            .filter(|list| list.status == ListStatus::Live)
+            .map(|list| &list.id)
+    }
+
+    /// Whether the person is subscribed to a live list that the pattern matches.
+    pub(crate) fn is_member(&self, pattern: &ListPattern, subject: SubjectId) -> bool {
+        self.of_subject_live(subject)
+            .any(|list| pattern.matches(list))
+    }
+
+    /// Everybody who is subscribed to a live list that the pattern matches.
+    pub(crate) fn union_of(&self, pattern: &ListPattern) -> RoaringBitmap {
+        let members = self.matching(pattern).map(|list| list.members.subjects());
+        members.union()
+    }
+
+    /// Whether the pattern matches a live list at all.
+    pub(crate) fn any_matching(&self, pattern: &ListPattern) -> bool {
+        self.matching(pattern).next().is_some()
+    }
+
+    fn matching(&self, pattern: &ListPattern) -> impl Iterator<Item = &StoredList> {
+        let exactly = pattern.exactly();
+        let one = exactly.as_ref().and_then(|list| self.get(list));
+        let several = exactly.is_none().then(|| {
+            let lists = self.lists.iter();
+            lists.filter(|list| pattern.matches(&list.id))
+        });
+        one.into_iter()
+            .chain(several.into_iter().flatten())
+            .filter(|list| list.status == ListStatus::Live)
+    }
+
     pub(crate) fn apply(&mut self, envelope: &Envelope) {
         match &envelope.event {
             Event::List(event) => {
@@ -259,7 +301,11 @@ impl State {
                     self.apply_to_members(*number, event, envelope);
                 }
             }
-            Event::Subject(_) | Event::Profile(_) | Event::Key(_) => {}
+            Event::Subject(_)
+            | Event::Profile(_)
+            | Event::Audience(_)
+            | Event::Clock(_)
+            | Event::Key(_) => {}
         }
     }
 

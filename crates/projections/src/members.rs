@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use roaring::RoaringBitmap;
 use types::{JsonDocument, Position, SubjectId, Timestamp};
 
 /// When somebody joined, exactly: the event, and the place among those whom it names.
@@ -17,6 +18,8 @@ pub struct JoinKey {
 pub(crate) struct Members {
     rows: Vec<Row>,
     row_of: HashMap<SubjectId, u32>,
+    /// The same people as a set, for those who combine sets.
+    subjects: RoaringBitmap,
     /// Only of those who have any.
     preferences: HashMap<SubjectId, JsonDocument>,
 }
@@ -38,6 +41,10 @@ pub(crate) struct Member<'a> {
 impl Members {
     pub(crate) fn len(&self) -> usize {
         self.row_of.len()
+    }
+
+    pub(crate) fn subjects(&self) -> &RoaringBitmap {
+        &self.subjects
     }
 
     pub(crate) fn contains(&self, subject: SubjectId) -> bool {
@@ -78,6 +85,7 @@ impl Members {
             subject: Some(subject),
         });
         self.row_of.insert(subject, row);
+        self.subjects.insert(subject.0);
         self.set_preferences(subject, preferences);
     }
 
@@ -97,6 +105,7 @@ impl Members {
             return;
         };
         self.rows[row as usize].subject = None;
+        self.subjects.remove(subject.0);
         self.preferences.remove(&subject);
         if self.rows.len() > 2 * self.row_of.len() + 16 {
             self.rows.retain(|row| row.subject.is_some());
@@ -157,6 +166,8 @@ mod tests {
                 rows.map(|it| (it.joined.position.0, it.subject.0)).collect::<Vec<_>>()
             };
             prop_assert_eq!(rows(None), naive.clone());
+            let subjects = naive.iter().map(|(_, subject)| *subject).collect();
+            prop_assert_eq!(members.subjects(), &subjects);
             naive.retain(|(position, _)| *position > seen);
             prop_assert_eq!(rows(Some(after)), naive);
         }

@@ -6,9 +6,9 @@ use arc_swap::ArcSwapOption;
 use events::{Envelope, Event, Personal, ProfileEvent, ProfileUpdated, SubjectEvent};
 use memchr::memmem;
 use parking_lot::RwLock;
-use types::{JsonDocument, PageLimit, SubjectId, Timestamp, UserId, attribute, equals_operand};
+use types::{AttributePath, JsonDocument, PageLimit, SubjectId, Timestamp, UserId, equals_operand};
 
-use crate::{Digest, Projection, Subjects};
+use crate::{Digest, Occasion, Projection, Subjects};
 
 /// Users looked at in one go while a page is being filtered; the index is locked for no longer.
 const SCAN_USERS_MAX: usize = 1_024;
@@ -25,7 +25,7 @@ pub struct Profiles {
 
 struct StoredProfile {
     document: JsonDocument,
-    created_at: Timestamp,
+    created: Occasion,
     updated_at: Timestamp,
 }
 
@@ -40,7 +40,7 @@ pub struct ProfileView {
 /// Profiles whose attribute at `path` equals `operand` (the meaning of `EQ` in audiences).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeFilter {
-    pub path: String,
+    pub path: AttributePath,
     pub operand: String,
 }
 
@@ -65,6 +65,17 @@ impl Profiles {
     pub fn document(&self, subject: SubjectId) -> Option<JsonDocument> {
         let profile = self.slots.get(subject.index())?.load();
         profile.as_ref().map(|profile| profile.document.clone())
+    }
+
+    /// When the profile came to be.
+    pub(crate) fn created(&self, subject: SubjectId) -> Option<Occasion> {
+        let profile = self.slots.get(subject.index())?.load();
+        profile.as_ref().map(|profile| profile.created)
+    }
+
+    /// Past the largest number of a person.
+    pub(crate) fn end(&self) -> u32 {
+        u32::try_from(self.slots.count()).unwrap_or(u32::MAX)
     }
 
     /// One page of the profiles that pass every filter, after the given user.
@@ -128,7 +139,7 @@ impl Profiles {
                 Some(ProfileView {
                     user_id: user_id.clone(),
                     document: profile.document.clone(),
-                    created_at: profile.created_at,
+                    created_at: profile.created.at,
                     updated_at: profile.updated_at,
                 })
             })
@@ -147,10 +158,18 @@ impl Profiles {
             }
             Event::Profile(event) => {
                 if let Some(subject) = envelope.subjects.first() {
-                    self.apply_to(*subject, event, envelope.recorded_at, known);
+                    let occasion = Occasion {
+                        position: envelope.position,
+                        at: envelope.recorded_at,
+                    };
+                    self.apply_to(*subject, event, occasion, known);
                 }
             }
-            Event::List(_) | Event::ListMember(_) | Event::Key(_) => {}
+            Event::List(_)
+            | Event::ListMember(_)
+            | Event::Audience(_)
+            | Event::Clock(_)
+            | Event::Key(_) => {}
         }
     }
 
@@ -158,7 +177,7 @@ impl Profiles {
         &self,
         subject: SubjectId,
         event: &ProfileEvent,
-        at: Timestamp,
+        occasion: Occasion,
         known: Option<JsonDocument>,
     ) {
         let slot = self.slots.get(subject.index());
@@ -175,11 +194,11 @@ impl Profiles {
                     Some(current) => current.document.merged(changes),
                     None => changes.clone(),
                 });
-                let created_at = current.as_ref().map_or(at, |current| current.created_at);
+                let created = current.as_ref().map_or(occasion, |it| it.created);
                 slot.store(Some(Arc::new(StoredProfile {
                     document,
-                    created_at,
-                    updated_at: at,
+                    created,
+                    updated_at: occasion.at,
                 })));
                 if current.is_none() {
                     self.by_user.write().insert(user_id, subject);
@@ -205,7 +224,7 @@ impl Projection for Profiles {
             if let Some(profile) = slot.load_full() {
                 digest.number(subject as u64);
                 digest.text(profile.document.as_str());
-                digest.number(profile.created_at.0);
+                digest.number(profile.created.at.0);
                 digest.number(profile.updated_at.0);
             }
         }
@@ -222,8 +241,7 @@ struct PreparedFilters<'a> {
 impl<'a> PreparedFilters<'a> {
     fn new(filters: &'a [AttributeFilter]) -> Self {
         let key_end = |filter: &AttributeFilter| {
-            let last = filter.path.rsplit('.').next().unwrap_or_default();
-            let quoted = serde_json::Value::from(last).to_string();
+            let quoted = serde_json::Value::from(filter.path.key_suffix()).to_string();
             let key_end = format!("{}:", quoted.trim_start_matches('"'));
             memmem::Finder::new(key_end.as_bytes()).into_owned()
         };
@@ -244,7 +262,9 @@ impl<'a> PreparedFilters<'a> {
         }
         let object = document.to_object();
         self.filters.iter().all(|filter| {
-            attribute(&object, &filter.path)
+            filter
+                .path
+                .resolve(&object)
                 .is_some_and(|stored| equals_operand(stored, &filter.operand))
         })
     }

@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use events::{Envelope, Event};
 use types::{JsonDocument, Position};
 
-use crate::{Digest, Keys, Lists, Profiles, Projection, Subjects};
+use crate::audiences::Others;
+use crate::{Audiences, Digest, Keys, Lists, Profiles, Projection, Subjects};
 
 /// All read models, folded together: what one shows, the others know too.
 pub struct ReadModels {
     pub subjects: Arc<Subjects>,
     pub profiles: Profiles,
     pub lists: Lists,
+    pub audiences: Audiences,
     pub keys: Keys,
     checkpoint: AtomicU64,
 }
@@ -22,6 +24,7 @@ impl Default for ReadModels {
             profiles: Profiles::new(Arc::clone(&subjects)),
             subjects,
             lists: Lists::default(),
+            audiences: Audiences::default(),
             keys: Keys::default(),
             checkpoint: AtomicU64::default(),
         }
@@ -42,9 +45,10 @@ impl ReadModels {
     /// document twice more. A replay knows none and gives an empty slice.
     pub fn apply(&self, group: &[Envelope], documents: &[Option<JsonDocument>]) {
         let Some(last) = group.last() else { return };
-        // Subjects come first: the others ask them for user ids. The lists are locked for the whole
-        // group, so that nobody sees half of a request in them.
+        // Subjects come first: the others ask them for user ids. Lists and audiences are locked for
+        // the whole group, so that nobody sees half of a request in them.
         let mut lists = self.lists.write();
+        let mut audiences = self.audiences.write();
         for (place, envelope) in group.iter().enumerate() {
             match &envelope.event {
                 Event::Subject(_) => {
@@ -56,10 +60,17 @@ impl ReadModels {
                     self.profiles.apply_known(envelope, known);
                 }
                 Event::List(_) | Event::ListMember(_) => lists.apply(envelope),
+                Event::Audience(_) | Event::Clock(_) => {}
                 Event::Key(_) => self.keys.apply(envelope),
             }
+            // Audiences come last: they follow from what the others now hold.
+            let others = Others {
+                profiles: &self.profiles,
+                lists: &lists,
+            };
+            audiences.apply(envelope, others);
         }
-        drop(lists);
+        drop((audiences, lists));
         self.checkpoint.store(last.position.0, Ordering::Release);
     }
 
@@ -77,6 +88,9 @@ impl ReadModels {
             of(&self.lists),
             of(&self.keys),
         ];
+        let mut digest = Digest::default();
+        self.audiences.read().digest(&mut digest, &self.profiles);
+        digests.push(("audiences", digest.finish()));
         digests.sort_unstable();
         digests
     }

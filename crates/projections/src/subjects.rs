@@ -38,7 +38,12 @@ impl Projection for Subjects {
                 self.users.push(user_id.clone());
                 self.numbers.insert(user_id.clone(), number);
             }
-            Event::Profile(_) | Event::List(_) | Event::ListMember(_) | Event::Key(_) => {}
+            Event::Profile(_)
+            | Event::List(_)
+            | Event::ListMember(_)
+            | Event::Audience(_)
+            | Event::Clock(_)
+            | Event::Key(_) => {}
         }
     }
 

@@ -3,20 +3,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{ApiState, Authenticator};
+use api::{ApiState, Authenticator, Metrics};
 use auth::{ApiKey, SCOPE_ALL};
 use engine::{
     Actor, Command, Engine, EngineOptions, History, KeyToIssue, Origin, Until, Writer, replay,
 };
 use event_log::EventLog;
 use events::KeyIssued;
+use projections::ReadModels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use types::{Clock, CommandId, SystemClock};
 
 use crate::config::Config;
-use crate::connections;
 use crate::store::open_log;
+use crate::{clock, connections, self_check};
 
 /// How long open requests may take to end once the server is told to stop. Together with the next
 /// it stays below the ten seconds after which supervisors usually kill.
@@ -32,6 +33,8 @@ pub struct Server {
     engine: Engine,
     writer: Writer,
     log: Arc<dyn EventLog>,
+    read_models: Arc<ReadModels>,
+    metrics: Arc<Metrics>,
     new_key: Option<ApiKey>,
 }
 
@@ -73,7 +76,14 @@ impl Server {
         };
         let history = History::new(Arc::clone(&log), Arc::clone(&read_models));
         let authenticator = Authenticator::new(config.api_key.as_deref(), Arc::clone(&read_models));
-        let state = ApiState::new(engine.clone(), read_models, history, authenticator);
+        let metrics = Arc::new(Metrics::default());
+        let state = ApiState::new(
+            engine.clone(),
+            Arc::clone(&read_models),
+            history,
+            authenticator,
+            Arc::clone(&metrics),
+        );
         Ok(Self {
             listener,
             address,
@@ -81,6 +91,8 @@ impl Server {
             engine,
             writer,
             log,
+            read_models,
+            metrics,
             new_key,
         })
     }
@@ -103,8 +115,12 @@ impl Server {
             engine,
             mut writer,
             log,
+            read_models,
+            metrics,
             ..
         } = self;
+        let ticking = tokio::spawn(clock::tick(engine.clone(), Arc::clone(&read_models)));
+        let checking = tokio::spawn(self_check::run(read_models, metrics));
         let (told, telling) = watch::channel(false);
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
@@ -118,6 +134,8 @@ impl Server {
             failed = writer.stopped() => {
                 let why = failed.err().map_or_else(|| "it ended by itself".to_owned(), |it| it.to_string());
                 serving.abort();
+                ticking.abort();
+                checking.abort();
                 return Ok(Stopped::LogFailed(why));
             }
             ended = &mut serving => {
@@ -126,6 +144,10 @@ impl Server {
             }
         }
         told.send_replace(true);
+        ticking.abort();
+        checking.abort();
+        // Only once they are gone is ours the last handle of the engine.
+        let _ = tokio::join!(ticking, checking);
         serving.await.context("serving panicked")?;
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);

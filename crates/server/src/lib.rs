@@ -1,8 +1,10 @@
 //! The composition root: wires the crates together, so that tests start the real thing.
 
 mod app;
+mod clock;
 mod config;
 mod connections;
+mod self_check;
 mod store;
 mod telemetry;
 

@@ -1,13 +1,116 @@
-use serde_json::{Map, Number, Value};
+use std::fmt;
 
-/// The value at a path of a profile: the exact key first, then descent along the dots. An array is
-/// not descended into. A leading `profile.` is dropped unless the profile has such a key.
-pub fn attribute<'a>(profile: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    let path = match path.strip_prefix("profile.") {
-        Some(rest) if !profile.contains_key("profile") => rest,
-        _ => path,
-    };
-    descend(profile, path)
+use serde_json::{Map, Value};
+
+use crate::filter::{Scalar, Stored};
+
+/// A path to an attribute of a profile: the exact key first, then descent along the dots; arrays are
+/// not descended into. A leading `profile.` is dropped unless the profile has a key `profile`.
+/// `["a.b"]` names a key in which dots mean nothing.
+#[derive(Clone, Debug)]
+pub struct AttributePath {
+    text: String,
+    /// The keys, if some of them are escaped; else the dots say where to descend.
+    escaped: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPath {
+    #[error("a path must not be empty")]
+    Empty,
+    #[error("a path must not contain control characters")]
+    ControlCharacter,
+}
+
+/// What stands before the attributes in some callers' paths.
+const PROFILE: &str = "profile";
+
+impl AttributePath {
+    pub fn parse(text: &str) -> Result<Self, InvalidPath> {
+        if text.is_empty() {
+            return Err(InvalidPath::Empty);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(InvalidPath::ControlCharacter);
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            escaped: escaped_keys(text),
+        })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The value at the path. `null` is the same as absent, and no stored profile holds one.
+    pub fn resolve<'a>(&self, profile: &'a Map<String, Value>) -> Option<&'a Value> {
+        let has_profile = || profile.contains_key(PROFILE);
+        let found = match &self.escaped {
+            Some(keys) => match keys.split_first() {
+                Some((first, rest)) if first == PROFILE && !rest.is_empty() && !has_profile() => {
+                    along(profile, rest)
+                }
+                _ => along(profile, keys),
+            },
+            None => match self.after_profile() {
+                Some(rest) if !has_profile() => descend(profile, rest),
+                _ => descend(profile, &self.text),
+            },
+        };
+        found.filter(|value| !value.is_null())
+    }
+
+    /// The members of a profile on which the value at the path depends, and no others.
+    pub fn members(&self) -> Vec<&str> {
+        let mut members = Vec::new();
+        if let Some(keys) = &self.escaped {
+            members.extend(keys.first().map(String::as_str));
+            if keys.len() > 1 && keys[0] == PROFILE {
+                members.push(&keys[1]);
+            }
+        } else {
+            for path in [Some(self.text.as_str()), self.after_profile()] {
+                members.extend(path);
+                members.extend(path.and_then(|path| path.split_once('.')).map(|it| it.0));
+            }
+        }
+        members.sort_unstable();
+        members.dedup();
+        members
+    }
+
+    /// How the key ends in which the path ends, whichever that is: it may have dots in it.
+    pub fn key_suffix(&self) -> &str {
+        match &self.escaped {
+            Some(keys) => keys.last().map_or("", String::as_str),
+            None => self.text.rsplit('.').next().unwrap_or(""),
+        }
+    }
+
+    fn after_profile(&self) -> Option<&str> {
+        self.text.strip_prefix(PROFILE)?.strip_prefix('.')
+    }
+}
+
+impl PartialEq for AttributePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for AttributePath {}
+
+impl std::hash::Hash for AttributePath {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Display for AttributePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 fn descend<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
@@ -18,82 +121,50 @@ fn descend<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> 
     descend(object.get(first)?.as_object()?, rest)
 }
 
+fn along<'a>(object: &'a Map<String, Value>, keys: &[String]) -> Option<&'a Value> {
+    let (first, rest) = keys.split_first()?;
+    let value = object.get(first)?;
+    if rest.is_empty() {
+        return Some(value);
+    }
+    along(value.as_object()?, rest)
+}
+
+/// The keys of a path in which at least one is written as `["key"]`, a JSON string in brackets.
+/// `None` if there is none, or if what looks like one is not: then the text is what it says.
+fn escaped_keys(text: &str) -> Option<Vec<String>> {
+    if !text.contains("[\"") {
+        return None;
+    }
+    let mut keys = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(bracketed) = rest.strip_prefix('[') {
+            let mut strings = serde_json::Deserializer::from_str(bracketed).into_iter::<String>();
+            keys.push(strings.next()?.ok()?);
+            rest = bracketed[strings.byte_offset()..].strip_prefix(']')?;
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            if end == 0 {
+                return None;
+            }
+            keys.push(rest[..end].to_owned());
+            rest = &rest[end..];
+        }
+        if let Some(next) = rest.strip_prefix('.') {
+            if next.is_empty() {
+                return None;
+            }
+            rest = next;
+        }
+    }
+    Some(keys)
+}
+
 /// EQ of a stored value and an operand that arrived as text: two strings byte for byte, a stored
 /// number or boolean by its value, arrays and objects never.
 pub fn equals_operand(stored: &Value, operand: &str) -> bool {
-    match stored {
-        Value::String(text) => text == operand,
-        Value::Bool(flag) => operand == if *flag { "true" } else { "false" },
-        Value::Number(number) => {
-            match (Decimal::parse(&number.to_string()), Decimal::parse(operand)) {
-                (Some(stored), Some(operand)) => stored == operand,
-                _ => false,
-            }
-        }
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
-/// Whether two numbers have the same value, however they are written.
-pub(crate) fn equal_numbers(a: &Number, b: &Number) -> bool {
-    match (Decimal::parse(a.as_str()), Decimal::parse(b.as_str())) {
-        (Some(a), Some(b)) => a == b,
-        // An exponent beyond 64 bits: only the same text is surely the same number.
-        _ => a == b,
-    }
-}
-
-/// A decimal number in one form only, so that equality is equality of values: no digits are lost,
-/// as they would be on the way through a floating-point number.
-#[derive(Debug, PartialEq, Eq)]
-struct Decimal {
-    negative: bool,
-    /// Without zeros at either end; empty for zero.
-    digits: String,
-    /// Power of ten of the last digit.
-    exponent: i64,
-}
-
-impl Decimal {
-    /// Reads the number grammar of JSON (RFC 8259 section 6).
-    fn parse(text: &str) -> Option<Self> {
-        let (negative, unsigned) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-            None => (unsigned, 0),
-        };
-        let (whole, fraction) = match mantissa.split_once('.') {
-            Some((_, "")) => return None,
-            Some((whole, fraction)) => (whole, fraction),
-            None => (mantissa, ""),
-        };
-        let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let leading_zero = whole.len() > 1 && whole.starts_with('0');
-        if whole.is_empty() || leading_zero || !all_digits(whole) || !all_digits(fraction) {
-            return None;
-        }
-        let all = format!("{whole}{fraction}");
-        let significant = all.trim_start_matches('0').trim_end_matches('0');
-        if significant.is_empty() {
-            return Some(Self {
-                negative: false,
-                digits: String::new(),
-                exponent: 0,
-            });
-        }
-        let zeros_at_the_end = all.len() - all.trim_end_matches('0').len();
-        let exponent = exponent
-            .checked_sub(i64::try_from(fraction.len()).ok()?)?
-            .checked_add(i64::try_from(zeros_at_the_end).ok()?)?;
-        Some(Self {
-            negative,
-            digits: significant.to_owned(),
-            exponent,
-        })
-    }
+    Scalar::new(operand).equals(&Stored::new(stored))
 }
 
 #[cfg(test)]
@@ -128,11 +199,43 @@ mod tests {
 
     #[test]
     fn a_path_takes_the_exact_key_before_it_descends() {
-        let profile = json!({"a.b": 1, "a": {"b": 2, "c": {"d": 3}}, "list": [{"x": 1}]});
+        let profile = json!({
+            "a.b": 1, "a": {"b": 2, "c": {"d": 3}, "e.f": 4}, "list": [{"x": 1}], "q\"[": 5, "n": null,
+        });
         let profile = profile.as_object().unwrap();
-        assert_eq!(attribute(profile, "a.b"), Some(&json!(1)));
-        assert_eq!(attribute(profile, "a.c.d"), Some(&json!(3)));
-        assert_eq!(attribute(profile, "profile.a.c.d"), Some(&json!(3)));
-        assert_eq!(attribute(profile, "list.x"), None);
+        for (path, expected) in [
+            ("a.b", Some(json!(1))),
+            ("a.c.d", Some(json!(3))),
+            ("a.e.f", Some(json!(4))),
+            ("profile.a.c.d", Some(json!(3))),
+            ("list.x", None),
+            ("n", None),
+            (r#"["a.b"]"#, Some(json!(1))),
+            (r#"["a"].b"#, Some(json!(2))),
+            (r#"a["e.f"]"#, Some(json!(4))),
+            (r#"a.["e.f"]"#, Some(json!(4))),
+            (r#"profile.a["e.f"]"#, Some(json!(4))),
+            (r#"["q\"["]"#, Some(json!(5))),
+            (r#"["a"#, None),
+        ] {
+            let path = AttributePath::parse(path).unwrap();
+            assert_eq!(path.resolve(profile), expected.as_ref(), "{path}");
+        }
+        let named = json!({"profile": {"a": 1}, "a": 2});
+        let path = AttributePath::parse("profile.a").unwrap();
+        assert_eq!(path.resolve(named.as_object().unwrap()), Some(&json!(1)));
+    }
+
+    #[test]
+    fn a_path_says_on_which_members_it_depends() {
+        for (path, members) in [
+            ("a", &["a"][..]),
+            ("a.b.c", &["a", "a.b.c"]),
+            ("profile.a.b", &["a", "a.b", "profile", "profile.a.b"]),
+            (r#"a["b.c"].d"#, &["a"]),
+            (r#"["a.b"]"#, &["a.b"]),
+        ] {
+            assert_eq!(AttributePath::parse(path).unwrap().members(), members);
+        }
     }
 }

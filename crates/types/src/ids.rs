@@ -53,6 +53,38 @@ impl UserId {
     }
 }
 
+/// The caller's id of an audience: 1 to 512 bytes without control characters, otherwise opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AudienceId(Arc<str>);
+
+impl AudienceId {
+    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
+        check(raw)?;
+        Ok(Self(raw.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The caller's id of a tenant: 1 to 512 bytes without control characters, otherwise opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(Arc<str>);
+
+impl TenantId {
+    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
+        check(raw)?;
+        Ok(Self(raw.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The id of a list: one to four parts separated by dots, without `*`, `#` or white space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -109,6 +141,8 @@ macro_rules! text_id {
 }
 text_id!(UserId);
 text_id!(ListId);
+text_id!(AudienceId);
+text_id!(TenantId);
 
 /// A person by number, from 0 in the order of first appearance; also the row id of every bitmap.
 #[derive(

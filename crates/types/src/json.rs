@@ -59,6 +59,83 @@ impl JsonDocument {
     }
 }
 
+impl JsonDocument {
+    /// The members of the object with the text of their values, unread. Keys stand as in the text,
+    /// without the quotes: escaped where they have to be, as [`escaped_key`] writes them.
+    pub fn raw_members(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = &*self.0;
+        let mut next = usize::from(text.starts_with('{'));
+        std::iter::from_fn(move || {
+            let bytes = text.as_bytes();
+            if next == 0 || bytes.get(next) != Some(&b'"') {
+                return None;
+            }
+            let key_end = string_end(bytes, next);
+            let value_end = value_end(bytes, key_end + 1);
+            let member = (&text[next + 1..key_end - 1], &text[key_end + 1..value_end]);
+            next = value_end + 1;
+            Some(member)
+        })
+    }
+
+    /// The members that are wanted, parsed; the others are not even read.
+    pub fn members(&self, wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
+        let wanted = self.raw_members().filter(|(key, _)| wanted(key));
+        let parse = |text: &str| parse_json(text.as_bytes()).expect("a document is JSON");
+        wanted
+            .map(|(key, value)| {
+                let key = match parse(&format!("\"{key}\"")) {
+                    Value::String(key) => key,
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::Array(_)
+                    | Value::Object(_) => key.to_owned(),
+                };
+                (key, parse(value))
+            })
+            .collect()
+    }
+}
+
+/// A key as it stands in the text of a document, without the quotes.
+pub fn escaped_key(key: &str) -> String {
+    let quoted = Value::from(key).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// Past the quote that ends the string that begins here.
+fn string_end(text: &[u8], start: usize) -> usize {
+    let mut place = start + 1;
+    while let Some(byte) = text.get(place) {
+        match byte {
+            b'"' => return place + 1,
+            b'\\' => place += 2,
+            _ => place += 1,
+        }
+    }
+    text.len()
+}
+
+/// Past the value that begins here, in text without white space.
+fn value_end(text: &[u8], start: usize) -> usize {
+    let (mut place, mut depth) = (start, 0_usize);
+    while let Some(byte) = text.get(place) {
+        match byte {
+            b'"' => {
+                place = string_end(text, place);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b',' | b'}' | b']' if depth == 0 => return place,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        place += 1;
+    }
+    text.len()
+}
+
 impl From<Map<String, Value>> for JsonDocument {
     fn from(object: Map<String, Value>) -> Self {
         Self::from_value(&Value::Object(object))
@@ -203,6 +280,23 @@ mod tests {
             let mut patched = before.clone();
             merge_patch(&mut patched, merge_patch_between(&before, &after));
             prop_assert_eq!(patched, after);
+        }
+
+        #[test]
+        fn the_members_of_a_document_are_those_of_the_object(
+            object in object_of(json()),
+            extra in proptest::collection::btree_map("[\"\\\\a{},:é\n]{0,3}", json(), 0..4),
+        ) {
+            let mut object = object;
+            object.extend(extra);
+            let document = JsonDocument::from(object.clone());
+            prop_assert_eq!(document.members(|_| true), object.clone());
+            for key in object.keys() {
+                let escaped = escaped_key(key);
+                let one = document.members(|name| name == escaped);
+                prop_assert_eq!(one.get(key), object.get(key));
+                prop_assert_eq!(one.len(), 1);
+            }
         }
 
         #[test]

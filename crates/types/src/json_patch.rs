@@ -5,7 +5,7 @@ use json_patch::{
 };
 use serde_json::{Map, Value};
 
-use crate::attribute::equal_numbers;
+use crate::decimal::equal_numbers;
 use crate::depth_within;
 
 /// Parts of a pointer; a document cannot be deeper.

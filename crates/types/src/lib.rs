@@ -3,6 +3,8 @@
 //! The ground floor: pure, without IO, and known to every other crate, so it must stay small.
 
 mod attribute;
+mod decimal;
+pub mod filter;
 mod ids;
 mod json;
 mod json_parse;
@@ -12,9 +14,12 @@ mod pattern;
 mod stream;
 mod time;
 
-pub use attribute::{attribute, equals_operand};
-pub use ids::{CommandId, EventId, InvalidId, ListId, SubjectId, UserId};
-pub use json::{JsonDocument, depth_within, merge_patch, merge_patch_between, without_nulls};
+pub use attribute::{AttributePath, InvalidPath, equals_operand};
+pub use decimal::Decimal;
+pub use ids::{AudienceId, CommandId, EventId, InvalidId, ListId, SubjectId, TenantId, UserId};
+pub use json::{
+    JsonDocument, depth_within, escaped_key, merge_patch, merge_patch_between, without_nulls,
+};
 pub use json_parse::{JSON_VALUES_MAX, parse_json};
 pub use json_patch::{InvalidPatch, JsonPatch, PatchLimits, PatchRefused};
 pub use page::PageLimit;

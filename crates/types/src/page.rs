@@ -5,6 +5,9 @@ pub struct PageLimit(usize);
 impl PageLimit {
     pub const MAX: usize = 1_000;
 
+    /// As many rows as a page can hold.
+    pub const MOST: Self = Self(Self::MAX);
+
     /// A page that holds more bytes than this is not filled further, whatever its limit.
     pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -1,14 +1,16 @@
+use std::fmt;
+
 use crate::ids::LIST_ID_PARTS_MAX;
 use crate::{InvalidId, ListId};
 
 /// A way to name several lists at once: a list id in which whole parts may be `*` (exactly one
 /// part) and the last part may be `**` (one or more parts).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListPattern {
     parts: Vec<Part>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Part {
     Exactly(String),
     Any,
@@ -53,6 +55,13 @@ impl ListPattern {
         Ok(Self { parts })
     }
 
+    /// The list that the pattern names, if it names one only.
+    pub fn exactly(&self) -> Option<ListId> {
+        let exact = |part: &Part| matches!(part, Part::Exactly(_));
+        let named = self.parts.iter().all(exact);
+        named.then(|| ListId::parse(&self.to_string()).ok())?
+    }
+
     pub fn matches(&self, list: &ListId) -> bool {
         let mut names = list.as_str().split('.');
         for part in &self.parts {
@@ -66,6 +75,22 @@ impl ListPattern {
             }
         }
         names.next().is_none()
+    }
+}
+
+impl fmt::Display for ListPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, part) in self.parts.iter().enumerate() {
+            if place > 0 {
+                f.write_str(".")?;
+            }
+            f.write_str(match part {
+                Part::Exactly(name) => name,
+                Part::Any => "*",
+                Part::Rest => "**",
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -92,6 +117,7 @@ mod tests {
             let list = ListId::parse(list).unwrap();
             let matches = ListPattern::parse(pattern).unwrap().matches(&list);
             assert_eq!(matches, expected, "{pattern} and {list}");
+            assert_eq!(ListPattern::parse(pattern).unwrap().to_string(), pattern);
         }
     }
 

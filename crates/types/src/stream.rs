@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ListId, SubjectId, UserId};
+use crate::{AudienceId, ListId, SubjectId, UserId};
 
 /// Place of an event in the whole log. The first event has position 1; there are no gaps.
 #[derive(
@@ -44,9 +44,15 @@ pub enum StreamId {
     List(ListId),
     /// `list_member-{list}:{n}`: one person's subscription to one list.
     ListMember(ListId, SubjectId),
+    /// `audience-{audience}`.
+    Audience(AudienceId),
+    /// `clock`: time that passed without anything else happening.
+    Clock,
     /// `key-{id}`: an API key.
     Key(String),
 }
+
+const CLOCK: &str = "clock";
 
 impl StreamId {
     /// The person whose stream it is, if it is a person's.
@@ -55,7 +61,7 @@ impl StreamId {
             Self::Subject(subject) | Self::Profile(subject) | Self::ListMember(_, subject) => {
                 Some(*subject)
             }
-            Self::List(_) | Self::Key(_) => None,
+            Self::List(_) | Self::Audience(_) | Self::Clock | Self::Key(_) => None,
         }
     }
 
@@ -66,6 +72,9 @@ impl StreamId {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             (canonical && digits).then(|| text.parse().ok().map(SubjectId))?
         };
+        if name == CLOCK {
+            return Some(Self::Clock);
+        }
         // No category holds a hyphen, so a name belongs to one category whatever its key is.
         let (category, key) = name.split_once('-')?;
         match category {
@@ -79,6 +88,7 @@ impl StreamId {
                     number(subject)?,
                 ))
             }
+            "audience" => AudienceId::parse(key).ok().map(Self::Audience),
             "key" => UserId::parse(key).ok().map(|_| Self::Key(key.to_owned())),
             _ => None,
         }
@@ -92,6 +102,8 @@ impl fmt::Display for StreamId {
             Self::Profile(subject) => write!(f, "profile-{subject}"),
             Self::List(list) => write!(f, "list-{list}"),
             Self::ListMember(list, subject) => write!(f, "list_member-{list}:{subject}"),
+            Self::Audience(audience) => write!(f, "audience-{audience}"),
+            Self::Clock => f.write_str(CLOCK),
             Self::Key(id) => write!(f, "key-{id}"),
         }
     }
@@ -114,6 +126,10 @@ mod tests {
             subject().prop_map(StreamId::Profile),
             list().prop_map(StreamId::List),
             (list(), subject()).prop_map(|(list, subject)| StreamId::ListMember(list, subject)),
+            "(clock|a)?[-:a-z]{1,12}".prop_filter_map("not an audience id", |text| {
+                AudienceId::parse(&text).ok().map(StreamId::Audience)
+            }),
+            Just(StreamId::Clock),
             "[-a-f0-9]{1,12}".prop_map(StreamId::Key),
         ]
     }
@@ -136,6 +152,8 @@ mod tests {
             "list-",
             "list_member-a",
             "key-",
+            "audience-",
+            "clock-",
             "x-1",
         ] {
             assert_eq!(StreamId::parse(name), None, "{name}");

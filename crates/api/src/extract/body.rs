@@ -7,10 +7,12 @@ use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use domain::limits::{BODY_BYTES_MAX, PREFERENCES_BYTES_MAX};
+use domain::Change;
+use domain::limits::{BODY_BYTES_MAX, PREFERENCES_BYTES_MAX, RULE_LIMITS, SAMPLE_MAX};
 use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
+use types::filter::{Group, GroupOperator};
 use types::{JsonDocument, parse_json};
 
 use crate::error::ApiError;
@@ -158,6 +160,96 @@ impl Fields {
             | Value::Number(_)
             | Value::Array(_)
             | Value::Object(_) => Err(ApiError::invalid_field(&self.pointer(name), "a string")),
+        }
+    }
+
+    /// The member as it came; `None` if it is not there, which `null` is not.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.object.remove(name)
+    }
+
+    /// All members as they came.
+    pub(crate) fn take_all(&mut self) -> Map<String, Value> {
+        std::mem::take(&mut self.object)
+    }
+
+    /// A text that is kept when it is left out and cleared when it is `null`.
+    pub(crate) fn text_change(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+    ) -> Result<Change<String>, ApiError> {
+        match self.take(name) {
+            None => Ok(Change::Keep),
+            Some(Value::Null) => Ok(Change::Clear),
+            Some(Value::String(text)) if text.len() <= bytes_max => Ok(Change::Set(text)),
+            Some(
+                Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_),
+            ) => {
+                let expected = format!("a string of at most {bytes_max} bytes, or null");
+                Err(ApiError::invalid_field(&self.pointer(name), expected))
+            }
+        }
+    }
+
+    /// The top operator of a rule, given beside it.
+    pub(crate) fn operator(&mut self) -> Result<Option<GroupOperator>, ApiError> {
+        const NAME: &str = "operator";
+        match self.take(NAME) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .as_str()
+                .and_then(GroupOperator::parse)
+                .map(Some)
+                .ok_or_else(|| {
+                    let expected = format!("one of {}", GroupOperator::NAMES.join(", "));
+                    ApiError::invalid_field(&self.pointer(NAME), expected)
+                }),
+        }
+    }
+
+    /// The rule under `filter`: kept when left out, cleared when `null`.
+    pub(crate) fn rule(
+        &mut self,
+        operator: Option<GroupOperator>,
+    ) -> Result<Change<Group>, ApiError> {
+        const NAME: &str = "filter";
+        match self.take(NAME) {
+            None => Ok(Change::Keep),
+            Some(Value::Null) => Ok(Change::Clear),
+            Some(rule) => Group::parse(&rule, operator, RULE_LIMITS)
+                .map(Change::Set)
+                .map_err(|error| ApiError::invalid_rule(&error, &self.pointer(NAME))),
+        }
+    }
+
+    /// As [`Fields::rule`], where nothing can be done without a rule.
+    pub(crate) fn required_rule(&mut self) -> Result<Group, ApiError> {
+        let operator = self.operator()?;
+        match self.rule(operator)? {
+            Change::Set(rule) => Ok(rule),
+            Change::Keep | Change::Clear => Err(ApiError::missing_field(&self.pointer("filter"))),
+        }
+    }
+
+    /// How many people to name, at most.
+    pub(crate) fn sample(&mut self) -> Result<usize, ApiError> {
+        const NAME: &str = "sample";
+        const BY_DEFAULT: usize = 10;
+        match self.take(NAME) {
+            None | Some(Value::Null) => Ok(BY_DEFAULT),
+            Some(value) => value
+                .as_u64()
+                .and_then(|sample| usize::try_from(sample).ok())
+                .filter(|sample| *sample <= SAMPLE_MAX)
+                .ok_or_else(|| {
+                    let expected = format!("a whole number from 0 to {SAMPLE_MAX}");
+                    ApiError::invalid_field(&self.pointer(NAME), expected)
+                }),
         }
     }
 

@@ -1,6 +1,6 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use types::{ListId, UserId};
+use types::{AudienceId, ListId, UserId};
 
 use crate::error::ApiError;
 
@@ -9,6 +9,9 @@ pub(crate) struct UserPath(pub(crate) UserId);
 
 /// The list id in the path `/…/{list_id}/…`.
 pub(crate) struct ListPath(pub(crate) ListId);
+
+/// The audience id in the path `/…/{audience_id}/…`.
+pub(crate) struct AudiencePath(pub(crate) AudienceId);
 
 /// The ids in the path `/lists/{list_id}/subscriptions/{user_id}`.
 pub(crate) struct SubscriptionPath(pub(crate) ListId, pub(crate) UserId);
@@ -28,6 +31,17 @@ impl<S: Send + Sync> FromRequestParts<S> for ListPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let raw: String = segments(parts, state).await?;
         list_id(&raw).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AudiencePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let raw: String = segments(parts, state).await?;
+        let id = AudienceId::parse(&raw);
+        id.map(Self)
+            .map_err(|error| ApiError::invalid_id(error, "/audience_id"))
     }
 }
 

@@ -5,7 +5,7 @@ use domain::limits::{FILTERS_MAX, PATCH_OPERATIONS_MAX};
 use engine::Command;
 use projections::AttributeFilter;
 use serde::Serialize;
-use types::{JsonDocument, JsonPatch, PageLimit, UserId};
+use types::{AttributePath, JsonDocument, JsonPatch, PageLimit, UserId};
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -44,13 +44,16 @@ pub(crate) async fn page(
     _: Authenticated,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let filters: Vec<AttributeFilter> = parameters
+    let filters = parameters
         .attributes()
-        .map(|(path, operand)| AttributeFilter {
-            path: path.to_owned(),
-            operand: operand.to_owned(),
+        .map(|(path, operand)| {
+            Ok(AttributeFilter {
+                path: AttributePath::parse(path)
+                    .map_err(|error| ApiError::invalid_attribute(path, error))?,
+                operand: operand.to_owned(),
+            })
         })
-        .collect();
+        .collect::<Result<Vec<AttributeFilter>, ApiError>>()?;
     if filters.len() > FILTERS_MAX {
         return Err(ApiError::too_many_items("/attribute", FILTERS_MAX));
     }

@@ -1,0 +1,225 @@
+use axum::extract::State;
+use axum::response::Response;
+use domain::limits::{DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX};
+use domain::{AudienceCommand, AudiencePut, Change};
+use engine::Command;
+use projections::{AudienceView, ReadModels};
+use serde::Serialize;
+use types::filter::{GroupOperator, Set};
+use types::{AudienceId, JsonDocument, SubjectId};
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::path::AudiencePath;
+use crate::extract::query::Parameters;
+use crate::routes::{Paging, at, json, no_content};
+use crate::state::ApiState;
+
+const COLLECTION: &str = "audiences";
+const MEMBERS: &str = "members of audience";
+
+#[derive(Serialize)]
+struct Audience {
+    id: String,
+    name: String,
+    description: String,
+    created_at: String,
+    updated_at: String,
+    filter: Option<JsonDocument>,
+    operator: Option<&'static str>,
+    #[serde(rename = "audience_version")]
+    version: u32,
+    member_count: u64,
+    /// Sets that the rule asks about and that do not exist.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_references: Vec<Reference>,
+    /// Values that an operator of the rule cannot read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Unreadable>,
+}
+
+#[derive(Serialize)]
+struct Reference {
+    path: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct Unreadable {
+    path: String,
+    operator: &'static str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Defined {
+    audience: Audience,
+}
+
+#[derive(Serialize)]
+struct AudiencesPage {
+    items: Vec<Audience>,
+    paging: Paging,
+}
+
+#[derive(Serialize)]
+struct Member {
+    #[serde(rename = "member_id")]
+    user_id: String,
+    audience_id: String,
+    added_at: String,
+    audience_version: u32,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct MembersPage {
+    items: Vec<Member>,
+    paging: Paging,
+}
+
+impl From<AudienceView> for Audience {
+    fn from(view: AudienceView) -> Self {
+        let reference = |set: Set| Reference {
+            path: set.kind(),
+            value: set.id(),
+        };
+        let unreadable = |it: projections::Unreadable| Unreadable {
+            path: it.path,
+            operator: it.operator,
+            count: it.count,
+        };
+        Self {
+            id: view.id.into(),
+            name: view.name,
+            description: view.description,
+            created_at: view.created_at.to_rfc3339_millis(),
+            updated_at: view.updated_at.to_rfc3339_millis(),
+            filter: view.filter,
+            operator: view.operator.map(GroupOperator::name),
+            version: view.version,
+            member_count: view.member_count,
+            unknown_references: view.unknown_sets.into_iter().map(reference).collect(),
+            unreadable: view.unreadable.into_iter().map(unreadable).collect(),
+        }
+    }
+}
+
+/// `GET /audiences`: by id.
+pub(crate) async fn page(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let after = parameters
+        .place(COLLECTION)
+        .and_then(|id| AudienceId::parse(&id).ok());
+    let limit = parameters.limit_clamped();
+    let models = &state.read_models;
+    let (views, more) = models.audiences.page(&models.lists, after.as_ref(), limit);
+    let last = views
+        .last()
+        .map(|last| cursor::encode(COLLECTION, last.id.as_str()));
+    let items = views.into_iter().map(Audience::from).collect();
+    Ok(json(&AudiencesPage {
+        items,
+        paging: Paging::new(more, || last),
+    }))
+}
+
+/// `GET /audiences/{audience_id}`.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    AudiencePath(audience): AudiencePath,
+) -> Result<Response, ApiError> {
+    Ok(json(&view(&state.read_models, &audience)?))
+}
+
+fn view(models: &ReadModels, audience: &AudienceId) -> Result<Audience, ApiError> {
+    let view = models.audiences.get(&models.lists, audience);
+    view.map(Audience::from)
+        .ok_or_else(ApiError::audience_not_found)
+}
+
+/// `PUT /audiences/{audience_id}`: create or change; what is left out stays, `null` clears.
+pub(crate) async fn put(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    AudiencePath(audience): AudiencePath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let operator = body.operator()?;
+    let put = AudiencePut {
+        name: body.text_change("name", NAME_BYTES_MAX)?,
+        description: body.text_change("description", DESCRIPTION_BYTES_MAX)?,
+        filter: body.rule(operator)?,
+        operator,
+    };
+    if let Change::Set(rule) = &put.filter {
+        // Whatever the rule needs of the index is made here, so that the writer need not wait.
+        let rule = rule.clone();
+        let prepare = move |state: &ApiState, _: &dyn Fn() -> bool| {
+            let models = &state.read_models;
+            models.audiences.prepare(&models.profiles, &rule);
+        };
+        state.scan(prepare).await?;
+    }
+    let command = Command::Audience {
+        audience: audience.clone(),
+        command: AudienceCommand::Put(put),
+    };
+    let committed = state.engine.execute(command, origin).await?;
+    let audience = view(&state.read_models, &audience)?;
+    Ok(at(committed, json(&Defined { audience })))
+}
+
+/// `DELETE /audiences/{audience_id}`.
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    AudiencePath(audience): AudiencePath,
+) -> Result<Response, ApiError> {
+    let command = Command::Audience {
+        audience,
+        command: AudienceCommand::Delete,
+    };
+    Ok(no_content(state.engine.execute(command, origin).await?))
+}
+
+/// `GET /audiences/{audience_id}/members`: in the order in which people first appeared.
+pub(crate) async fn members(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    AudiencePath(audience): AudiencePath,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let after = parameters
+        .place(MEMBERS)
+        .and_then(|place| place.parse().ok().map(SubjectId));
+    let limit = parameters.limit_clamped();
+    let models = &state.read_models;
+    let page = models
+        .audiences
+        .members(&models.profiles, &audience, after, limit)
+        .ok_or_else(ApiError::audience_not_found)?;
+    let last = page.items.last().map(|last| last.subject.to_string());
+    let cursor = last.map(|last| cursor::encode(MEMBERS, &last));
+    let items = page.items.into_iter().filter_map(|member| {
+        let rule = page.rule.as_ref();
+        let reason = rule.map(|rule| models.reason(rule, member.subject));
+        Some(Member {
+            user_id: models.subjects.user_id(member.subject)?.into(),
+            audience_id: audience.as_str().to_owned(),
+            added_at: member.joined.at.to_rfc3339_millis(),
+            audience_version: member.version,
+            reason: reason.unwrap_or_default(),
+        })
+    });
+    Ok(json(&MembersPage {
+        items: items.collect(),
+        paging: Paging::new(page.more, || cursor),
+    }))
+}

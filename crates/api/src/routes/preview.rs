@@ -1,0 +1,88 @@
+use axum::extract::State;
+use axum::response::Response;
+use projections::{Preview, ReadModels};
+use serde::Serialize;
+use types::UserId;
+
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::Authenticated;
+use crate::extract::path::AudiencePath;
+use crate::routes::json;
+use crate::state::ApiState;
+
+#[derive(Serialize)]
+struct PreviewAnswer {
+    count: u64,
+    /// Everybody with a stored profile.
+    total: u64,
+    sample: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Part {
+    count: u64,
+    sample: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DiffAnswer {
+    joining: Part,
+    leaving: Part,
+}
+
+impl Part {
+    fn of(preview: Preview, models: &ReadModels) -> Self {
+        let user_id = |subject| models.subjects.user_id(subject).map(UserId::into);
+        Self {
+            count: preview.count,
+            sample: preview.sample.into_iter().filter_map(user_id).collect(),
+        }
+    }
+}
+
+/// `POST /v1/audiences/preview`: how many a rule would match and some of them; nothing is saved.
+pub(crate) async fn preview(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let rule = body.required_rule()?;
+    let sample = body.sample()?;
+    if body.take("as_of").is_some_and(|as_of| !as_of.is_null()) {
+        let expected = "left out: only the present can be previewed so far";
+        return Err(ApiError::invalid_field("/as_of", expected));
+    }
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let (preview, total) = state.read_models.preview(&rule, sample);
+        let Part { count, sample } = Part::of(preview, &state.read_models);
+        json(&PreviewAnswer {
+            count,
+            total,
+            sample,
+        })
+    };
+    state.scan(answer).await
+}
+
+/// `POST /v1/audiences/{audience_id}/diff`: who would join and who would leave with another rule;
+/// nothing is saved.
+pub(crate) async fn diff(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    AudiencePath(audience): AudiencePath,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let rule = body.required_rule()?;
+    let sample = body.sample()?;
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let models = &state.read_models;
+        let compared = models.compare(&audience, &rule, sample);
+        let compared = compared.ok_or_else(ApiError::audience_not_found)?;
+        Ok(json(&DiffAnswer {
+            joining: Part::of(compared.joining, models),
+            leaving: Part::of(compared.leaving, models),
+        }))
+    };
+    state.scan(answer).await?
+}

@@ -1,0 +1,105 @@
+use std::ops::ControlFlow;
+
+use projections::{ChangePlace, MembershipChange, ReadModels};
+use types::{AudienceId, PageLimit, Position};
+
+use crate::history::{History, HistoryError};
+use crate::replay::each_piece;
+
+/// One page of how the membership of an audience changed.
+#[derive(Debug, Default)]
+pub struct ChangesPage {
+    pub items: Vec<MembershipEvent>,
+    pub more: bool,
+}
+
+/// A change of membership, and the event from which it followed.
+#[derive(Debug)]
+pub struct MembershipEvent {
+    pub change: MembershipChange,
+    /// The type of the event at the change's position.
+    pub cause: String,
+}
+
+impl History {
+    /// How the membership of the audience changed after the place, oldest first. What happened lately
+    /// is remembered; for what happened before, the log is replayed, which takes as long as it does.
+    /// Nothing if there is no such audience.
+    pub fn audience_changes(
+        &self,
+        audience: &AudienceId,
+        after: ChangePlace,
+        limit: PageLimit,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<ChangesPage>, HistoryError> {
+        let audiences = &self.read_models.audiences;
+        let Some(created) = audiences.created(audience) else {
+            return Ok(None);
+        };
+        let (changes, more) = match audiences.changes(audience, after, limit) {
+            Some(remembered) if audiences.remembers_after(audience, after.position) => remembered,
+            _ => self.replayed_changes(audience, created, after, limit, still_wanted)?,
+        };
+        let causes = self.types_at(changes.iter().map(|change| change.occasion.position))?;
+        let items = changes
+            .into_iter()
+            .zip(causes)
+            .map(|(change, cause)| MembershipEvent { change, cause });
+        Ok(Some(ChangesPage {
+            items: items.collect(),
+            more,
+        }))
+    }
+
+    fn replayed_changes(
+        &self,
+        audience: &AudienceId,
+        created: Position,
+        after: ChangePlace,
+        limit: PageLimit,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<(Vec<MembershipChange>, bool), HistoryError> {
+        let _alone = self.replaying.try_lock().ok_or(HistoryError::Busy)?;
+        let past = ReadModels::default();
+        // An audience that had the id before is another one.
+        let mut place = after.max(ChangePlace {
+            position: Position(created.0.saturating_sub(1)),
+            subject: types::SubjectId(u32::MAX),
+        });
+        let mut found = Vec::new();
+        each_piece(&self.log, |piece| {
+            // One event can change so much that nothing before it is remembered, so whatever may
+            // be asked for is picked up event by event.
+            let before = piece.partition_point(|it| it.position <= place.position);
+            past.apply(&piece[..before], &[]);
+            for envelope in &piece[before..] {
+                past.apply(std::slice::from_ref(envelope), &[]);
+                let told = |after| past.audiences.changes(audience, after, PageLimit::MOST);
+                while let Some((changes, more)) = told(place) {
+                    if let Some(last) = changes.last() {
+                        place = ChangePlace {
+                            position: last.occasion.position,
+                            subject: last.subject,
+                        };
+                    }
+                    found.extend(changes);
+                    if !more || found.len() > limit.rows() {
+                        break;
+                    }
+                }
+                if found.len() > limit.rows() {
+                    break;
+                }
+            }
+            let enough = found.len() > limit.rows() || !still_wanted();
+            Ok(if enough {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        let more = found.len() > limit.rows();
+        found.truncate(limit.rows());
+        Ok((found, more))
+    }
+}

@@ -1,0 +1,83 @@
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use types::filter::Group;
+use types::{AudienceId, JsonDocument, Position, Timestamp};
+
+use super::joined::{Cohort, Occasion};
+use super::predicates::PredicateId;
+
+/// One audience: its rule, who is in it, and since when.
+#[derive(Debug)]
+pub(super) struct Audience {
+    pub(super) id: AudienceId,
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) rule: Option<DefinedRule>,
+    pub(super) created: Occasion,
+    pub(super) updated_at: Timestamp,
+    /// From which position on which version was in force, ascending.
+    pub(super) versions: Vec<(Position, u32)>,
+    pub(super) members: RoaringBitmap,
+    /// Members of whom the state knows singly when they joined.
+    pub(super) singles: RoaringBitmap,
+    pub(super) cohorts: Vec<Cohort>,
+    /// Higher than that of every audience that the rule asks about.
+    pub(super) rank: u32,
+    /// The predicate by which other rules ask about this audience.
+    pub(super) as_set: Option<PredicateId>,
+}
+
+#[derive(Debug)]
+pub(super) struct DefinedRule {
+    pub(super) document: JsonDocument,
+    pub(super) group: Arc<Group>,
+    pub(super) expression: Expression,
+    /// Each once.
+    pub(super) leaves: Vec<PredicateId>,
+    /// A leaf without which the rule is false, and which is true of few.
+    pub(super) access: Option<PredicateId>,
+}
+
+/// A rule over predicates.
+#[derive(Debug)]
+pub(super) enum Expression {
+    All(Vec<Expression>),
+    Any(Vec<Expression>),
+    Not(Box<Expression>),
+    Is(PredicateId),
+}
+
+impl Expression {
+    pub(super) fn holds(&self, is_true: &mut impl FnMut(PredicateId) -> bool) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(is_true)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(is_true)),
+            Self::Not(part) => !part.holds(is_true),
+            Self::Is(predicate) => is_true(*predicate),
+        }
+    }
+}
+
+impl Audience {
+    pub(super) fn version(&self) -> u32 {
+        self.versions.last().map_or(0, |(_, version)| *version)
+    }
+
+    /// The version in force at the position.
+    pub(super) fn version_at(&self, position: Position) -> u32 {
+        let since = self
+            .versions
+            .partition_point(|(since, _)| *since <= position);
+        let version = since
+            .checked_sub(1)
+            .and_then(|place| self.versions.get(place));
+        version.map_or(0, |(_, version)| *version)
+    }
+
+    /// Whether somebody of whom no predicate is true would be in it.
+    pub(super) fn holds_of_nothing(&self) -> bool {
+        let rule = self.rule.as_ref();
+        rule.is_some_and(|rule| rule.expression.holds(&mut |_| false))
+    }
+}

@@ -1,0 +1,209 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use types::filter::{Set, Test};
+use types::{ListId, ListPattern};
+
+/// One question, whichever audiences ask it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PredicateId(pub(super) u32);
+
+impl PredicateId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Predicate {
+    pub(super) question: Question,
+    /// As reasons write it.
+    pub(super) label: Arc<str>,
+    /// How many audiences ask it.
+    users: usize,
+    /// The audiences whose outcome can change with it, by the access predicate that must be true
+    /// for that; `None` where there is none.
+    dependents: HashMap<Option<PredicateId>, Vec<u32>>,
+    /// How many audiences have it as their access predicate.
+    accesses: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Question {
+    Attribute { column: u32, test: Test },
+    Set(Set),
+}
+
+/// Every question that some rule asks, each once.
+#[derive(Debug, Default)]
+pub(super) struct Predicates {
+    slots: Vec<Option<Predicate>>,
+    free: Vec<PredicateId>,
+    by_question: HashMap<Question, PredicateId>,
+    /// Sets of lists: single lists by their id, the others apart.
+    of_list: HashMap<ListId, PredicateId>,
+    of_lists: Vec<PredicateId>,
+    /// Who is in the lists of the predicates that ask about lists.
+    pub(super) members: HashMap<PredicateId, RoaringBitmap>,
+}
+
+impl Predicates {
+    pub(super) fn get(&self, predicate: PredicateId) -> &Predicate {
+        self.slots[predicate.index()]
+            .as_ref()
+            .expect("a predicate is kept as long as somebody asks it")
+    }
+
+    fn get_mut(&mut self, predicate: PredicateId) -> &mut Predicate {
+        self.slots[predicate.index()]
+            .as_mut()
+            .expect("a predicate is kept as long as somebody asks it")
+    }
+
+    pub(super) fn find(&self, question: &Question) -> Option<PredicateId> {
+        self.by_question.get(question).copied()
+    }
+
+    /// Past the largest number in use.
+    pub(super) fn end(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The predicate for one more audience that asks, and whether it is a new one.
+    pub(super) fn acquire(&mut self, question: Question, label: &str) -> (PredicateId, bool) {
+        if let Some(predicate) = self.find(&question) {
+            self.get_mut(predicate).users += 1;
+            return (predicate, false);
+        }
+        let predicate = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            PredicateId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Question::Set(Set::List(pattern)) = &question {
+            match pattern.exactly() {
+                Some(list) => drop(self.of_list.insert(list, predicate)),
+                None => self.of_lists.push(predicate),
+            }
+        }
+        self.by_question.insert(question.clone(), predicate);
+        self.slots[predicate.index()] = Some(Predicate {
+            question,
+            label: label.into(),
+            users: 1,
+            dependents: HashMap::new(),
+            accesses: 0,
+        });
+        (predicate, true)
+    }
+
+    /// One audience asks no more; gives the question back if nobody else does.
+    pub(super) fn release(&mut self, predicate: PredicateId) -> Option<Question> {
+        let held = self.get_mut(predicate);
+        held.users -= 1;
+        if held.users > 0 {
+            return None;
+        }
+        let question = self.slots[predicate.index()].take()?.question;
+        self.by_question.remove(&question);
+        self.free.push(predicate);
+        if let Question::Set(Set::List(pattern)) = &question {
+            self.members.remove(&predicate);
+            match pattern.exactly() {
+                Some(list) => drop(self.of_list.remove(&list)),
+                None => self.of_lists.retain(|held| *held != predicate),
+            }
+        }
+        Some(question)
+    }
+
+    /// The audience has these leaves, and is to be looked at only where `access` is true.
+    pub(super) fn depend(
+        &mut self,
+        audience: u32,
+        leaves: &[PredicateId],
+        access: Option<PredicateId>,
+    ) {
+        for leaf in leaves {
+            let key = access.filter(|access| access != leaf);
+            let dependents = &mut self.get_mut(*leaf).dependents;
+            dependents.entry(key).or_default().push(audience);
+        }
+        if let Some(access) = access {
+            self.get_mut(access).accesses += 1;
+        }
+    }
+
+    /// The reverse of [`Predicates::depend`].
+    pub(super) fn undepend(
+        &mut self,
+        audience: u32,
+        leaves: &[PredicateId],
+        access: Option<PredicateId>,
+    ) {
+        for leaf in leaves {
+            let key = access.filter(|access| access != leaf);
+            let dependents = &mut self.get_mut(*leaf).dependents;
+            if let Some(audiences) = dependents.get_mut(&key) {
+                audiences.retain(|held| *held != audience);
+                if audiences.is_empty() {
+                    dependents.remove(&key);
+                }
+            }
+        }
+        if let Some(access) = access {
+            self.get_mut(access).accesses -= 1;
+        }
+    }
+
+    /// The lists that the predicate asks about, if it asks about lists.
+    pub(super) fn pattern(&self, predicate: PredicateId) -> Option<&ListPattern> {
+        match &self.get(predicate).question {
+            Question::Set(Set::List(pattern)) => Some(pattern),
+            Question::Set(Set::Tenant(_) | Set::TenantTree(_) | Set::Audience(_))
+            | Question::Attribute { .. } => None,
+        }
+    }
+
+    /// The predicates about lists among which this one counts.
+    pub(super) fn about_list(&self, list: &ListId) -> Vec<PredicateId> {
+        let matches = |predicate: &&PredicateId| {
+            let pattern = self.pattern(**predicate);
+            pattern.is_some_and(|pattern| pattern.matches(list))
+        };
+        let several = self.of_lists.iter().filter(matches);
+        self.of_list
+            .get(list)
+            .into_iter()
+            .chain(several)
+            .copied()
+            .collect()
+    }
+}
+
+impl Predicate {
+    /// The audiences to look at when this one changes for somebody of whom `access` is true, or of
+    /// whom none needs to be.
+    pub(super) fn dependents(&self, access: Option<PredicateId>) -> &[u32] {
+        self.dependents.get(&access).map_or(&[], Vec::as_slice)
+    }
+
+    /// All audiences of which this is a leaf.
+    pub(super) fn all_dependents(&self) -> impl Iterator<Item = u32> {
+        self.dependents.values().flatten().copied()
+    }
+
+    /// Whether some audience depends on it only where another is true.
+    pub(super) fn has_access(&self) -> bool {
+        self.dependents.keys().any(Option::is_some)
+    }
+
+    /// How many audiences ask it.
+    pub(super) fn users(&self) -> usize {
+        self.users
+    }
+
+    pub(super) fn is_access(&self) -> bool {
+        self.accesses > 0
+    }
+}

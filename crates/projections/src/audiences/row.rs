@@ -1,0 +1,230 @@
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use types::filter::{Facts, Set, Stored};
+use types::{AttributePath, SubjectId, Timestamp};
+
+use super::predicates::{PredicateId, Question};
+use super::state::State;
+use crate::lists::State as Lists;
+
+/// What changes for one person in one event.
+#[derive(Debug, Default)]
+pub(super) struct RowChange {
+    /// Numbers of audiences, ascending.
+    pub(super) joined: Vec<u32>,
+    pub(super) left: Vec<u32>,
+    /// What became true or false.
+    pub(super) because: Vec<(Arc<str>, bool)>,
+}
+
+/// Memory that is used again for every person: marks are good if they carry the current round.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    round: u32,
+    truth: Vec<(u32, bool)>,
+    looked_at: Vec<u32>,
+    queue: BinaryHeap<Reverse<(u32, u32)>>,
+}
+
+/// The values of one row, each read as a number or a time at most once.
+struct Reading<'a> {
+    state: &'a State,
+    row: u32,
+    values: Vec<OnceCell<Option<Stored<'a>>>>,
+}
+
+impl<'a> Reading<'a> {
+    fn stored(&self, column: u32) -> Option<&Stored<'a>> {
+        let read = || {
+            let column = self.state.columns.column(column)?;
+            column.value(self.row).map(Stored::new)
+        };
+        self.values[column as usize].get_or_init(read).as_ref()
+    }
+
+    fn is_true(&self, predicate: PredicateId) -> bool {
+        let state = self.state;
+        match &state.predicates.get(predicate).question {
+            Question::Attribute { column, test } => {
+                test.accepts(self.stored(*column), state.last.at)
+            }
+            Question::Set(Set::List(_)) => {
+                let members = state.predicates.members.get(&predicate);
+                members.is_some_and(|members| members.contains(self.row))
+            }
+            Question::Set(Set::Audience(_)) => {
+                let target = state.targets.get(&predicate);
+                target.is_some_and(|number| state.audience(*number).members.contains(self.row))
+            }
+            // There are no tenants yet.
+            Question::Set(Set::Tenant(_) | Set::TenantTree(_)) => false,
+        }
+    }
+}
+
+impl State {
+    /// Which audiences the person joins and leaves now that these predicates are another of them,
+    /// and with `presence` that the profile came or went. Nothing is taken note of.
+    pub(super) fn row_change(
+        &self,
+        row: u32,
+        changed: &[PredicateId],
+        presence: Option<bool>,
+        scratch: &mut Scratch,
+    ) -> RowChange {
+        let reading = Reading {
+            state: self,
+            row,
+            values: (0..self.columns.len()).map(|_| OnceCell::new()).collect(),
+        };
+        scratch.begin(self.predicates.end(), self.audiences.len());
+        let mut access: Option<Vec<PredicateId>> = None;
+        let mut look = |scratch: &mut Scratch, predicate: PredicateId| {
+            let predicate = self.predicates.get(predicate);
+            scratch.look_at(self, predicate.dependents(None));
+            if predicate.has_access() {
+                let access = access.get_or_insert_with(|| self.access_of(&reading));
+                for through in access {
+                    scratch.look_at(self, predicate.dependents(Some(*through)));
+                }
+            }
+        };
+        for predicate in changed {
+            look(scratch, *predicate);
+        }
+        if presence.is_some() {
+            for number in &self.held_by_default {
+                scratch.look_at(self, std::slice::from_ref(number));
+            }
+        }
+        let mut outcome = RowChange::default();
+        let is_there = self.population.contains(row);
+        while let Some(Reverse((_, number))) = scratch.queue.pop() {
+            let audience = self.audience(number);
+            let truth = &mut scratch.truth;
+            let round = scratch.round;
+            let holds = is_there
+                && audience.rule.as_ref().is_some_and(|rule| {
+                    rule.expression.holds(&mut |predicate| {
+                        let mark = &mut truth[predicate.index()];
+                        if mark.0 != round {
+                            *mark = (round, reading.is_true(predicate));
+                        }
+                        mark.1
+                    })
+                });
+            if holds == audience.members.contains(row) {
+                continue;
+            }
+            if holds {
+                outcome.joined.push(number);
+            } else {
+                outcome.left.push(number);
+            }
+            if let Some(predicate) = audience.as_set {
+                scratch.truth[predicate.index()] = (round, holds);
+                outcome
+                    .because
+                    .push((Arc::clone(&self.predicates.get(predicate).label), holds));
+                look(scratch, predicate);
+            }
+        }
+        if outcome.joined.is_empty() && outcome.left.is_empty() {
+            return outcome;
+        }
+        outcome.joined.sort_unstable();
+        outcome.left.sort_unstable();
+        for predicate in changed {
+            let is_true = is_there && reading.is_true(*predicate);
+            let label = Arc::clone(&self.predicates.get(*predicate).label);
+            outcome.because.push((label, is_true));
+        }
+        outcome
+    }
+
+    /// The predicates true of the person by which audiences are reached.
+    fn access_of(&self, reading: &Reading<'_>) -> Vec<PredicateId> {
+        let mut found = Vec::new();
+        for column in self.access_columns.keys() {
+            let (Some(slot), Some(stored)) = (self.columns.slot(*column), reading.stored(*column))
+            else {
+                continue;
+            };
+            slot.tests.equal_to(stored, |predicate| {
+                if self.predicates.get(predicate).is_access() {
+                    found.push(predicate);
+                }
+            });
+        }
+        found
+    }
+}
+
+impl Scratch {
+    fn begin(&mut self, predicates: usize, audiences: usize) {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            // Marks of four billion rounds ago would look like new ones.
+            *self = Self {
+                round: 1,
+                ..Self::default()
+            };
+        }
+        self.queue.clear();
+        if self.truth.len() < predicates {
+            self.truth.resize(predicates, (0, false));
+        }
+        if self.looked_at.len() < audiences {
+            self.looked_at.resize(audiences, 0);
+        }
+    }
+
+    fn look_at(&mut self, state: &State, audiences: &[u32]) {
+        for number in audiences {
+            let mark = &mut self.looked_at[*number as usize];
+            if *mark != self.round {
+                *mark = self.round;
+                self.queue.push(Reverse((state.rank(*number), *number)));
+            }
+        }
+    }
+}
+
+/// What the index knows about one person, in the form in which the definition of truth asks.
+pub(super) struct RowFacts<'a> {
+    pub(super) state: &'a State,
+    pub(super) lists: &'a Lists,
+    pub(super) row: u32,
+}
+
+impl Facts for RowFacts<'_> {
+    fn attribute(&self, path: &AttributePath) -> Option<&Value> {
+        self.state.columns.get(path)?.value(self.row)
+    }
+
+    fn is_member(&self, set: &Set) -> bool {
+        self.state.is_member(set, self.row, self.lists)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.state.last.at
+    }
+}
+
+impl State {
+    /// Whether the person is in the set, whatever rule asks.
+    pub(super) fn is_member(&self, set: &Set, row: u32, lists: &Lists) -> bool {
+        match set {
+            Set::List(pattern) => lists.is_member(pattern, SubjectId(row)),
+            Set::Audience(audience) => {
+                let number = self.numbers.get(audience);
+                number.is_some_and(|number| self.audience(*number).members.contains(row))
+            }
+            Set::Tenant(_) | Set::TenantTree(_) => false,
+        }
+    }
+}

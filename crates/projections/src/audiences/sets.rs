@@ -1,0 +1,147 @@
+use std::borrow::Cow;
+
+use roaring::{MultiOps as _, RoaringBitmap};
+use types::filter::{Condition, Group, GroupOperator, Rule, Set, Test};
+
+use super::predicates::Question;
+use super::row::RowFacts;
+use super::state::State;
+use crate::lists::State as Lists;
+
+/// So few people are asked one by one rather than by sets.
+const FEW: u64 = 256;
+
+impl State {
+    /// Everybody with a stored profile whom the rule accepts, by algebra on sets. `None` if the
+    /// index of some path is missing.
+    pub(super) fn members_of(&self, rule: &Group, lists: &Lists) -> Option<RoaringBitmap> {
+        let members = self.rows_of_group(rule, lists)?;
+        Some(&*members & &self.population)
+    }
+
+    fn rows_of_group(&self, group: &Group, lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+        match group.operator {
+            GroupOperator::And => self.rows_of_all(&group.rules, lists),
+            GroupOperator::Or => {
+                let rows = group.rules.iter().map(|rule| self.rows_of(rule, lists));
+                let rows: Vec<_> = rows.collect::<Option<_>>()?;
+                if let [one] = rows.as_slice() {
+                    return Some(one.clone());
+                }
+                Some(Cow::Owned(rows.iter().map(|rows| &**rows).union()))
+            }
+        }
+    }
+
+    fn rows_of(&self, rule: &Rule, lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+        let stated = self.rows_stated(rule, lists)?;
+        Some(if denies(rule) {
+            Cow::Owned(&self.population - &*stated)
+        } else {
+            stated
+        })
+    }
+
+    /// The rows of what the rule states, or of what it denies.
+    fn rows_stated(&self, rule: &Rule, lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+        match rule {
+            Rule::Group(group) => self.rows_of_group(group, lists),
+            Rule::Attribute(condition) => self.rows_of_tests(condition),
+            Rule::Member(membership) => Some(self.rows_of_set(&membership.set, lists)),
+            Rule::Not(rule) => self.rows_of(rule, lists),
+        }
+    }
+
+    /// The rows of a conjunction: what is at hand as a set first, and once few are left they are
+    /// asked one by one; whatever denies takes away.
+    fn rows_of_all(&self, rules: &[Rule], lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+        let mut ordered: Vec<&Rule> = rules.iter().collect();
+        ordered.sort_by_key(|rule| effort(rule));
+        let mut rows: Option<Cow<'_, RoaringBitmap>> = None;
+        for rule in ordered {
+            // A missing index must be noticed, however few are left.
+            self.indexed(rule).then_some(())?;
+            rows = Some(match rows {
+                Some(few) if few.len() <= FEW => {
+                    let accepts = |row: &u32| {
+                        rule.matches(&RowFacts {
+                            state: self,
+                            lists,
+                            row: *row,
+                        })
+                    };
+                    Cow::Owned(few.iter().filter(accepts).collect())
+                }
+                Some(rows) if denies(rule) => Cow::Owned(&*rows - &*self.rows_stated(rule, lists)?),
+                Some(rows) => Cow::Owned(&*rows & &*self.rows_stated(rule, lists)?),
+                None => self.rows_of(rule, lists)?,
+            });
+        }
+        rows
+    }
+
+    fn indexed(&self, rule: &Rule) -> bool {
+        match rule {
+            Rule::Group(group) => group.rules.iter().all(|rule| self.indexed(rule)),
+            Rule::Not(rule) => self.indexed(rule),
+            Rule::Attribute(condition) => self.columns.get(&condition.path).is_some(),
+            Rule::Member(_) => true,
+        }
+    }
+
+    /// The rows of which at least one test is true, whether or not the condition is negated.
+    fn rows_of_tests(&self, condition: &Condition) -> Option<Cow<'_, RoaringBitmap>> {
+        let column = self.columns.get(&condition.path)?;
+        let rows = |test: &Test| column.rows_where(test, self.last.at);
+        if let [test] = condition.tests.as_slice() {
+            return Some(rows(test));
+        }
+        let each: Vec<_> = condition.tests.iter().map(rows).collect();
+        Some(Cow::Owned(each.iter().map(|rows| &**rows).union()))
+    }
+
+    /// Everybody in the set, with a stored profile or without.
+    pub(super) fn rows_of_set(&self, set: &Set, lists: &Lists) -> Cow<'_, RoaringBitmap> {
+        match set {
+            Set::List(pattern) => {
+                let question = Question::Set(set.clone());
+                let known = self.predicates.find(&question);
+                match known.and_then(|known| self.predicates.members.get(&known)) {
+                    Some(members) => Cow::Borrowed(members),
+                    None => Cow::Owned(lists.union_of(pattern)),
+                }
+            }
+            Set::Audience(audience) => match self.numbers.get(audience) {
+                Some(number) => Cow::Borrowed(&self.audience(*number).members),
+                None => Cow::default(),
+            },
+            Set::Tenant(_) | Set::TenantTree(_) => Cow::default(),
+        }
+    }
+}
+
+fn denies(rule: &Rule) -> bool {
+    match rule {
+        Rule::Not(_) => true,
+        Rule::Attribute(condition) => condition.negated,
+        Rule::Member(_) | Rule::Group(_) => false,
+    }
+}
+
+/// What it takes to have the rows as a set, roughly.
+fn effort(rule: &Rule) -> u8 {
+    match rule {
+        Rule::Member(_) => 0,
+        Rule::Attribute(condition) => {
+            let at_hand = |test: &Test| matches!(test, Test::Equals(_) | Test::Exists);
+            let at_hand = condition.tests.iter().all(at_hand);
+            match (at_hand, condition.negated) {
+                (true, false) => 0,
+                (true, true) => 1,
+                (false, _) => 2,
+            }
+        }
+        Rule::Not(rule) => effort(rule).max(1),
+        Rule::Group(group) => group.rules.iter().map(effort).max().unwrap_or(0).max(2),
+    }
+}
