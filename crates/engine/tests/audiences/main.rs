@@ -1,0 +1,547 @@
+//! Audiences against the definition of truth: after every batch of random writes, deletions, rule
+//! edits and steps of the clock, the members of every audience are those whom its rule accepts when
+//! it is asked about everybody from scratch. The same after a restart, a replay and an import.
+//!
+//! `MUSTER_AUDIENCE_SEED` repeats a run, `MUSTER_AUDIENCE_WRITES` makes it longer.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod random;
+mod rules;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::{AudienceCommand, AudiencePut, Change, ListCommand, ProfileCommand};
+use engine::{
+    Command, Engine, EngineOptions, EventJson, History, Importer, Origin, SubscribeMode,
+    Subscriber, Until, Writer, replay, start,
+};
+use event_log::{EventLog, MemoryLog};
+use projections::{ChangePlace, MemberView, ReadModels};
+use random::Random;
+use rules::{any_profile, any_rule};
+use serde_json::{Map, Value, json};
+use types::filter::Group;
+use types::{AudienceId, Clock, PageLimit, Position, SubjectId, Timestamp};
+use world::{AUDIENCES, CROWD, FEW, LISTS, World, audience_id, list_id, user_id};
+
+/// 2026-01-31T00:00:00Z, the end of a month.
+const START: u64 = 1_769_817_600_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// A clock that the test moves.
+#[derive(Default)]
+struct ManualClock(AtomicU64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+struct Running {
+    log: Arc<dyn EventLog>,
+    models: Arc<ReadModels>,
+    engine: Engine,
+    _writer: Writer,
+}
+
+impl Running {
+    fn start(log: Arc<dyn EventLog>, clock: &Arc<ManualClock>) -> Self {
+        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
+        let models = Arc::clone(&rebuilt.read_models);
+        let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+        let (engine, writer) = start(Arc::clone(&log), rebuilt, clock, EngineOptions::default());
+        Self {
+            log,
+            models,
+            engine,
+            _writer: writer,
+        }
+    }
+
+    fn history(&self) -> History {
+        History::new(Arc::clone(&self.log), Arc::clone(&self.models))
+    }
+
+    /// The time of the last event, which is the present of windows.
+    fn now(&self) -> Timestamp {
+        let last = self.history().event(self.models.checkpoint()).unwrap();
+        last.map_or(Timestamp(0), |event| event.recorded_at.parse().unwrap())
+    }
+}
+
+/// Sends everything before the first answer is awaited, so that commands share groups; which of them
+/// were accepted.
+fn send_all(engine: &Engine, commands: Vec<Command>) -> Vec<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let tasks: Vec<_> = commands
+            .into_iter()
+            .map(|command| {
+                let engine = engine.clone();
+                tokio::spawn(async move { engine.execute(command, Origin::default()).await })
+            })
+            .collect();
+        let mut accepted = Vec::new();
+        for task in tasks {
+            accepted.push(task.await.unwrap().is_ok());
+        }
+        accepted
+    })
+}
+
+/// One step, for the engine and for the naive world.
+type Step = (Command, Box<dyn FnOnce(&mut World)>);
+
+fn any_step(random: &mut Random, people: usize) -> Step {
+    let who = random.below(people);
+    let list = random.below(LISTS.len());
+    match random.below(100) {
+        0..50 => {
+            let changes = any_profile(random, true);
+            let command = Command::Profile {
+                user_id: user_id(who),
+                command: ProfileCommand::Merge(changes.clone()),
+            };
+            (command, Box::new(move |world| world.merge(who, changes)))
+        }
+        50..56 => {
+            let profile = any_profile(random, false);
+            let command = Command::Profile {
+                user_id: user_id(who),
+                command: ProfileCommand::Replace(profile.clone()),
+            };
+            (command, Box::new(move |world| world.replace(who, profile)))
+        }
+        56..60 => {
+            let command = Command::Profile {
+                user_id: user_id(who),
+                command: ProfileCommand::Delete,
+            };
+            (
+                command,
+                Box::new(move |world| drop(world.profiles.remove(&who))),
+            )
+        }
+        60..70 => {
+            let named: BTreeSet<usize> =
+                (0..random.below(4)).map(|_| random.below(people)).collect();
+            let overwrite = random.percent(20);
+            let subscriber = |who: &usize| Subscriber {
+                user_id: user_id(*who),
+                preferences: None,
+            };
+            let command = Command::Subscribe {
+                list: list_id(list),
+                subscribers: named.iter().map(subscriber).collect(),
+                mode: if overwrite {
+                    SubscribeMode::Overwrite
+                } else {
+                    SubscribeMode::Add
+                },
+            };
+            (
+                command,
+                Box::new(move |world| world.subscribe(list, named, overwrite)),
+            )
+        }
+        70..75 => {
+            let command = Command::Unsubscribe {
+                list: list_id(list),
+                user_id: user_id(who),
+            };
+            (command, Box::new(move |world| world.unsubscribe(list, who)))
+        }
+        75..77 => {
+            let command = Command::LeaveEveryList {
+                user_id: user_id(who),
+            };
+            (
+                command,
+                Box::new(move |world| {
+                    for list in world.lists.values_mut() {
+                        list.1.remove(&who);
+                    }
+                }),
+            )
+        }
+        77..81 => {
+            let deleting = random.percent(50);
+            let command = Command::List {
+                list: list_id(list),
+                command: if deleting {
+                    ListCommand::Delete
+                } else {
+                    ListCommand::Restore
+                },
+            };
+            (
+                command,
+                Box::new(move |world| {
+                    if let Some(list) = world.lists.get_mut(&list) {
+                        list.0 = !deleting;
+                    }
+                }),
+            )
+        }
+        81..96 => {
+            let audience = random.below(AUDIENCES);
+            let rule = random.percent(95).then(|| any_rule(random));
+            let put = AudiencePut {
+                name: Change::Set(format!("{}", random.below(3))),
+                filter: rule.clone().map_or(Change::Clear, Change::Set),
+                ..AudiencePut::default()
+            };
+            let command = Command::Audience {
+                audience: audience_id(audience),
+                command: AudienceCommand::Put(put),
+            };
+            (
+                command,
+                Box::new(move |world| drop(world.audiences.insert(audience, rule))),
+            )
+        }
+        96..98 => {
+            let audience = random.below(AUDIENCES);
+            let command = Command::Audience {
+                audience: audience_id(audience),
+                command: AudienceCommand::Delete,
+            };
+            (
+                command,
+                Box::new(move |world| drop(world.audiences.remove(&audience))),
+            )
+        }
+        _ => (Command::AdvanceClock, Box::new(|_| ())),
+    }
+}
+
+/// A crowd arrives: everybody with a profile, most of them seen at the same moment, and in a list.
+fn arrivals(random: &mut Random) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for who in 0..CROWD {
+        let mut profile = any_profile(random, false);
+        if random.percent(80) {
+            profile.insert("seen".to_owned(), json!("2026-02-03T12:00:00Z"));
+        }
+        let command = Command::Profile {
+            user_id: user_id(who),
+            command: ProfileCommand::Replace(profile.clone()),
+        };
+        steps.push((command, Box::new(move |world| world.replace(who, profile))));
+    }
+    let subscriber = |who| Subscriber {
+        user_id: user_id(who),
+        preferences: None,
+    };
+    let command = Command::Subscribe {
+        list: list_id(1),
+        subscribers: (0..CROWD).map(subscriber).collect(),
+        mode: SubscribeMode::Add,
+    };
+    let everybody = (0..CROWD).collect();
+    steps.push((
+        command,
+        Box::new(move |world| world.subscribe(1, everybody, false)),
+    ));
+    steps
+}
+
+/// Runs the steps in the engine and, where it accepts them, in the naive world; how many.
+fn run(running: &Running, world: &mut World, steps: Vec<Step>) -> u64 {
+    let count = steps.len() as u64;
+    let (commands, effects): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    let accepted = send_all(&running.engine, commands);
+    for (effect, accepted) in effects.into_iter().zip(accepted) {
+        if accepted {
+            effect(world);
+        }
+    }
+    count
+}
+
+/// What the read models say, compared with asking everybody from scratch; how many questions.
+fn compare(running: &Running, world: &World, seed: u64) -> u64 {
+    let models = &running.models;
+    let now = running.now();
+    let mut questions = 0;
+    for audience in 0..AUDIENCES {
+        let id = audience_id(audience);
+        let members = all_members(models, &id).map(|members| {
+            let members = members.iter();
+            members
+                .map(|it| world::who(models, it.subject))
+                .collect::<BTreeSet<usize>>()
+        });
+        let expected = world
+            .audiences
+            .get(&audience)
+            .map(|rule| world.members(rule.as_ref(), now));
+        assert_eq!(
+            members,
+            expected,
+            "members of {audience} at {}, seed {seed}, rule {:?}",
+            models.checkpoint(),
+            world.audiences.get(&audience)
+        );
+        questions += world.profiles.len() as u64;
+        let count = models.audiences.count(&id);
+        assert_eq!(count, expected.map(|expected| expected.len() as u64));
+        let check = models.check_audience(&id, SubjectId(0), u32::MAX);
+        assert_eq!(
+            check.map(|check| check.divergent),
+            world.audiences.get(&audience).map(|_| vec![]),
+            "self-check of {audience}, seed {seed}"
+        );
+    }
+    questions
+}
+
+fn all_members(models: &ReadModels, audience: &AudienceId) -> Option<Vec<MemberView>> {
+    let mut members: Vec<MemberView> = Vec::new();
+    loop {
+        let after = members.last().map(|last| last.subject);
+        let (audiences, profiles) = (&models.audiences, &models.profiles);
+        let page = audiences.members(profiles, audience, after, PageLimit::MOST)?;
+        members.extend(page.items);
+        if !page.more {
+            return Some(members);
+        }
+    }
+}
+
+/// A rule that is not saved matches whom it would match if it were.
+fn compare_previews(running: &Running, world: &World, random: &mut Random, seed: u64) {
+    let rule = any_rule(random);
+    let expected = world.members(Some(&rule), running.now());
+    let (preview, total) = running.models.preview(&rule, 100);
+    let sample: BTreeSet<usize> = preview
+        .sample
+        .iter()
+        .map(|subject| world::who(&running.models, *subject))
+        .collect();
+    assert!(
+        sample.is_subset(&expected),
+        "preview of {rule:?}, seed {seed}"
+    );
+    assert_eq!(sample.len(), expected.len().min(100));
+    assert_eq!(preview.count, expected.len() as u64);
+    assert_eq!(total, world.profiles.len() as u64);
+    let audience = random.below(AUDIENCES);
+    let compared = running.models.compare(&audience_id(audience), &rule, 100);
+    let current = world
+        .audiences
+        .get(&audience)
+        .map(|rule| world.members(rule.as_ref(), running.now()));
+    let counts = compared.map(|it| (it.joining.count, it.leaving.count));
+    let expected_counts = current.map(|current| {
+        let joining = expected.difference(&current).count() as u64;
+        (joining, current.difference(&expected).count() as u64)
+    });
+    assert_eq!(counts, expected_counts, "seed {seed}");
+}
+
+/// All changes of an audience, in pages, lead from nobody to its members; and each member's row says
+/// of the last change to them.
+fn compare_changes(running: &Running, seed: u64, limit: PageLimit) {
+    let models = &running.models;
+    for audience in 0..AUDIENCES {
+        let id = audience_id(audience);
+        let mut place = ChangePlace::default();
+        let mut members: BTreeMap<SubjectId, Position> = BTreeMap::new();
+        loop {
+            let history = running.history();
+            let page = history.audience_changes(&id, place, limit, &|| true);
+            let Some(page) = page.unwrap() else { break };
+            for event in &page.items {
+                let change = &event.change;
+                let next = ChangePlace {
+                    position: change.occasion.position,
+                    subject: change.subject,
+                };
+                assert!(next > place, "order of changes of {audience}, seed {seed}");
+                place = next;
+                let before = if change.joined {
+                    members.insert(change.subject, change.occasion.position)
+                } else {
+                    members.remove(&change.subject)
+                };
+                assert_eq!(before.is_some(), !change.joined, "seed {seed}: {change:?}");
+                assert!(!change.reason.is_empty(), "seed {seed}: {change:?}");
+            }
+            if !page.more {
+                break;
+            }
+        }
+        let rows = all_members(models, &id).unwrap_or_default();
+        let rows: Vec<(SubjectId, Position)> = rows
+            .iter()
+            .map(|member| (member.subject, member.joined.position))
+            .collect();
+        let expected: Vec<_> = members.into_iter().collect();
+        assert_eq!(rows, expected, "since when, in {audience}, seed {seed}");
+    }
+}
+
+fn imported(running: &Running, latest: Timestamp) -> Arc<dyn EventLog> {
+    let log = MemoryLog::default();
+    let mut importer = Importer::new(latest);
+    for raw in running.log.read(Position(1), usize::MAX).unwrap() {
+        for record in raw.decode().unwrap().records() {
+            let shown = EventJson::from_record(&record.unwrap(), |subject| {
+                running.models.subjects.user_id(subject)
+            });
+            let line = serde_json::to_string(&shown.unwrap()).unwrap();
+            log.append(&[importer.record(&line).unwrap()]).unwrap();
+        }
+    }
+    Arc::new(log)
+}
+
+#[test]
+fn members_are_whom_the_rule_accepts_from_scratch() {
+    let writes: u64 =
+        std::env::var("MUSTER_AUDIENCE_WRITES").map_or(4_000, |text| text.parse().unwrap());
+    let seed: u64 = std::env::var("MUSTER_AUDIENCE_SEED").map_or_else(
+        |_| u64::from(std::process::id()) ^ std::ptr::addr_of!(writes) as u64,
+        |text| text.parse().unwrap(),
+    );
+    println!("audiences: MUSTER_AUDIENCE_SEED={seed}");
+    let mut random = Random::new(seed);
+    let (mut done, mut questions, mut restarts, mut histories) = (0, 0, 0, 0);
+    while done < writes {
+        // Many short histories find more than one long one, in which everything has happened.
+        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+        let mut running = Running::start(Arc::new(MemoryLog::default()), &clock);
+        let mut world = World::default();
+        let crowded = histories % 20 == 7;
+        histories += 1;
+        let people = if crowded { CROWD } else { FEW };
+        if crowded {
+            done += run(&running, &mut world, arrivals(&mut random));
+        }
+        for _ in 0..if crowded { 25 } else { 60 } {
+            let step = match random.below(10) {
+                0..6 => random.below(100) as u64 * SECOND / 10,
+                6..9 => random.below(200_000) as u64 * SECOND,
+                _ => random.below(40) as u64 * 86_400 * SECOND,
+            };
+            clock.0.fetch_add(step, Ordering::Relaxed);
+            let steps: Vec<_> = (0..random.between(1, 6))
+                .map(|_| any_step(&mut random, people))
+                .collect();
+            done += run(&running, &mut world, steps);
+            questions += compare(&running, &world, seed);
+            compare_previews(&running, &world, &mut random, seed);
+            if random.percent(10) {
+                let limit = PageLimit::clamped(if crowded { 1_000 } else { 7 });
+                compare_changes(&running, seed, limit);
+                let digests = running.models.digests();
+                let log = Arc::clone(&running.log);
+                drop(running);
+                running = Running::start(log, &clock);
+                assert_eq!(running.models.digests(), digests, "restart, seed {seed}");
+                questions += compare(&running, &world, seed);
+                restarts += 1;
+            }
+        }
+        let latest = Timestamp(clock.now().0 + 3_600 * SECOND);
+        let log = imported(&running, latest);
+        assert_eq!(log.head(), running.log.head());
+        let again = Running::start(log, &clock);
+        assert_eq!(
+            again.models.digests(),
+            running.models.digests(),
+            "import, seed {seed}"
+        );
+        questions += compare(&again, &world, seed);
+    }
+    println!(
+        "audiences: {done} writes, {questions} memberships compared, {restarts} restarts, 0 mismatches"
+    );
+}
+
+/// Where so much happened that it is no longer remembered, the log is replayed.
+#[test]
+fn changes_that_are_forgotten_are_told_from_the_log() {
+    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let running = Running::start(Arc::new(MemoryLog::default()), &clock);
+    let put = |audience: usize, rule: &Value| {
+        let rule = Group::parse(rule, None, domain::limits::RULE_LIMITS).unwrap();
+        let filter = Change::Set(rule);
+        let put = AudiencePut {
+            filter,
+            ..AudiencePut::default()
+        };
+        Command::Audience {
+            audience: audience_id(audience),
+            command: AudienceCommand::Put(put),
+        }
+    };
+    let profile = |who: usize, value: usize| Command::Profile {
+        user_id: user_id(who),
+        command: ProfileCommand::Merge(Map::from_iter([("n".to_owned(), json!(value))])),
+    };
+    let run = |command| {
+        running
+            .engine
+            .execute_blocking(command, Origin::default())
+            .unwrap()
+    };
+    run(put(
+        0,
+        &json!({"operator": "EQ", "path": "n", "value": "1"}),
+    ));
+    // Each of these moves one person in or out of every one of many audiences.
+    let many = 2_000;
+    for audience in 1..=many {
+        run(put(
+            audience,
+            &json!({"operator": "EQ", "path": "n", "value": "1"}),
+        ));
+    }
+    for round in 0..540 {
+        run(profile(round % 3, (round / 3) % 2));
+    }
+    assert!(
+        !running
+            .models
+            .audiences
+            .remembers_after(&audience_id(0), Position(0))
+    );
+    let history = running.history();
+    let changes = |after, rows| {
+        let limit = PageLimit::clamped(rows);
+        let page = history.audience_changes(&audience_id(0), after, limit, &|| true);
+        page.unwrap().unwrap()
+    };
+    let first = changes(ChangePlace::default(), 300);
+    assert!(first.more);
+    assert_eq!(first.items.len(), 300);
+    let last = &first.items[299].change;
+    let rest = changes(
+        ChangePlace {
+            position: last.occasion.position,
+            subject: last.subject,
+        },
+        1_000,
+    );
+    assert!(!rest.more);
+    // The first round makes people known who are not in it; from then on each write moves one.
+    assert_eq!(first.items.len() + rest.items.len(), 540 - 3);
+    let kinds = first
+        .items
+        .iter()
+        .chain(&rest.items)
+        .map(|it| it.change.joined);
+    for (place, joined) in kinds.enumerate() {
+        assert_eq!(joined, (place / 3) % 2 == 0, "{place}");
+    }
+    assert!(first.items.iter().all(|it| it.cause == "profile.updated"));
+}
