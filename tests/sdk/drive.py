@@ -28,6 +28,7 @@ SUITE_FILES = [
     "tests/api_resources/profiles/test_lists.py",
     "tests/api_resources/test_lists.py",
     "tests/api_resources/lists/test_subscriptions.py",
+    "tests/api_resources/test_audiences.py",
 ]
 
 API_KEY = "My API Key"  # The official suite has it written into its code.

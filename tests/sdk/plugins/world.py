@@ -24,7 +24,15 @@ def lists(courier: Courier) -> None:
     )
 
 
-AREAS = [profiles, lists]
+def audiences(courier: Courier) -> None:
+    courier.audiences.update(
+        "audience_id",
+        name="name",
+        filter={"operator": "AND", "filters": [{"operator": "EQ", "path": "email", "value": "bar"}]},
+    )
+
+
+AREAS = [profiles, lists, audiences]
 
 
 @pytest.fixture(scope="session")
