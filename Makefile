@@ -38,7 +38,7 @@ test-crash: build ## The long form of the crash tests.
 golden: ## Golden files for new event shapes, and docs/events.md.
 	UPDATE_GOLDEN=1 cargo test --locked -p events --test golden
 
-bench: ## One table of ratios against baselines of the same run; ONLY=writes|postgres|http|replay.
+bench: ## One table of ratios against baselines of the same run; ONLY=writes|postgres|http|replay|audiences.
 	cargo run --release --locked -p bench -- $(ONLY)
 
 doc: ## The documentation of the code.

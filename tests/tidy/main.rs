@@ -39,7 +39,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "bench",
-        &["types", "domain", "engine", "event-log", "events", "server"],
+        &[
+            "types",
+            "domain",
+            "engine",
+            "event-log",
+            "events",
+            "projections",
+            "server",
+        ],
     ),
 ];
 

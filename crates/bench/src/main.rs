@@ -1,12 +1,14 @@
 //! One table of ratios: each row measures the server and a baseline in turn, in the same run, and
 //! gives the median. Absolute numbers drift with the machine; ratios hold.
 
+mod audiences;
 mod counting_log;
 mod engine_writes;
 mod http;
 mod postgres;
 mod replay;
 mod table;
+mod world;
 
 use table::Table;
 
@@ -29,6 +31,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("replay") {
         replay::run(&mut table)?;
+    }
+    if wanted("audiences") {
+        audiences::run(&mut table)?;
     }
     Ok(())
 }

@@ -207,7 +207,6 @@ impl Audiences {
     /// whatever is written between two pages, nobody moves from one to the other.
     pub fn members(
         &self,
-        profiles: &Profiles,
         audience: &AudienceId,
         after: Option<SubjectId>,
         limit: PageLimit,
@@ -223,7 +222,7 @@ impl Audiences {
         let items: Vec<MemberView> = rows
             .by_ref()
             .take(limit.rows())
-            .map(|row| state.member(number, row, profiles))
+            .map(|row| state.member(number, row))
             .collect();
         Some(MembersPage {
             more: rows.next().is_some(),
@@ -234,22 +233,16 @@ impl Audiences {
 
     /// The membership of one person; `None` if there is no such audience, or the person is not in
     /// it.
-    pub fn member(
-        &self,
-        profiles: &Profiles,
-        audience: &AudienceId,
-        subject: SubjectId,
-    ) -> Option<MemberView> {
+    pub fn member(&self, audience: &AudienceId, subject: SubjectId) -> Option<MemberView> {
         let state = self.state.read();
         let number = *state.numbers.get(audience)?;
         let is_member = state.audience(number).members.contains(subject.0);
-        is_member.then(|| state.member(number, subject.0, profiles))
+        is_member.then(|| state.member(number, subject.0))
     }
 
     /// One page of the audiences of a person by id, and whether there are more.
     pub fn of_subject(
         &self,
-        profiles: &Profiles,
         subject: SubjectId,
         after: Option<&AudienceId>,
         limit: PageLimit,
@@ -269,7 +262,7 @@ impl Audiences {
                 AudienceOfMember {
                     id: id.clone(),
                     name: audience.name.clone(),
-                    member: state.member(*number, subject.0, profiles),
+                    member: state.member(*number, subject.0),
                     rule: audience.rule.as_ref().map(|it| Arc::clone(&it.group)),
                 }
             })
@@ -406,9 +399,9 @@ impl State {
         counts
     }
 
-    fn member(&self, number: u32, row: u32, profiles: &Profiles) -> MemberView {
+    fn member(&self, number: u32, row: u32) -> MemberView {
         let audience = self.audience(number);
-        let joined = self.joined(audience, number, row, profiles);
+        let joined = self.joined(audience, number, row);
         MemberView {
             subject: SubjectId(row),
             joined,
@@ -496,7 +489,7 @@ impl State {
         (found, more)
     }
 
-    pub(crate) fn digest(&self, digest: &mut Digest, profiles: &Profiles) {
+    pub(crate) fn digest(&self, digest: &mut Digest) {
         for (id, number) in &self.numbers {
             let audience = self.audience(*number);
             digest.text(id.as_str());
@@ -514,7 +507,7 @@ impl State {
             }
             digest.number(audience.members.len());
             for row in &audience.members {
-                let joined = self.joined(audience, *number, row, profiles);
+                let joined = self.joined(audience, *number, row);
                 digest.number(u64::from(row));
                 digest.number(joined.position.0);
                 digest.number(joined.at.0);

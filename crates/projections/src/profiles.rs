@@ -8,7 +8,7 @@ use memchr::memmem;
 use parking_lot::RwLock;
 use types::{AttributePath, JsonDocument, PageLimit, SubjectId, Timestamp, UserId, equals_operand};
 
-use crate::{Digest, Occasion, Projection, Subjects};
+use crate::{Digest, Projection, Subjects};
 
 /// Users looked at in one go while a page is being filtered; the index is locked for no longer.
 const SCAN_USERS_MAX: usize = 1_024;
@@ -25,7 +25,7 @@ pub struct Profiles {
 
 struct StoredProfile {
     document: JsonDocument,
-    created: Occasion,
+    created_at: Timestamp,
     updated_at: Timestamp,
 }
 
@@ -65,12 +65,6 @@ impl Profiles {
     pub fn document(&self, subject: SubjectId) -> Option<JsonDocument> {
         let profile = self.slots.get(subject.index())?.load();
         profile.as_ref().map(|profile| profile.document.clone())
-    }
-
-    /// When the profile came to be.
-    pub(crate) fn created(&self, subject: SubjectId) -> Option<Occasion> {
-        let profile = self.slots.get(subject.index())?.load();
-        profile.as_ref().map(|profile| profile.created)
     }
 
     /// Past the largest number of a person.
@@ -139,7 +133,7 @@ impl Profiles {
                 Some(ProfileView {
                     user_id: user_id.clone(),
                     document: profile.document.clone(),
-                    created_at: profile.created.at,
+                    created_at: profile.created_at,
                     updated_at: profile.updated_at,
                 })
             })
@@ -158,11 +152,7 @@ impl Profiles {
             }
             Event::Profile(event) => {
                 if let Some(subject) = envelope.subjects.first() {
-                    let occasion = Occasion {
-                        position: envelope.position,
-                        at: envelope.recorded_at,
-                    };
-                    self.apply_to(*subject, event, occasion, known);
+                    self.apply_to(*subject, event, envelope.recorded_at, known);
                 }
             }
             Event::List(_)
@@ -177,7 +167,7 @@ impl Profiles {
         &self,
         subject: SubjectId,
         event: &ProfileEvent,
-        occasion: Occasion,
+        at: Timestamp,
         known: Option<JsonDocument>,
     ) {
         let slot = self.slots.get(subject.index());
@@ -194,11 +184,11 @@ impl Profiles {
                     Some(current) => current.document.merged(changes),
                     None => changes.clone(),
                 });
-                let created = current.as_ref().map_or(occasion, |it| it.created);
+                let created_at = current.as_ref().map_or(at, |it| it.created_at);
                 slot.store(Some(Arc::new(StoredProfile {
                     document,
-                    created,
-                    updated_at: occasion.at,
+                    created_at,
+                    updated_at: at,
                 })));
                 if current.is_none() {
                     self.by_user.write().insert(user_id, subject);
@@ -224,7 +214,7 @@ impl Projection for Profiles {
             if let Some(profile) = slot.load_full() {
                 digest.number(subject as u64);
                 digest.text(profile.document.as_str());
-                digest.number(profile.created.at.0);
+                digest.number(profile.created_at.0);
                 digest.number(profile.updated_at.0);
             }
         }

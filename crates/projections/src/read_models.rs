@@ -89,7 +89,7 @@ impl ReadModels {
             of(&self.keys),
         ];
         let mut digest = Digest::default();
-        self.audiences.read().digest(&mut digest, &self.profiles);
+        self.audiences.read().digest(&mut digest);
         digests.push(("audiences", digest.finish()));
         digests.sort_unstable();
         digests

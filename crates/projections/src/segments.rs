@@ -153,8 +153,7 @@ impl ReadModels {
         let explained = subject.and_then(|subject| {
             self.with_facts(subject, |facts| rule.map(|rule| rule.explain(facts)))
         });
-        let member =
-            subject.and_then(|subject| self.audiences.member(&self.profiles, audience, subject));
+        let member = subject.and_then(|subject| self.audiences.member(audience, subject));
         Some(Explanation {
             has_profile: explained.is_some(),
             member,

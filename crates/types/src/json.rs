@@ -107,12 +107,15 @@ pub fn escaped_key(key: &str) -> String {
 /// Past the quote that ends the string that begins here.
 fn string_end(text: &[u8], start: usize) -> usize {
     let mut place = start + 1;
-    while let Some(byte) = text.get(place) {
-        match byte {
-            b'"' => return place + 1,
-            b'\\' => place += 2,
-            _ => place += 1,
+    while let Some(found) = text
+        .get(place..)
+        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+    {
+        place += found;
+        if text[place] == b'"' {
+            return place + 1;
         }
+        place += 2;
     }
     text.len()
 }

@@ -203,7 +203,7 @@ pub(crate) async fn members(
     let models = &state.read_models;
     let page = models
         .audiences
-        .members(&models.profiles, &audience, after, limit)
+        .members(&audience, after, limit)
         .ok_or_else(ApiError::audience_not_found)?;
     let last = page.items.last().map(|last| last.subject.to_string());
     let cursor = last.map(|last| cursor::encode(MEMBERS, &last));

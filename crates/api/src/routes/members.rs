@@ -197,7 +197,7 @@ pub(crate) async fn audiences(
     let (held, more) = match models.subjects.number(user_id.as_str()) {
         Some(subject) => {
             let audiences = &models.audiences;
-            audiences.of_subject(&models.profiles, subject, after.as_ref(), limit)
+            audiences.of_subject(subject, after.as_ref(), limit)
         }
         None => (Vec::new(), false),
     };

@@ -307,8 +307,7 @@ fn all_members(models: &ReadModels, audience: &AudienceId) -> Option<Vec<MemberV
     let mut members: Vec<MemberView> = Vec::new();
     loop {
         let after = members.last().map(|last| last.subject);
-        let (audiences, profiles) = (&models.audiences, &models.profiles);
-        let page = audiences.members(profiles, audience, after, PageLimit::MOST)?;
+        let page = models.audiences.members(audience, after, PageLimit::MOST)?;
         members.extend(page.items);
         if !page.more {
             return Some(members);

@@ -19,8 +19,7 @@ pub(super) struct Audience {
     /// From which position on which version was in force, ascending.
     pub(super) versions: Vec<(Position, u32)>,
     pub(super) members: RoaringBitmap,
-    /// Members of whom the state knows singly when they joined.
-    pub(super) singles: RoaringBitmap,
+    /// Who joined in large numbers after the beginning.
     pub(super) cohorts: Vec<Cohort>,
     /// Higher than that of every audience that the rule asks about.
     pub(super) rank: u32,
@@ -49,6 +48,28 @@ pub(super) enum Expression {
 }
 
 impl Expression {
+    /// All of the parts; a single one stands for itself.
+    pub(super) fn all(mut parts: Vec<Self>) -> Self {
+        match (parts.pop(), parts.is_empty()) {
+            (Some(one), true) => one,
+            (last, _) => {
+                parts.extend(last);
+                Self::All(parts)
+            }
+        }
+    }
+
+    /// Any of the parts; a single one stands for itself.
+    pub(super) fn any(mut parts: Vec<Self>) -> Self {
+        match (parts.pop(), parts.is_empty()) {
+            (Some(one), true) => one,
+            (last, _) => {
+                parts.extend(last);
+                Self::Any(parts)
+            }
+        }
+    }
+
     pub(super) fn holds(&self, is_true: &mut impl FnMut(PredicateId) -> bool) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(is_true)),

@@ -89,7 +89,6 @@ impl State {
             updated_at: self.last.at,
             versions: Vec::new(),
             members: roaring::RoaringBitmap::new(),
-            singles: roaring::RoaringBitmap::new(),
             cohorts: Vec::new(),
             rank: 0,
             as_set,
@@ -135,8 +134,8 @@ impl State {
             .map(|rule| self.compile_rule(rule, others, leaves))
             .collect();
         match group.operator {
-            GroupOperator::And => Expression::All(parts),
-            GroupOperator::Or => Expression::Any(parts),
+            GroupOperator::And => Expression::all(parts),
+            GroupOperator::Or => Expression::any(parts),
         }
     }
 
@@ -162,7 +161,7 @@ impl State {
                     leaves.push(predicate);
                     Expression::Is(predicate)
                 });
-                let any = Expression::Any(any.collect());
+                let any = Expression::any(any.collect());
                 if condition.negated {
                     Expression::Not(Box::new(any))
                 } else {

@@ -1,5 +1,4 @@
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use types::{Position, Timestamp};
 
@@ -26,6 +25,8 @@ pub(super) struct Cohort {
 #[derive(Debug, Default)]
 pub(super) struct SingleJoins {
     of_row: HashMap<u32, Vec<SingleJoin>>,
+    /// The people of whom there is anything, for those who go through many people.
+    rows: RoaringBitmap,
 }
 
 #[derive(Debug)]
@@ -39,9 +40,14 @@ impl SingleJoins {
     /// Somebody joined these audiences, ascending, none of which held them before.
     pub(super) fn add(&mut self, row: u32, joined: Occasion, audiences: Vec<u32>) {
         if !audiences.is_empty() {
+            self.rows.insert(row);
             let joins = self.of_row.entry(row).or_default();
             joins.push(SingleJoin { joined, audiences });
         }
+    }
+
+    pub(super) fn rows(&self) -> &RoaringBitmap {
+        &self.rows
     }
 
     pub(super) fn get(&self, row: u32, audience: u32) -> Option<Occasion> {
@@ -52,21 +58,31 @@ impl SingleJoins {
             .map(|join| join.joined)
     }
 
-    pub(super) fn remove(&mut self, row: u32, audience: u32) {
+    /// Somebody left these audiences, ascending; `otherwise` hears of those of which nothing was
+    /// kept here.
+    pub(super) fn remove(&mut self, row: u32, audiences: &[u32], mut otherwise: impl FnMut(u32)) {
         let Some(joins) = self.of_row.get_mut(&row) else {
+            audiences.iter().copied().for_each(otherwise);
             return;
         };
-        for (place, join) in joins.iter_mut().enumerate() {
-            if let Ok(found) = join.audiences.binary_search(&audience) {
-                join.audiences.remove(found);
-                if join.audiences.is_empty() {
-                    joins.remove(place);
-                }
-                break;
+        let is_among = |joins: &[SingleJoin], audience: u32| {
+            joins
+                .iter()
+                .any(|join| join.audiences.binary_search(&audience).is_ok())
+        };
+        for audience in audiences {
+            if !is_among(joins, *audience) {
+                otherwise(*audience);
             }
         }
+        for join in joins.iter_mut() {
+            join.audiences
+                .retain(|held| audiences.binary_search(held).is_err());
+        }
+        joins.retain(|join| !join.audiences.is_empty());
         if joins.is_empty() {
             self.of_row.remove(&row);
+            self.rows.remove(row);
         }
     }
 }

@@ -26,8 +26,13 @@ pub(super) struct RowChange {
 pub(super) struct Scratch {
     round: u32,
     truth: Vec<(u32, bool)>,
+    /// Predicates that are not what they were.
+    turned: Vec<u32>,
     looked_at: Vec<u32>,
-    queue: BinaryHeap<Reverse<(u32, u32)>>,
+    /// Audiences to look at that ask about no other: their order means nothing.
+    plain: Vec<u32>,
+    /// Those that ask about others, by rank.
+    ranked: BinaryHeap<Reverse<(u32, u32)>>,
 }
 
 /// The values of one row, each read as a number or a time at most once.
@@ -94,6 +99,7 @@ impl State {
             }
         };
         for predicate in changed {
+            scratch.turned[predicate.index()] = scratch.round;
             look(scratch, *predicate);
         }
         if presence.is_some() {
@@ -103,21 +109,29 @@ impl State {
         }
         let mut outcome = RowChange::default();
         let is_there = self.population.contains(row);
-        while let Some(Reverse((_, number))) = scratch.queue.pop() {
+        while let Some(number) = scratch.next() {
             let audience = self.audience(number);
-            let truth = &mut scratch.truth;
-            let round = scratch.round;
+            let rule = audience.rule.as_ref();
             let holds = is_there
-                && audience.rule.as_ref().is_some_and(|rule| {
-                    rule.expression.holds(&mut |predicate| {
-                        let mark = &mut truth[predicate.index()];
-                        if mark.0 != round {
-                            *mark = (round, reading.is_true(predicate));
-                        }
-                        mark.1
-                    })
+                && rule.is_some_and(|rule| {
+                    let mut is_true = |predicate| scratch.is_true(predicate, &reading);
+                    rule.expression.holds(&mut is_true)
                 });
-            if holds == audience.members.contains(row) {
+            // Whether it held before follows from what turned, without a look at the members, of
+            // whom there are far more than fit into the processor's caches. Where the profile came
+            // or went it does not follow.
+            let held = match presence {
+                Some(_) => audience.members.contains(row),
+                None => {
+                    is_there
+                        && rule.is_some_and(|rule| {
+                            let mut was_true = |predicate| scratch.was_true(predicate, &reading);
+                            rule.expression.holds(&mut was_true)
+                        })
+                }
+            };
+            debug_assert_eq!(held, audience.members.contains(row));
+            if holds == held {
                 continue;
             }
             if holds {
@@ -126,7 +140,8 @@ impl State {
                 outcome.left.push(number);
             }
             if let Some(predicate) = audience.as_set {
-                scratch.truth[predicate.index()] = (round, holds);
+                scratch.truth[predicate.index()] = (scratch.round, holds);
+                scratch.turned[predicate.index()] = scratch.round;
                 outcome
                     .because
                     .push((Arc::clone(&self.predicates.get(predicate).label), holds));
@@ -174,13 +189,28 @@ impl Scratch {
                 ..Self::default()
             };
         }
-        self.queue.clear();
+        self.plain.clear();
+        self.ranked.clear();
         if self.truth.len() < predicates {
             self.truth.resize(predicates, (0, false));
+            self.turned.resize(predicates, 0);
         }
         if self.looked_at.len() < audiences {
             self.looked_at.resize(audiences, 0);
         }
+    }
+
+    fn is_true(&mut self, predicate: PredicateId, reading: &Reading<'_>) -> bool {
+        let mark = &mut self.truth[predicate.index()];
+        if mark.0 != self.round {
+            *mark = (self.round, reading.is_true(predicate));
+        }
+        mark.1
+    }
+
+    fn was_true(&mut self, predicate: PredicateId, reading: &Reading<'_>) -> bool {
+        let turned = self.turned[predicate.index()] == self.round;
+        self.is_true(predicate, reading) != turned
     }
 
     fn look_at(&mut self, state: &State, audiences: &[u32]) {
@@ -188,9 +218,18 @@ impl Scratch {
             let mark = &mut self.looked_at[*number as usize];
             if *mark != self.round {
                 *mark = self.round;
-                self.queue.push(Reverse((state.rank(*number), *number)));
+                match state.rank(*number) {
+                    0 => self.plain.push(*number),
+                    rank => self.ranked.push(Reverse((rank, *number))),
+                }
             }
         }
+    }
+
+    /// The next audience to look at; none before those that it asks about.
+    fn next(&mut self) -> Option<u32> {
+        let plain = self.plain.pop();
+        plain.or_else(|| self.ranked.pop().map(|Reverse((_, number))| number))
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(super) last: Occasion,
     /// Everybody with a stored profile.
     pub(super) population: RoaringBitmap,
+    /// By row, when the profile came to be; of no meaning for others.
+    arrivals: Vec<Occasion>,
     pub(super) numbers: BTreeMap<AudienceId, u32>,
     /// By number; nothing where an audience was deleted.
     pub(super) audiences: Vec<Option<Audience>>,
@@ -53,6 +55,7 @@ impl Default for State {
         Self {
             last: Occasion::default(),
             population: RoaringBitmap::new(),
+            arrivals: Vec::new(),
             numbers: BTreeMap::new(),
             audiences: Vec::new(),
             columns: Columns::default(),
@@ -171,6 +174,11 @@ impl State {
         if there != is_there {
             if is_there {
                 self.population.insert(row);
+                let end = row as usize + 1;
+                if self.arrivals.len() < end {
+                    self.arrivals.resize(end, Occasion::default());
+                }
+                self.arrivals[end - 1] = self.last;
             } else {
                 self.population.remove(row);
             }
@@ -251,6 +259,8 @@ impl State {
             tests.windows_mut().clone_from_slice(&windows);
         }
         self.next_crossing = next_crossing;
+        crossing.sort_unstable();
+        crossing.dedup();
         crossing
     }
 
@@ -296,16 +306,18 @@ impl State {
             return;
         }
         rows.sort_unstable();
-        rows.dedup();
         let mut changed: Vec<PredicateId> = Vec::new();
-        let mut rest = rows.as_slice();
-        while let Some((row, _)) = rest.first().copied() {
-            let end = rest.partition_point(|(other, _)| *other == row);
+        for of_row in rows.chunk_by(|a, b| a.0 == b.0) {
+            let row = of_row[0].0;
+            let there = presence.filter(|(who, _)| *who == row).map(|it| it.1);
             changed.clear();
-            changed.extend(rest[..end].iter().map(|(_, predicate)| *predicate));
-            rest = &rest[end..];
-            let of_row = presence.filter(|(who, _)| *who == row);
-            self.settle_row(row, &changed, of_row.map(|(_, there)| there));
+            for same in of_row.chunk_by(|a, b| a == b) {
+                // What the clock and the event itself both turned is as it was before.
+                if there.is_some() || same.len() % 2 == 1 {
+                    changed.push(same[0].1);
+                }
+            }
+            self.settle_row(row, &changed, there);
         }
         if let Some((row, there)) = presence
             && !rows.iter().any(|(who, _)| *who == row)
@@ -334,20 +346,24 @@ impl State {
         if joined.is_empty() && left.is_empty() {
             return;
         }
-        let newcomer = presence == Some(true);
         for number in &joined {
-            let audience = self.audiences[*number as usize]
-                .as_mut()
-                .expect("only audiences that exist are looked at");
-            audience.members.insert(row);
-            if !newcomer {
-                audience.singles.insert(row);
-            }
+            self.audience_mut(*number).members.insert(row);
         }
         for number in &left {
-            self.leave(*number, row);
+            self.audience_mut(*number).members.remove(row);
         }
-        if !newcomer {
+        let audiences = &mut self.audiences;
+        self.single_joins.remove(row, &left, |number| {
+            let audience = audiences[number as usize].as_mut();
+            let cohorts = audience.into_iter().flat_map(|it| &mut it.cohorts);
+            for cohort in cohorts {
+                if cohort.rows.remove(row) {
+                    break;
+                }
+            }
+        });
+        // Whoever joins with the profile itself needs no word about it.
+        if presence != Some(true) {
             self.single_joins.add(row, self.last, joined.clone());
         }
         self.recent.push(Change::Row {
@@ -357,22 +373,6 @@ impl State {
             left: left.into(),
             because: because.into(),
         });
-    }
-
-    fn leave(&mut self, number: u32, row: u32) {
-        let audience = self.audiences[number as usize]
-            .as_mut()
-            .expect("only audiences that exist are looked at");
-        audience.members.remove(row);
-        if audience.singles.remove(row) {
-            self.single_joins.remove(row, number);
-        } else {
-            for cohort in &mut audience.cohorts {
-                if cohort.rows.remove(row) {
-                    break;
-                }
-            }
-        }
     }
 
     /// As [`State::settle`], by sets: every audience that may be concerned is worked out anew.
@@ -451,10 +451,9 @@ impl State {
             cohort.rows -= &left;
         }
         audience.cohorts.retain(|cohort| !cohort.rows.is_empty());
-        for row in &audience.singles & &left {
-            self.single_joins.remove(row, number);
+        for row in self.single_joins.rows() & &left {
+            self.single_joins.remove(row, &[number], |_| ());
         }
-        audience.singles -= &left;
         // Whoever is in it from its beginning needs no word about it.
         if created != last && !joined.is_empty() {
             let cohort = Cohort {
@@ -485,10 +484,6 @@ impl State {
     }
 
     fn tell_singly(&mut self, number: u32, cohort: &Cohort) {
-        let audience = self.audiences[number as usize]
-            .as_mut()
-            .expect("only audiences that exist are looked at");
-        audience.singles |= &cohort.rows;
         for row in &cohort.rows {
             self.single_joins.add(row, cohort.joined, vec![number]);
         }
@@ -505,14 +500,8 @@ impl State {
     }
 
     /// Since when the member is in the audience.
-    pub(super) fn joined(
-        &self,
-        audience: &Audience,
-        number: u32,
-        row: u32,
-        profiles: &Profiles,
-    ) -> Occasion {
-        if audience.singles.contains(row)
+    pub(super) fn joined(&self, audience: &Audience, number: u32, row: u32) -> Occasion {
+        if self.single_joins.rows().contains(row)
             && let Some(joined) = self.single_joins.get(row, number)
         {
             return joined;
@@ -522,7 +511,7 @@ impl State {
             return cohort.joined;
         }
         // From the beginning: of the audience or of the profile, whichever came later.
-        let created = profiles.created(SubjectId(row)).unwrap_or_default();
-        created.max(audience.created)
+        let arrived = self.arrivals.get(row as usize).copied();
+        arrived.unwrap_or_default().max(audience.created)
     }
 }
