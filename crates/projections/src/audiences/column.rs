@@ -35,6 +35,8 @@ pub(super) struct Column {
 #[derive(Debug)]
 struct Entry {
     value: Value,
+    /// Of the value; working it out reads numbers digit by digit.
+    hash: u64,
     rows: Rows,
 }
 
@@ -129,7 +131,8 @@ impl Column {
             .of_row
             .get(row as usize)
             .and_then(|held| held.checked_sub(1));
-        let known = new.and_then(|new| self.find(new));
+        let hash = new.map_or(0, |new| hash_of(&self.hasher, new));
+        let known = new.and_then(|new| self.find(hash, new));
         if old == known && new.is_some() == known.is_some() {
             return;
         }
@@ -138,7 +141,7 @@ impl Column {
             self.take(row, old);
         }
         if let Some(new) = new {
-            let entry = self.find(new).unwrap_or_else(|| self.enter(new, row));
+            let entry = known.unwrap_or_else(|| self.enter(hash, new, row));
             self.give(row, entry);
         }
     }
@@ -165,7 +168,7 @@ impl Column {
     fn take(&mut self, row: u32, entry: u32) {
         self.of_row[row as usize] = 0;
         self.exists.remove(row);
-        let Entry { value, rows } = &mut self.entries[entry as usize];
+        let Entry { value, hash, rows } = &mut self.entries[entry as usize];
         let emptied = rows.remove(row);
         self.strings -= u64::from(value.is_string());
         if let (Some(numbers), Some(key)) = (&mut self.numbers, key_of_number(value)) {
@@ -175,8 +178,7 @@ impl Column {
             times.remove(key, entry, row, emptied);
         }
         if emptied {
-            let hash = hash_of(&self.hasher, value);
-            if let Ok(found) = self.lookup.find_entry(hash, |held| *held == entry) {
+            if let Ok(found) = self.lookup.find_entry(*hash, |held| *held == entry) {
                 found.remove();
             }
             self.entries[entry as usize].value = Value::Null;
@@ -184,14 +186,12 @@ impl Column {
         }
     }
 
-    fn find(&self, value: &Value) -> Option<u32> {
-        let hash = hash_of(&self.hasher, value);
+    fn find(&self, hash: u64, value: &Value) -> Option<u32> {
         let same = |entry: &u32| indistinguishable(&self.entries[*entry as usize].value, value);
         self.lookup.find(hash, same).copied()
     }
 
-    fn enter(&mut self, value: &Value, row: u32) -> u32 {
-        let hash = hash_of(&self.hasher, value);
+    fn enter(&mut self, hash: u64, value: &Value, row: u32) -> u32 {
         let value = match value {
             Value::Object(_) => Value::Object(Map::new()),
             Value::Null
@@ -201,7 +201,7 @@ impl Column {
             | Value::Array(_) => value.clone(),
         };
         let rows = Rows::One(row);
-        let entry = Entry { value, rows };
+        let entry = Entry { value, hash, rows };
         let id = if let Some(id) = self.free.pop() {
             self.entries[id as usize] = entry;
             id
@@ -209,7 +209,7 @@ impl Column {
             self.entries.push(entry);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         };
-        let rehash = |id: &u32| hash_of(&self.hasher, &self.entries[*id as usize].value);
+        let rehash = |id: &u32| self.entries[*id as usize].hash;
         self.lookup.insert_unique(hash, id, rehash);
         id
     }
@@ -268,12 +268,13 @@ impl Column {
     }
 
     fn rows_equal_to(&self, scalar: &Scalar) -> Cow<'_, RoaringBitmap> {
+        let find = |value: &Value| self.find(hash_of(&self.hasher, value), value);
         let text = Value::from(scalar.text());
         let flag = scalar.text().parse::<bool>().ok().map(Value::from);
         let found = [
-            self.find(&text),
+            find(&text),
             scalar.number().and_then(|number| self.find_number(number)),
-            flag.and_then(|flag| self.find(&flag)),
+            flag.as_ref().and_then(find),
         ];
         let mut found = found.into_iter().flatten();
         match (found.next(), found.next()) {
@@ -310,7 +311,7 @@ impl Column {
         let Some(times) = &self.times else { return };
         let key = |moment: Moment| Some(time_key(moment.milliseconds()));
         for (_, entry) in times.entries(key(first), key(last)) {
-            let Entry { value, rows } = &self.entries[entry as usize];
+            let Entry { value, rows, .. } = &self.entries[entry as usize];
             let held = Moment::read(value).filter(|held| first <= *held && *held <= last);
             if let Some(held) = held {
                 match rows {
