@@ -2,7 +2,7 @@
 DATA_DIR ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help build run fmt lint test test-rust test-sdk test-crash golden bench doc
+.PHONY: help build run fmt lint test test-rust test-sdk test-crash test-audiences fuzz golden bench doc
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,14 @@ test-sdk: ## Courier's official Python SDK against the real binary.
 test-crash: build ## The long form of the crash tests.
 	MUSTER_BIN=$(CURDIR)/target/release/muster MUSTER_CRASH_KILLS=200 MUSTER_CRASH_CUTS=1000 \
 	MUSTER_CRASH_FLIPS=10000 cargo test --locked -p tests --test crash -- --nocapture
+
+test-audiences: ## The long form of the property test of audiences.
+	MUSTER_AUDIENCE_WRITES=$${MUSTER_AUDIENCE_WRITES:-300000} \
+	cargo test --release --locked -p engine --test audiences -- --nocapture
+
+fuzz: ## The long form of the fuzz target for rules.
+	MUSTER_FUZZ_RUNS=$${MUSTER_FUZZ_RUNS:-10000000} \
+	cargo test --release --locked -p types --test rule_fuzz -- --nocapture
 
 golden: ## Golden files for new event shapes, and docs/events.md.
 	UPDATE_GOLDEN=1 cargo test --locked -p events --test golden
