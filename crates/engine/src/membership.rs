@@ -77,10 +77,7 @@ impl History {
                 let told = |after| past.audiences.changes(audience, after, PageLimit::MOST);
                 while let Some((changes, more)) = told(place) {
                     if let Some(last) = changes.last() {
-                        place = ChangePlace {
-                            position: last.occasion.position,
-                            subject: last.subject,
-                        };
+                        place = last.place();
                     }
                     found.extend(changes);
                     if !more || found.len() > limit.rows() {
@@ -98,8 +95,9 @@ impl History {
                 ControlFlow::Continue(())
             })
         })?;
-        let more = found.len() > limit.rows();
-        found.truncate(limit.rows());
+        let end = MembershipChange::page_end(&found, limit.rows());
+        let more = end < found.len();
+        found.truncate(end);
         Ok((found, more))
     }
 }

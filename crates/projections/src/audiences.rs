@@ -109,6 +109,25 @@ pub struct MembershipChange {
     pub reason: String,
 }
 
+impl MembershipChange {
+    pub fn place(&self) -> ChangePlace {
+        ChangePlace {
+            position: self.occasion.position,
+            subject: self.subject,
+        }
+    }
+
+    /// Where a page of so many rows ends. In one event somebody can leave by the clock and come back
+    /// by what they hold: the two are told together, for they have one place.
+    pub fn page_end(changes: &[Self], rows_max: usize) -> usize {
+        let mut end = rows_max.min(changes.len());
+        while end > 0 && end < changes.len() && changes[end].place() == changes[end - 1].place() {
+            end += 1;
+        }
+        end
+    }
+}
+
 /// Where to go on in the changes of an audience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChangePlace {
@@ -483,9 +502,10 @@ impl State {
                 break;
             }
         }
-        found.sort_by_key(|change| (change.occasion.position, change.subject));
-        let more = found.len() > rows_max;
-        found.truncate(rows_max);
+        found.sort_by_key(MembershipChange::place);
+        let end = MembershipChange::page_end(&found, rows_max);
+        let more = end < found.len();
+        found.truncate(end);
         (found, more)
     }
 

@@ -117,10 +117,7 @@ pub(crate) async fn changes(
             .history
             .audience_changes(&audience, place, limit, still_wanted)?
             .ok_or_else(ApiError::audience_not_found)?;
-        let last = page.items.last().map(|last| ChangePlace {
-            position: last.change.occasion.position,
-            subject: last.change.subject,
-        });
+        let last = page.items.last().map(|last| last.change.place());
         let ChangePlace { position, subject } = last.unwrap_or(place);
         let cursor = cursor::encode(CHANGES, &format!("{position} {subject}"));
         let items = page.items.into_iter();

@@ -50,7 +50,7 @@ fn any_value(random: &mut Random) -> Value {
 }
 
 /// Some members of a profile; in a merge `null` among them.
-pub(crate) fn any_profile(random: &mut Random, merging: bool) -> Map<String, Value> {
+pub(crate) fn any_profile(random: &mut Random, merging: bool, now: u64) -> Map<String, Value> {
     let mut profile = Map::new();
     for _ in 0..random.between(1, 3) {
         let value = if merging && random.percent(15) {
@@ -58,7 +58,16 @@ pub(crate) fn any_profile(random: &mut Random, merging: bool) -> Map<String, Val
         } else {
             any_value(random)
         };
-        let (key, value) = match random.below(10) {
+        let (key, value) = match random.below(12) {
+            // About the present, a little earlier or later, as a client's clock has it.
+            10.. => {
+                let seconds = now / 1_000_000_000 + random.below(30) as u64;
+                let milliseconds = (seconds - 15) * 1_000 + random.below(1_000) as u64;
+                (
+                    "seen",
+                    random.pick(&[json!(milliseconds), json!(milliseconds / 1_000)]),
+                )
+            }
             0..7 => (random.pick(&["plan", "age", "tags", "seen"]), value),
             7 => ("custom", json!({"city": value})),
             8 => ("custom", json!({"a": {"b": value}})),
@@ -117,7 +126,7 @@ fn any_leaf(random: &mut Random) -> Value {
             json!(random.pick(&["2026-01-30", "1769990400", "2026-02-03T12:00:00.000Z"]))
         }
         Operator::WithinLast | Operator::WithinNext => {
-            json!(random.pick(&["P7D", "PT10S", "P1M", "P1M3D", "P1Y", "PT36H"]))
+            json!(random.pick(&["P7D", "PT10S", "PT0.2S", "P1M", "P1M3D", "P1Y", "PT36H"]))
         }
         Operator::Exists => json!(random.pick(&["true", "false"])),
         Operator::Includes | Operator::Omits if random.percent(50) => {

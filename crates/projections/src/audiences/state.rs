@@ -4,7 +4,7 @@ use std::sync::Arc;
 use events::{AudienceEvent, Envelope, Event, ListMemberEvent, ProfileEvent};
 use roaring::RoaringBitmap;
 use types::filter::Moment;
-use types::{AudienceId, JsonDocument, ListId, StreamId, SubjectId, Timestamp};
+use types::{AudienceId, ListId, StreamId, SubjectId, Timestamp};
 
 use super::audience::Audience;
 use super::columns::Columns;
@@ -98,22 +98,33 @@ impl State {
             at: envelope.recorded_at,
         };
         let mut effects = Effects::default();
-        let crossing = self.move_windows();
-        if !crossing.is_empty() {
+        let touched = self.touched_by(envelope);
+        // A value is compared with windows as they stand at this event, not as they stood when they
+        // last changed for somebody.
+        if self.columns.windowed().any(|it| touched.contains(&it)) {
+            self.windows_may_have_changed();
+        }
+        let mut crossing = self.move_windows();
+        if crossing.len() < SETS_FROM {
             // Whom the event itself is about is worked out once, with all that changes.
             let own = |row: u32| envelope.subjects.contains(&SubjectId(row));
-            let (own, other): (Vec<_>, Vec<_>) = crossing.into_iter().partition(|it| own(it.0));
-            effects.rows = own;
-            let others_effects = Effects {
-                rows: other,
+            (effects.rows, crossing) = crossing.into_iter().partition(|it| own(it.0));
+        }
+        if !crossing.is_empty() {
+            let crossing = Effects {
+                rows: crossing,
                 ..Effects::default()
             };
-            self.settle(others_effects, others);
+            self.settle(crossing, others);
         }
         match &envelope.event {
             Event::Profile(event) => {
                 if let Some(subject) = envelope.subjects.first() {
-                    self.profile_changed(subject.0, event, others, &mut effects);
+                    self.profile_changed(subject.0, event, &touched, others, &mut effects);
+                }
+                // With what people hold changes when they cross the edge of a window.
+                if self.columns.windowed().any(|it| touched.contains(&it)) {
+                    self.windows_may_have_changed();
                 }
             }
             Event::ListMember(event) => {
@@ -143,24 +154,30 @@ impl State {
         self.settle(effects, others);
     }
 
+    /// The columns whose value the event can change for the person that it is about.
+    fn touched_by(&self, envelope: &Envelope) -> Vec<u32> {
+        let (Event::Profile(event), Some(subject)) = (&envelope.event, envelope.subjects.first())
+        else {
+            return Vec::new();
+        };
+        match event {
+            ProfileEvent::Updated(updated) if self.population.contains(subject.0) => {
+                self.columns.touched_by(Some(&updated.changes.0))
+            }
+            ProfileEvent::Updated(_) | ProfileEvent::Deleted(_) => self.columns.touched_by(None),
+        }
+    }
+
     fn profile_changed(
         &mut self,
         row: u32,
         event: &ProfileEvent,
+        touched: &[u32],
         others: Others<'_>,
         effects: &mut Effects,
     ) {
         let there = self.population.contains(row);
-        let (changes, document): (Option<&JsonDocument>, _) = match event {
-            ProfileEvent::Updated(updated) if there => (Some(&updated.changes.0), true),
-            ProfileEvent::Updated(_) => (None, true),
-            ProfileEvent::Deleted(_) => (None, false),
-        };
-        let touched = self.columns.touched_by(changes);
-        // With what people hold changes when they cross the edge of a window.
-        if self.columns.windowed().any(|it| touched.contains(&it)) {
-            self.windows_may_have_changed();
-        }
+        let document = matches!(event, ProfileEvent::Updated(_));
         if there == document && touched.is_empty() {
             return;
         }
@@ -170,7 +187,7 @@ impl State {
         let is_there = document.is_some();
         let mut flipped = Vec::new();
         self.columns
-            .update(row, &touched, document.as_ref(), self.last.at, &mut flipped);
+            .update(row, touched, document.as_ref(), self.last.at, &mut flipped);
         if there != is_there {
             if is_there {
                 self.population.insert(row);
