@@ -29,7 +29,7 @@ pub(crate) struct Journal {
 
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
-    /// Absent for a deletion, which leaves no mark of its own.
+    /// Absent for a deletion and for an audience, which leave no mark of their own.
     pub(crate) mark: Option<String>,
     pub(crate) position: u64,
 }
@@ -218,7 +218,9 @@ impl Client {
         let mark = format!("{MARK}{}-{}", self.name, self.marks);
         match self.random.below(100) {
             0..40 => {
-                let profile = json!({"profile": {"mark": mark, "filler": self.filler()}});
+                let seen = since_1970().as_millis().to_string();
+                let profile =
+                    json!({"profile": {"mark": mark, "seen": seen, "filler": self.filler()}});
                 self.attempt(&user, Shown::Mark(mark.clone()));
                 let reply = self
                     .connection
@@ -238,7 +240,15 @@ impl Client {
                 let reply = self.connection.delete(&format!("/profiles/{user}"))?;
                 self.settle(&user, None, &reply);
             }
-            65..80 => {
+            65..70 => {
+                let number = self.random.below(3);
+                let path = format!("/audiences/audience-{}-{number}", self.name);
+                let rule = self.rule();
+                let reply = self.connection.put(&path, &json!({"filter": rule}))?;
+                // It has no mark: what it must do is in the digest.
+                self.note(None, &reply);
+            }
+            70..80 => {
                 let path = format!("/lists/list-{}/subscriptions/{mark}", self.name);
                 let reply = self.connection.put(&path, &json!({}))?;
                 self.note(Some(mark), &reply);
@@ -260,6 +270,19 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// About what the clients write: their profiles, their lists, and time that passes.
+    fn rule(&mut self) -> Value {
+        let list = format!("list-{}", self.name);
+        let leaves = [
+            json!({"operator": "CONTAINS", "path": "mark", "value": self.random.below(10)}),
+            json!({"operator": "MEMBER_OF", "path": "list", "value": list}),
+            json!({"operator": "WITHIN_LAST", "path": "seen", "value": "PT0.2S"}),
+            json!({"operator": "OMIT", "path": "filler", "value": "ab"}),
+        ];
+        let two = [self.random.below(4), self.random.below(4)].map(|leaf| leaves[leaf].clone());
+        json!({"operator": if self.random.percent(50) { "AND" } else { "OR" }, "filters": two})
     }
 
     /// Mostly small; sometimes larger than a block, which then spans several.
@@ -314,6 +337,13 @@ pub(crate) fn bulk_command(recipient: &str) -> Option<(&str, usize)> {
     let (mark, rest) = recipient.split_once('+')?;
     let (_, count) = rest.split_once("of")?;
     Some((mark, count.parse().ok()?))
+}
+
+fn since_1970() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the clients live in real time")]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .expect("it is later than 1970")
 }
 
 fn bearer() -> String {
