@@ -263,6 +263,9 @@ impl From<ExecuteError> for ApiError {
                 AudienceRefusal::Cycle { pointer, .. } => {
                     Self::new(AUDIENCE_CYCLE, message).at(format!("/filter{pointer}"))
                 }
+                AudienceRefusal::Chain { pointer } => {
+                    Self::new(INVALID_RULE, message).at(format!("/filter{pointer}"))
+                }
             },
             ExecuteError::Refused(Refusal::Profile(refusal)) => match refusal {
                 ProfileRefusal::Patch(refused) => {

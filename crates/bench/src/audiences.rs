@@ -244,7 +244,7 @@ fn previews(table: &mut Table, world: &World) -> anyhow::Result<()> {
     ] {
         // The first preview makes the index of a path of which nobody asked before.
         let started = Instant::now();
-        world.models.preview(&parse(&rule), 10);
+        world.models.preview(&parse(&rule), 10, &|| true);
         let first = started.elapsed().as_secs_f64() * 1_000.0;
         let what = format!("preview, {what}, ms");
         measure_rule(table, world, &what, &rule, first)?;
@@ -263,7 +263,8 @@ fn measure_rule(
     let mut pairs = Vec::new();
     for _ in 0..RUNS {
         let started = Instant::now();
-        let (preview, _) = world.models.preview(&rule, 10);
+        let previewed = world.models.preview(&rule, 10, &|| true);
+        let (preview, _) = previewed.unwrap_or_default();
         let indexed = started.elapsed().as_secs_f64() * 1_000.0;
         let (naive, count) = naive_rule(world, &rule, 7);
         anyhow::ensure!(
@@ -288,7 +289,7 @@ fn measure_rules(
             .iter()
             .map(|rule| {
                 let started = Instant::now();
-                black_box(world.models.preview(rule, 10));
+                black_box(world.models.preview(rule, 10, &|| true));
                 started.elapsed().as_secs_f64() * 1_000.0
             })
             .collect();

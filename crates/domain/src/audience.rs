@@ -5,6 +5,7 @@ use types::filter::{Group, GroupOperator, RuleLimits, Set};
 use types::{AudienceId, JsonDocument};
 
 use crate::Decider;
+use crate::limits::AUDIENCE_LEVELS_MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AudienceCommand {
@@ -50,6 +51,20 @@ pub enum AudienceRefusal {
         /// The leaf at which the way begins, as a JSON pointer into the rule.
         pointer: String,
     },
+    #[error("more than {AUDIENCE_LEVELS_MAX} audiences would ask about each other in a row")]
+    Chain {
+        /// The leaf at which the row goes on, as a JSON pointer into the rule.
+        pointer: String,
+    },
+}
+
+impl AudienceRefusal {
+    fn chain(rule: &Group, first: &AudienceId) -> Self {
+        let pointer = rule.pointer_to(&Set::Audience(first.clone()));
+        Self::Chain {
+            pointer: pointer.unwrap_or_default(),
+        }
+    }
 }
 
 fn way(path: &[AudienceId]) -> String {
@@ -162,6 +177,29 @@ pub fn refuse_cycle(
             open.push(references_of(&next));
             path.push(next);
         }
+    }
+    Ok(())
+}
+
+/// Refuses a rule by which too many audiences would ask about each other in a row; `above` of them
+/// are in a row before this one already.
+pub fn refuse_chain(
+    audience: &AudienceId,
+    rule: &Group,
+    above: usize,
+    references_of: impl Fn(&AudienceId) -> Vec<AudienceId>,
+) -> Result<(), AudienceRefusal> {
+    // Level by level: the audiences at the end of each row of this length.
+    let mut level: HashSet<AudienceId> = audiences_of(rule).into_iter().collect();
+    let first = level.iter().min().cloned();
+    let mut length = above + 1;
+    while !level.is_empty() {
+        length += 1;
+        if length > AUDIENCE_LEVELS_MAX {
+            let first = first.as_ref().unwrap_or(audience);
+            return Err(AudienceRefusal::chain(rule, first));
+        }
+        level = level.iter().flat_map(&references_of).collect();
     }
     Ok(())
 }
@@ -304,5 +342,27 @@ mod tests {
             refused(&["a", "b", "d", "a"])
         );
         assert_eq!(check("x", &part_of(&["b", "c"])), Ok(()));
+    }
+
+    #[test]
+    fn too_many_audiences_in_a_row_are_refused() {
+        let id = |number: usize| AudienceId::parse(&number.to_string()).unwrap();
+        let number = |audience: &AudienceId| audience.as_str().parse::<usize>().unwrap();
+        // Each asks about the one before it.
+        let references_of = |audience: &AudienceId| match number(audience) {
+            0 => vec![],
+            other => vec![id(other - 1)],
+        };
+        let check = |below: usize, above: usize| {
+            let rule = part_of(&[&(below - 1).to_string()]);
+            refuse_chain(&id(below), &rule, above, references_of)
+        };
+        assert_eq!(check(AUDIENCE_LEVELS_MAX - 1, 0), Ok(()));
+        assert_eq!(check(AUDIENCE_LEVELS_MAX - 4, 3), Ok(()));
+        let refused = Err(AudienceRefusal::Chain {
+            pointer: "/filters/1/filters/0/value".to_owned(),
+        });
+        assert_eq!(check(AUDIENCE_LEVELS_MAX, 0), refused);
+        assert_eq!(check(AUDIENCE_LEVELS_MAX - 3, 3), refused);
     }
 }

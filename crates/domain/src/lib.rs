@@ -11,7 +11,7 @@ pub mod testing;
 
 pub use audience::{
     Audience, AudienceCommand, AudiencePut, AudienceRefusal, AudienceState, Change, audiences_of,
-    refuse_cycle,
+    refuse_chain, refuse_cycle,
 };
 pub use decider::Decider;
 pub use list::{List, ListCommand, ListRefusal, ListState};

@@ -32,9 +32,12 @@ pub const DESCRIPTION_BYTES_MAX: usize = 4_096;
 pub const RULE_LIMITS: RuleLimits = RuleLimits {
     levels_max: 16,
     leaves_max: 256,
+    paths_max: 32,
     path_bytes_max: 512,
     operand_bytes_max: 1_024,
 };
+/// Audiences that ask about each other in a row.
+pub const AUDIENCE_LEVELS_MAX: usize = 16;
 /// People whom a preview or a comparison names, at most.
 pub const SAMPLE_MAX: usize = 100;
 /// Sets that one query combines, at most.

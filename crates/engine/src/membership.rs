@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use projections::{ChangePlace, MembershipChange, ReadModels};
-use types::{AudienceId, PageLimit, Position};
+use types::{AudienceId, PageLimit, Position, SubjectId};
 
 use crate::history::{History, HistoryError};
 use crate::replay::each_piece;
@@ -33,12 +33,12 @@ impl History {
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<Option<ChangesPage>, HistoryError> {
         let audiences = &self.read_models.audiences;
-        let Some(created) = audiences.created(audience) else {
+        let Some(began) = audiences.began(audience) else {
             return Ok(None);
         };
         let (changes, more) = match audiences.changes(audience, after, limit) {
-            Some(remembered) if audiences.remembers_after(audience, after.position) => remembered,
-            _ => self.replayed_changes(audience, created, after, limit, still_wanted)?,
+            Some(remembered) if audiences.remembers_after(audience, after) => remembered,
+            _ => self.replayed_changes(audience, began, after, limit, still_wanted)?,
         };
         let causes = self.types_at(changes.iter().map(|change| change.occasion.position))?;
         let items = changes
@@ -54,37 +54,43 @@ impl History {
     fn replayed_changes(
         &self,
         audience: &AudienceId,
-        created: Position,
+        began: Position,
         after: ChangePlace,
         limit: PageLimit,
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<(Vec<MembershipChange>, bool), HistoryError> {
         let _alone = self.replaying.try_lock().ok_or(HistoryError::Busy)?;
         let past = ReadModels::default();
-        // An audience that had the id before is another one.
         let mut place = after.max(ChangePlace {
-            position: Position(created.0.saturating_sub(1)),
-            subject: types::SubjectId(u32::MAX),
+            position: Position(began.0.saturating_sub(1)),
+            subject: SubjectId(u32::MAX),
         });
         let mut found = Vec::new();
         each_piece(&self.log, |piece| {
-            // One event can change so much that nothing before it is remembered, so whatever may
-            // be asked for is picked up event by event.
-            let before = piece.partition_point(|it| it.position <= place.position);
+            // What one event did is remembered as a whole until the next one, so whatever may be asked
+            // for is picked up event by event.
+            let before = piece.partition_point(|it| it.position < place.position);
             past.apply(&piece[..before], &[]);
             for envelope in &piece[before..] {
                 past.apply(std::slice::from_ref(envelope), &[]);
                 let told = |after| past.audiences.changes(audience, after, PageLimit::MOST);
                 while let Some((changes, more)) = told(place) {
-                    if let Some(last) = changes.last() {
-                        place = last.place();
-                    }
                     found.extend(changes);
-                    if !more || found.len() > limit.rows() {
+                    if let Some(last) = found.last().filter(|_| more) {
+                        place = last.place();
+                    } else {
+                        // The next question begins after this event.
+                        place = place.max(ChangePlace {
+                            position: envelope.position,
+                            subject: SubjectId(u32::MAX),
+                        });
+                        break;
+                    }
+                    if found.len() > limit.rows() {
                         break;
                     }
                 }
-                if found.len() > limit.rows() {
+                if found.len() > limit.rows() || !still_wanted() {
                     break;
                 }
             }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use domain::limits::EVENT_SUBJECTS_MAX;
+use domain::limits::{AUDIENCE_LEVELS_MAX, EVENT_SUBJECTS_MAX};
 use domain::{
     Audience, AudienceCommand, AudiencePut, AudienceState, Change, Decider, List, ListCommand,
     ListMember, ListMemberCommand, ListMemberState, ListRefusal, ListState, Profile,
@@ -36,7 +36,7 @@ struct Group {
     profiles: HashMap<SubjectId, ProfileState>,
     lists: HashMap<ListId, GroupList>,
     audiences: HashMap<AudienceId, AudienceState>,
-    clock_advanced: bool,
+    clock_looked_at: bool,
     versions: HashMap<StreamId, StreamVersion>,
 }
 
@@ -128,9 +128,14 @@ impl WriteModel {
     pub(crate) fn advance_clock(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
         let audiences = &self.committed.audiences;
+        // Once for a group: in the time that it takes to decide the rest hardly anybody crosses, and
+        // whoever does does so by the next event.
+        if self.group.clock_looked_at {
+            return decided;
+        }
+        self.group.clock_looked_at = true;
         let may_change = audiences.next_crossing().is_some_and(|next| next <= now);
-        if may_change && !self.group.clock_advanced && audiences.window_changes_by(now) {
-            self.group.clock_advanced = true;
+        if may_change && audiences.window_changes_by(now) {
             self.record(
                 StreamId::Clock,
                 vec![],
@@ -207,7 +212,13 @@ impl WriteModel {
             ..
         }) = &command
         {
-            domain::refuse_cycle(audience, rule, |other| self.parts_of(other))?;
+            let parts_of = |other: &AudienceId| self.parts_of(other);
+            domain::refuse_cycle(audience, rule, parts_of)?;
+            let above = self
+                .committed
+                .audiences
+                .levels_above(audience, AUDIENCE_LEVELS_MAX);
+            domain::refuse_chain(audience, rule, above, parts_of)?;
         }
         let mut state = self.audience_state(audience);
         for event in Audience::decide(&state, command)? {

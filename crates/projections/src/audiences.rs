@@ -19,17 +19,21 @@ mod sorted;
 mod state;
 mod tests_of_column;
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use events::AudienceDefined;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
-use types::filter::{Condition, Group, GroupOperator, Rule, Set};
+use types::filter::{Condition, Group, GroupOperator, Rule, Set, join_reasons};
 use types::{AudienceId, JsonDocument, PageLimit, Position, SubjectId, Timestamp};
 
-use self::columns::{Wanted, build};
+use self::audience::{Audience, Versions};
+use self::columns::{Wanted, build_all};
 pub use self::joined::Occasion;
+use self::predicates::PredicateId;
+use self::predicates::Question;
 use self::recent::Change;
 use self::row::RowFacts;
 pub(crate) use self::state::{Others, State};
@@ -95,7 +99,8 @@ pub struct AudienceOfMember {
     pub id: AudienceId,
     pub name: String,
     pub member: MemberView,
-    pub rule: Option<Arc<Group>>,
+    /// The leaves because of which the person is in it.
+    pub reason: String,
 }
 
 /// One change of the membership of one audience.
@@ -146,21 +151,14 @@ pub struct SelfCheck {
 }
 
 impl Audiences {
-    pub fn get(&self, lists: &crate::Lists, audience: &AudienceId) -> Option<AudienceView> {
-        let lists = lists.read();
+    pub fn get(&self, audience: &AudienceId) -> Option<AudienceView> {
         let state = self.state.read();
         let number = *state.numbers.get(audience)?;
-        Some(state.view(number, &lists))
+        Some(state.view(number))
     }
 
     /// One page in the order of the ids, and whether there are more.
-    pub fn page(
-        &self,
-        lists: &crate::Lists,
-        after: Option<&AudienceId>,
-        limit: PageLimit,
-    ) -> (Vec<AudienceView>, bool) {
-        let lists = lists.read();
+    pub fn page(&self, after: Option<&AudienceId>, limit: PageLimit) -> (Vec<AudienceView>, bool) {
         let state = self.state.read();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let range = state
@@ -172,7 +170,7 @@ impl Audiences {
             if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
                 return (page, true);
             }
-            let view = state.view(*number, &lists);
+            let view = state.view(*number);
             let filter = view.filter.as_ref().map_or(0, |it| it.as_str().len());
             bytes += view.name.len() + view.description.len() + filter;
             page.push(view);
@@ -188,7 +186,7 @@ impl Audiences {
             name: audience.name.clone(),
             description: audience.description.clone(),
             filter: audience.rule.as_ref().map(|rule| rule.document.clone()),
-            version: audience.version(),
+            version: audience.versions.last(),
         })
     }
 
@@ -199,11 +197,10 @@ impl Audiences {
         rule.map(|rule| Arc::clone(&rule.group))
     }
 
-    /// Where the audience began.
-    pub fn created(&self, audience: &AudienceId) -> Option<Position> {
-        let state = self.state.read();
-        let number = *state.numbers.get(audience)?;
-        Some(state.audience(number).created.position)
+    /// Where the audience began, or the first of those that had the id before it and are remembered.
+    /// Nothing if there is none now.
+    pub fn began(&self, audience: &AudienceId) -> Option<Position> {
+        self.state.read().began(audience)
     }
 
     /// The id that follows in the order of ids.
@@ -230,63 +227,7 @@ impl Audiences {
         after: Option<SubjectId>,
         limit: PageLimit,
     ) -> Option<MembersPage> {
-        let state = self.state.read();
-        let number = *state.numbers.get(audience)?;
-        let audience = state.audience(number);
-        let mut rows = audience.members.iter();
-        if let Some(after) = after {
-            // No person has the largest number, so adding one loses nobody.
-            rows.advance_to(after.0.saturating_add(1));
-        }
-        let items: Vec<MemberView> = rows
-            .by_ref()
-            .take(limit.rows())
-            .map(|row| state.member(number, row))
-            .collect();
-        Some(MembersPage {
-            more: rows.next().is_some(),
-            items,
-            rule: audience.rule.as_ref().map(|rule| Arc::clone(&rule.group)),
-        })
-    }
-
-    /// The membership of one person; `None` if there is no such audience, or the person is not in
-    /// it.
-    pub fn member(&self, audience: &AudienceId, subject: SubjectId) -> Option<MemberView> {
-        let state = self.state.read();
-        let number = *state.numbers.get(audience)?;
-        let is_member = state.audience(number).members.contains(subject.0);
-        is_member.then(|| state.member(number, subject.0))
-    }
-
-    /// One page of the audiences of a person by id, and whether there are more.
-    pub fn of_subject(
-        &self,
-        subject: SubjectId,
-        after: Option<&AudienceId>,
-        limit: PageLimit,
-    ) -> (Vec<AudienceOfMember>, bool) {
-        let state = self.state.read();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = state
-            .numbers
-            .range::<AudienceId, _>((from, Bound::Unbounded));
-        let mut holding =
-            range.filter(|(_, number)| state.audience(**number).members.contains(subject.0));
-        let items = holding
-            .by_ref()
-            .take(limit.rows())
-            .map(|(id, number)| {
-                let audience = state.audience(*number);
-                AudienceOfMember {
-                    id: id.clone(),
-                    name: audience.name.clone(),
-                    member: state.member(*number, subject.0),
-                    rule: audience.rule.as_ref().map(|it| Arc::clone(&it.group)),
-                }
-            })
-            .collect();
-        (items, holding.next().is_some())
+        self.state.read().members(audience, after, limit)
     }
 
     /// Membership as it changed after the place, oldest first, and whether there is more. `None` if
@@ -299,20 +240,27 @@ impl Audiences {
         limit: PageLimit,
     ) -> Option<(Vec<MembershipChange>, bool)> {
         let state = self.state.read();
-        let number = *state.numbers.get(audience)?;
-        Some(state.changes(number, after, limit.rows()))
+        state.numbers.get(audience)?;
+        Some(state.changes(audience, after, limit.rows()))
     }
 
-    /// Whether every change after this position is remembered.
-    pub fn remembers_after(&self, audience: &AudienceId, position: Position) -> bool {
+    /// Whether every change after this place is remembered.
+    pub fn remembers_after(&self, audience: &AudienceId, after: ChangePlace) -> bool {
         let state = self.state.read();
-        let Some(number) = state.numbers.get(audience) else {
-            return true;
-        };
-        // Before an audience was there nothing changed in it.
-        let created = state.audience(*number).created.position;
-        let first = Position(created.0.saturating_sub(1));
-        position.max(first) >= state.recent.complete_after()
+        let forgotten = state.recent.complete_after();
+        // Before the first audience with this id nothing changed in any.
+        let began = state.began(audience).unwrap_or(Position::START);
+        let whole = after.subject == SubjectId(u32::MAX);
+        began > forgotten
+            || after.position > forgotten
+            || (after.position == forgotten && whole)
+            || forgotten == Position::START
+    }
+
+    /// How many audiences are in a row that ask about each other and at last about this one; not more
+    /// than are asked for are counted.
+    pub fn levels_above(&self, audience: &AudienceId, at_most: usize) -> usize {
+        self.state.read().levels_above(audience, at_most)
     }
 
     /// When the next relative window may change for somebody, if ever.
@@ -325,25 +273,42 @@ impl Audiences {
         self.state.read().window_changes_by(now)
     }
 
-    /// Sees to it that the index has whatever the rule asks for. Reading every profile for a path of
-    /// which nobody asked before takes long; it is done here, beside the writer, and not by it.
-    pub fn prepare(&self, profiles: &Profiles, rule: &Group) {
+    /// Sees to it that the index has whatever the rule asks for, and keeps it until
+    /// [`Audiences::unpin`]. Reading every profile for paths of which nobody asked before takes long;
+    /// it is done here, beside the writer, and not by it, and given up when nobody waits any more.
+    pub(crate) fn pin(
+        &self,
+        profiles: &Profiles,
+        rule: &Group,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Vec<u32> {
         let wanted = Wanted::of(rule);
-        let there = |wanted: &Wanted| {
+        let there = {
             let state = self.state.read();
-            let column = state.columns.get(&wanted.path);
-            column.is_some_and(|column| column.orders().covers(wanted.orders))
+            let covers = |want: &Wanted| {
+                let column = state.columns.get(&want.path);
+                column.is_some_and(|column| column.orders().covers(want.orders))
+            };
+            wanted.iter().all(covers)
         };
-        if wanted.iter().all(there) {
-            return;
+        // Whoever finds everything there does not wait for those who build.
+        let _one_at_a_time = (!there).then(|| self.building.lock());
+        let (pinned, missing) = self.state.write().columns.pin(&wanted);
+        if !missing.is_empty() {
+            match build_all(&missing, profiles, still_wanted) {
+                Some(columns) => {
+                    for column in columns {
+                        self.state.write().columns.finish(column, profiles);
+                    }
+                }
+                None => self.state.write().columns.abandon(&missing),
+            }
         }
-        let _one_at_a_time = self.building.lock();
-        let missing = self.state.write().columns.begin(wanted);
-        for Wanted { path, orders } in missing {
-            let mut column = build(&path, 0..profiles.end(), profiles);
-            column.keep(orders);
-            self.state.write().columns.finish(column, profiles);
-        }
+        pinned
+    }
+
+    pub(crate) fn unpin(&self, pinned: &[u32]) {
+        self.state.write().columns.unpin(pinned);
     }
 
     /// For questions that go over several read models.
@@ -358,7 +323,7 @@ impl Audiences {
 }
 
 impl State {
-    fn view(&self, number: u32, lists: &ListsState) -> AudienceView {
+    fn view(&self, number: u32) -> AudienceView {
         let audience = self.audience(number);
         let rule = audience.rule.as_ref();
         AudienceView {
@@ -367,20 +332,25 @@ impl State {
             description: audience.description.clone(),
             filter: rule.map(|rule| rule.document.clone()),
             operator: rule.map(|rule| rule.group.operator),
-            version: audience.version(),
+            version: audience.versions.last(),
             created_at: audience.created.at,
             updated_at: audience.updated_at,
             member_count: audience.members.len(),
-            unknown_sets: rule.map_or_else(Vec::new, |rule| self.unknown_sets(&rule.group, lists)),
+            unknown_sets: rule.map_or_else(Vec::new, |rule| self.unknown_sets(&rule.group)),
             unreadable: rule.map_or_else(Vec::new, |rule| self.unreadable(&rule.group)),
         }
     }
 
-    fn unknown_sets(&self, rule: &Group, lists: &ListsState) -> Vec<Set> {
+    fn unknown_sets(&self, rule: &Group) -> Vec<Set> {
         let mut unknown: Vec<Set> = Vec::new();
         for set in rule.sets() {
             let known = match set {
-                Set::List(pattern) => lists.any_matching(pattern),
+                Set::List(_) => {
+                    let question = Question::Set(set.clone());
+                    let predicate = self.predicates.find(&question);
+                    let live = predicate.and_then(|it| self.predicates.live_lists.get(&it));
+                    live.is_some_and(|live| !live.is_empty())
+                }
                 Set::Audience(audience) => self.numbers.contains_key(audience),
                 Set::Tenant(_) | Set::TenantTree(_) => false,
             };
@@ -418,93 +388,162 @@ impl State {
         counts
     }
 
+    pub(crate) fn members(
+        &self,
+        audience: &AudienceId,
+        after: Option<SubjectId>,
+        limit: PageLimit,
+    ) -> Option<MembersPage> {
+        let number = *self.numbers.get(audience)?;
+        let audience = self.audience(number);
+        let mut rows = audience.members.iter();
+        if let Some(after) = after {
+            // No person has the largest number, so adding one loses nobody.
+            rows.advance_to(after.0.saturating_add(1));
+        }
+        let items = rows.by_ref().take(limit.rows());
+        let items = items.map(|row| self.member(number, row)).collect();
+        Some(MembersPage {
+            items,
+            more: rows.next().is_some(),
+            rule: audience.rule.as_ref().map(|rule| Arc::clone(&rule.group)),
+        })
+    }
+
     fn member(&self, number: u32, row: u32) -> MemberView {
         let audience = self.audience(number);
         let joined = self.joined(audience, number, row);
         MemberView {
             subject: SubjectId(row),
             joined,
-            version: audience.version_at(joined.position),
+            version: audience.versions.at(joined.position),
         }
+    }
+
+    /// Where the audience began, or the first of those that had the id before it and are remembered.
+    fn began(&self, audience: &AudienceId) -> Option<Position> {
+        let number = *self.numbers.get(audience)?;
+        let created = self.audience(number).created.position;
+        let former = self.former.get(audience).and_then(|it| it.front());
+        Some(former.map_or(created, |former| former.created))
+    }
+
+    fn levels_above(&self, audience: &AudienceId, at_most: usize) -> usize {
+        let asking = |id: &AudienceId| {
+            let question = Question::Set(Set::Audience(id.clone()));
+            let predicate = self.predicates.find(&question);
+            let dependents = predicate.map(|it| self.predicates.get(it).all_dependents());
+            dependents.into_iter().flatten()
+        };
+        // Level by level: the audiences at the beginning of each row of this length.
+        let mut level: BTreeSet<u32> = asking(audience).collect();
+        let mut levels = 0;
+        while !level.is_empty() && levels < at_most {
+            levels += 1;
+            let next = level.iter().flat_map(|it| asking(&self.audience(*it).id));
+            level = next.collect();
+        }
+        levels
+    }
+
+    /// What an audience was called in changes, and which version was in force.
+    fn incarnations(&self, id: &AudienceId) -> Vec<(u32, &Versions)> {
+        let former = self.former.get(id).into_iter().flatten();
+        let mut incarnations: Vec<(u32, &Versions)> = former
+            .map(|former| (former.number, &former.versions))
+            .collect();
+        if let Some(number) = self.numbers.get(id) {
+            incarnations.push((*number, &self.audience(*number).versions));
+        }
+        incarnations
+    }
+
+    /// What the rule asked that was in force at the position, as reasons write it; nothing if that is
+    /// not remembered.
+    fn labels_at(&self, audience: &Audience, position: Position) -> Vec<Arc<str>> {
+        let until = |(until, _): &&(Position, Vec<Arc<str>>)| position < *until;
+        if let Some((_, labels)) = audience.former_labels.iter().find(until) {
+            return labels.clone();
+        }
+        let leaves = audience.rule.as_ref().map_or(&[][..], |rule| &rule.leaves);
+        let label = |leaf: &PredicateId| Arc::clone(&self.predicates.get(*leaf).label);
+        leaves.iter().map(label).collect()
     }
 
     fn changes(
         &self,
-        number: u32,
+        id: &AudienceId,
         after: ChangePlace,
         rows_max: usize,
     ) -> (Vec<MembershipChange>, bool) {
-        let audience = self.audience(number);
-        let leaves = audience.rule.as_ref().map_or(&[][..], |rule| &rule.leaves);
-        let labels: Vec<&Arc<str>> = leaves
-            .iter()
-            .map(|leaf| &self.predicates.get(*leaf).label)
-            .collect();
+        let incarnations = self.incarnations(id);
+        let present = self.numbers.get(id).map(|number| self.audience(*number));
         let mut found: Vec<MembershipChange> = Vec::new();
+        // Told of one position is all or the beginning, in the order of the people; a position is
+        // gathered before the next is looked at, because its parts come in any order.
+        let mut cut_short = false;
         for change in self.recent.from(after.position) {
             let occasion = change.occasion();
+            let position = occasion.position;
+            if found.len() > rows_max
+                && found
+                    .last()
+                    .is_some_and(|it| it.occasion.position < position)
+            {
+                cut_short = true;
+                break;
+            }
             let told = |row: u32| {
-                let place = ChangePlace {
-                    position: occasion.position,
+                let subject = SubjectId(row);
+                ChangePlace { position, subject } <= after
+            };
+            let one =
+                |versions: &Versions, row: u32, joined: bool, reason: String| MembershipChange {
                     subject: SubjectId(row),
+                    joined,
+                    occasion,
+                    version: versions.at(position),
+                    reason,
                 };
-                place <= after
-            };
-            let one = |row: u32, joined: bool, reason: String| MembershipChange {
-                subject: SubjectId(row),
-                joined,
-                occasion,
-                version: audience.version_at(occasion.position),
-                reason,
-            };
-            match &**change {
-                Change::Row {
-                    row,
-                    joined,
-                    left,
-                    because,
-                    ..
-                } => {
-                    let has_joined = joined.binary_search(&number).is_ok();
-                    if told(*row) || (!has_joined && left.binary_search(&number).is_err()) {
-                        continue;
+            for (number, versions) in &incarnations {
+                match &**change {
+                    Change::Row {
+                        row,
+                        joined,
+                        left,
+                        because,
+                        ..
+                    } => {
+                        let has_joined = joined.binary_search(number).is_ok();
+                        if told(*row) || (!has_joined && left.binary_search(number).is_err()) {
+                            continue;
+                        }
+                        let labels = present.map(|it| self.labels_at(it, position));
+                        let labels = labels.unwrap_or_default();
+                        let reason = reason_of(because, &labels, has_joined);
+                        found.push(one(versions, *row, has_joined, reason));
                     }
-                    let mut reason = reason_of(because, &labels);
-                    if reason.is_empty() {
-                        // Nothing became true or false but that there is a profile.
-                        let what = if has_joined { "created" } else { "deleted" };
-                        reason = format!("the profile was {what}");
+                    Change::Audience {
+                        audience,
+                        joined,
+                        left,
+                        because,
+                        ..
+                    } if audience == number => {
+                        let both = joined | left;
+                        let mut rows = both.iter().filter(|row| !told(*row));
+                        for row in rows.by_ref().take(rows_max + 1) {
+                            let reason = because.to_string();
+                            found.push(one(versions, row, joined.contains(row), reason));
+                        }
                     }
-                    found.push(one(*row, has_joined, reason));
+                    Change::Audience { .. } => {}
                 }
-                Change::Audience {
-                    audience,
-                    joined,
-                    left,
-                    because,
-                    ..
-                } if *audience == number => {
-                    let both = joined | left;
-                    let rows = both.iter().filter(|row| !told(*row));
-                    let room = (rows_max + 1).saturating_sub(found.len());
-                    for row in rows.take(room) {
-                        found.push(one(row, joined.contains(row), because.to_string()));
-                    }
-                }
-                Change::Audience { .. } => {}
-            }
-            // One event can tell of several people, one by one, and not in the order of rows.
-            let last = found.get(rows_max).map(|change| change.occasion.position);
-            if last.is_some_and(|last| last < occasion.position) {
-                break;
-            }
-            if found.len() > rows_max && matches!(&**change, Change::Audience { .. }) {
-                break;
             }
         }
         found.sort_by_key(MembershipChange::place);
         let end = MembershipChange::page_end(&found, rows_max);
-        let more = end < found.len();
+        let more = cut_short || end < found.len();
         found.truncate(end);
         (found, more)
     }
@@ -520,8 +559,8 @@ impl State {
             digest.number(audience.created.position.0);
             digest.number(audience.created.at.0);
             digest.number(audience.updated_at.0);
-            digest.number(audience.versions.len() as u64);
-            for (position, version) in &audience.versions {
+            digest.number(audience.versions.0.len() as u64);
+            for (position, version) in &audience.versions.0 {
                 digest.number(position.0);
                 digest.number(u64::from(*version));
             }
@@ -536,31 +575,44 @@ impl State {
         digest.number(self.last.at.0);
     }
 
-    /// What the rule says of these people by itself, compared with who is in the audience.
+    /// What the rule says of some people by itself, compared with who is in the audience: of those
+    /// from a number on, as many as have so many bytes of profiles. Where to go on, and about whom
+    /// the two disagree.
     pub(crate) fn check(
         &self,
         audience: &AudienceId,
-        rows: std::ops::Range<u32>,
+        from: SubjectId,
+        bytes_max: usize,
         others: Others<'_>,
-    ) -> Option<Vec<SubjectId>> {
+    ) -> Option<(Option<SubjectId>, Vec<SubjectId>)> {
         let number = *self.numbers.get(audience)?;
         let audience = self.audience(number);
-        let rule = audience.rule.as_ref().map(|rule| Arc::clone(&rule.group));
-        let divergent = rows.filter(|row| {
-            let document = others.profiles.document(SubjectId(*row));
+        let rule = audience.rule.as_ref().map(|rule| &rule.group);
+        let mut divergent = Vec::new();
+        let mut bytes = 0;
+        for row in from.0..others.profiles.end() {
+            if bytes >= bytes_max {
+                return Some((Some(SubjectId(row)), divergent));
+            }
+            let document = others.profiles.document(SubjectId(row));
+            // Somebody without a profile costs a look, too.
+            bytes += 64 + document.as_ref().map_or(0, |it| it.as_str().len());
             let facts = document.map(|document| PersonFacts {
                 profile: document.to_object(),
+                document_bytes: document.as_str().len(),
                 state: self,
                 lists: others.lists,
-                row: *row,
+                row,
             });
-            let holds = match (&facts, &rule) {
+            let holds = match (&facts, rule) {
                 (Some(facts), Some(rule)) => rule.matches(facts),
                 _ => false,
             };
-            holds != audience.members.contains(*row)
-        });
-        Some(divergent.map(SubjectId).collect())
+            if holds != audience.members.contains(row) {
+                divergent.push(SubjectId(row));
+            }
+        }
+        Some((None, divergent))
     }
 
     pub(crate) fn facts<'a>(
@@ -571,6 +623,7 @@ impl State {
         let document = others.profiles.document(subject)?;
         Some(PersonFacts {
             profile: document.to_object(),
+            document_bytes: document.as_str().len(),
             state: self,
             lists: others.lists,
             row: subject.0,
@@ -585,6 +638,51 @@ impl State {
         self.numbers.contains_key(audience)
     }
 
+    /// The audiences after this one in the order of ids, with the name, the person's membership and
+    /// the rule, of those that hold the person.
+    pub(crate) fn holding(
+        &self,
+        subject: SubjectId,
+        after: Option<&AudienceId>,
+    ) -> impl Iterator<Item = (&AudienceId, &str, MemberView, Option<&Arc<Group>>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self
+            .numbers
+            .range::<AudienceId, _>((from, Bound::Unbounded));
+        range.filter_map(move |(id, number)| {
+            let audience = self.audience(*number);
+            let holds = audience.members.contains(subject.0);
+            let rule = audience.rule.as_ref().map(|it| &it.group);
+            holds.then(|| {
+                (
+                    id,
+                    audience.name.as_str(),
+                    self.member(*number, subject.0),
+                    rule,
+                )
+            })
+        })
+    }
+
+    /// The audience's rule and version, and the person's membership.
+    pub(crate) fn standing(
+        &self,
+        audience: &AudienceId,
+        subject: Option<SubjectId>,
+    ) -> Option<Standing<'_>> {
+        let number = *self.numbers.get(audience)?;
+        let audience = self.audience(number);
+        let rule = audience.rule.as_ref().map(|it| &it.group);
+        let member = subject
+            .filter(|subject| audience.members.contains(subject.0))
+            .map(|subject| self.member(number, subject.0));
+        Some(Standing {
+            rule,
+            version: audience.versions.last(),
+            member,
+        })
+    }
+
     /// As [`State::members_of`], for those outside.
     pub(crate) fn accepted_by(&self, rule: &Group, lists: &ListsState) -> Option<RoaringBitmap> {
         self.members_of(rule, lists)
@@ -595,28 +693,44 @@ impl State {
     }
 }
 
-/// The flipped predicates that the rule asks about; all of them if it asks about none any more.
-fn reason_of(because: &[(Arc<str>, bool)], labels: &[&Arc<str>]) -> String {
-    let told = |only_asked: bool| {
-        let asked = |label: &Arc<str>| labels.iter().any(|it| **it == *label);
-        let told = because
-            .iter()
-            .filter(|(label, _)| !only_asked || asked(label));
-        let told: Vec<String> = told
-            .map(|(label, is_true)| format!("{label} => {is_true}"))
-            .collect();
-        told.join(", ")
-    };
-    let asked = told(true);
-    if asked.is_empty() { told(false) } else { asked }
+/// The predicates that turned and about which the rule asks; all that turned if none of them is known
+/// to be asked.
+fn reason_of(because: &[(Arc<str>, bool)], labels: &[Arc<str>], joined: bool) -> String {
+    let tell = |(label, is_true): &(Arc<str>, bool)| format!("{label} => {is_true}");
+    let asked = because.iter().filter(|(label, _)| labels.contains(label));
+    let mut told: Vec<String> = asked.map(tell).collect();
+    if told.is_empty() {
+        told = because.iter().map(tell).collect();
+    }
+    if told.is_empty() {
+        // Nothing turned but that there is a profile.
+        let what = if joined { "created" } else { "deleted" };
+        told.push(format!("the profile was {what}"));
+    }
+    join_reasons(told)
+}
+
+/// How somebody stands to an audience.
+pub(crate) struct Standing<'a> {
+    pub(crate) rule: Option<&'a Arc<Group>>,
+    pub(crate) version: u32,
+    pub(crate) member: Option<MemberView>,
 }
 
 /// What a rule can ask about one person, the profile as it is stored.
 pub(crate) struct PersonFacts<'a> {
     profile: serde_json::Map<String, serde_json::Value>,
+    document_bytes: usize,
     state: &'a State,
     lists: &'a ListsState,
     row: u32,
+}
+
+impl PersonFacts<'_> {
+    /// About how much was read to know them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.document_bytes
+    }
 }
 
 impl types::filter::Facts for PersonFacts<'_> {

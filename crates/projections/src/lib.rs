@@ -26,5 +26,8 @@ pub use members::JoinKey;
 pub use profiles::{AttributeFilter, ProfileView, Profiles, ProfilesPage};
 pub use projection::Projection;
 pub use read_models::ReadModels;
-pub use segments::{Combination, Comparison, Explanation, Preview, QueryPage, UnknownSet};
+pub use segments::{
+    Combination, Comparison, Explanation, MemberWithReason, Prepared, Preview, QueryPage,
+    UnknownSet,
+};
 pub use subjects::Subjects;

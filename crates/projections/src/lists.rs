@@ -270,9 +270,14 @@ impl State {
         members.union()
     }
 
-    /// Whether the pattern matches a live list at all.
-    pub(crate) fn any_matching(&self, pattern: &ListPattern) -> bool {
-        self.matching(pattern).next().is_some()
+    /// The live lists that the pattern matches.
+    pub(crate) fn live_matching(&self, pattern: &ListPattern) -> impl Iterator<Item = &ListId> {
+        self.matching(pattern).map(|list| &list.id)
+    }
+
+    /// Everybody who is subscribed to the list in whatever status.
+    pub(crate) fn subjects_of(&self, list: &ListId) -> Option<&RoaringBitmap> {
+        self.get(list).map(|list| list.members.subjects())
     }
 
     fn matching(&self, pattern: &ListPattern) -> impl Iterator<Item = &StoredList> {

@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::sync::Arc;
 
 use roaring::{MultiOps as _, RoaringBitmap};
@@ -5,11 +6,9 @@ use serde_json::Value;
 use types::filter::{Group, Set};
 use types::{AudienceId, PageLimit, SubjectId};
 
-use crate::audiences::Others;
-use crate::{MemberView, ReadModels, SelfCheck};
-
-/// Times that a preview has the index prepared before it goes on without.
-const PREPARATIONS_MAX: usize = 2;
+use crate::audiences::{Others, State as AudiencesState};
+use crate::lists::State as ListsState;
+use crate::{AudienceOfMember, MemberView, ReadModels, SelfCheck};
 
 /// How many people, and some of them: spread evenly over all in the order of their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,104 +71,184 @@ impl Preview {
     }
 }
 
+/// What a rule needs of the index, held until it is dropped.
+pub struct Prepared<M: Deref<Target = ReadModels>> {
+    read_models: M,
+    pinned: Vec<u32>,
+}
+
+impl<M: Deref<Target = ReadModels>> Drop for Prepared<M> {
+    fn drop(&mut self) {
+        self.read_models.audiences.unpin(&self.pinned);
+    }
+}
+
+/// A member and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberWithReason {
+    pub member: MemberView,
+    pub reason: String,
+}
+
 impl ReadModels {
-    /// Everybody whom the rule accepts, and of how many people with a stored profile.
-    pub fn preview(&self, rule: &Group, sample_max: usize) -> (Preview, u64) {
-        let rows = self.accepted_by(rule);
-        let total = self.audiences.read().population().len();
-        (Preview::of(&rows, sample_max), total)
+    /// Sees to it that the index has whatever the rule asks for, for as long as the answer is held.
+    /// Reading every profile for a path of which nobody asked before takes long; who prepares first
+    /// does not let the writer do it.
+    pub fn prepare(
+        self: &Arc<Self>,
+        rule: &Group,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Prepared<Arc<Self>> {
+        Prepared {
+            pinned: self.audiences.pin(&self.profiles, rule, still_wanted),
+            read_models: Arc::clone(self),
+        }
+    }
+
+    /// Everybody whom the rule accepts, and of how many people with a stored profile. Nothing if
+    /// nobody wants to know any more.
+    pub fn preview(
+        &self,
+        rule: &Group,
+        sample_max: usize,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Option<(Preview, u64)> {
+        let (rows, total) = self.accepted_by(rule, still_wanted, |audiences, _| {
+            audiences.population().len()
+        })?;
+        Some((Preview::of(&rows, sample_max), total))
     }
 
     /// Who would join and who would leave if this were the audience's rule; nothing if there is no
-    /// such audience.
+    /// such audience, or nobody wants to know any more.
     pub fn compare(
         &self,
         audience: &AudienceId,
         rule: &Group,
         sample_max: usize,
+        still_wanted: &dyn Fn() -> bool,
     ) -> Option<Comparison> {
         let set = Set::Audience(audience.clone());
-        let accepted = self.accepted_by(rule);
-        let members = {
-            let lists = self.lists.read();
-            let audiences = self.audiences.read();
-            audiences
-                .known(audience)
-                .then(|| audiences.set(&set, &lists))
-        }?;
+        let (accepted, members) = self.accepted_by(rule, still_wanted, |audiences, lists| {
+            let known = audiences.known(audience);
+            known.then(|| audiences.set(&set, lists))
+        })?;
+        let members = members?;
         Some(Comparison {
             joining: Preview::of(&(&accepted - &members), sample_max),
             leaving: Preview::of(&(&members - &accepted), sample_max),
         })
     }
 
-    fn accepted_by(&self, rule: &Group) -> RoaringBitmap {
-        for _ in 0..PREPARATIONS_MAX {
-            self.audiences.prepare(&self.profiles, rule);
-            let lists = self.lists.read();
-            let audiences = self.audiences.read();
-            if let Some(rows) = audiences.accepted_by(rule, &lists) {
-                return rows;
-            }
-        }
-        // Others asked for so many paths meanwhile that ours were dropped: asking everybody takes
-        // long and needs no index.
-        let rows = 0..self.profiles.end();
-        rows.filter(|row| {
-            self.with_facts(SubjectId(*row), |facts| rule.matches(facts)) == Some(true)
-        })
-        .collect()
+    /// Whom the rule accepts, and what else is asked about the same moment.
+    fn accepted_by<T>(
+        &self,
+        rule: &Group,
+        still_wanted: &dyn Fn() -> bool,
+        also: impl FnOnce(&AudiencesState, &ListsState) -> T,
+    ) -> Option<(RoaringBitmap, T)> {
+        let _prepared = Prepared {
+            pinned: self.audiences.pin(&self.profiles, rule, still_wanted),
+            read_models: self,
+        };
+        let lists = self.lists.read();
+        let audiences = self.audiences.read();
+        let rows = audiences.accepted_by(rule, &lists)?;
+        Some((rows, also(&audiences, &lists)))
     }
 
-    fn with_facts<T>(
+    /// One page of the members of an audience, with reasons. It ends early when much had to be read
+    /// for it. `None` if there is no such audience.
+    pub fn members(
         &self,
-        subject: SubjectId,
-        ask: impl FnOnce(&crate::audiences::PersonFacts<'_>) -> T,
-    ) -> Option<T> {
+        audience: &AudienceId,
+        after: Option<SubjectId>,
+        limit: PageLimit,
+    ) -> Option<(Vec<MemberWithReason>, bool)> {
         let lists = self.lists.read();
         let audiences = self.audiences.read();
         let others = Others {
             profiles: &self.profiles,
             lists: &lists,
         };
-        audiences.facts(subject, others).map(|facts| ask(&facts))
+        let page = audiences.members(audience, after, limit)?;
+        let mut items = Vec::with_capacity(page.items.len());
+        let mut bytes = 0;
+        for member in page.items {
+            if bytes > PageLimit::BYTES_MAX {
+                return Some((items, true));
+            }
+            let facts = audiences.facts(member.subject, others);
+            let reason = page.rule.as_ref().zip(facts.as_ref());
+            let reason = reason.map_or_else(String::new, |(rule, facts)| rule.reason(facts));
+            bytes += reason.len() + facts.map_or(0, |facts| facts.bytes());
+            items.push(MemberWithReason { member, reason });
+        }
+        Some((items, page.more))
     }
 
-    /// The leaves because of which a rule holds of somebody, or does not; nothing about somebody
-    /// without a profile.
-    pub fn reason(&self, rule: &Group, subject: SubjectId) -> String {
-        let reason = self.with_facts(subject, |facts| rule.reason(facts));
-        reason.unwrap_or_default()
+    /// One page of the audiences of a person by id, and whether there are more.
+    pub fn audiences_of(
+        &self,
+        subject: SubjectId,
+        after: Option<&AudienceId>,
+        limit: PageLimit,
+    ) -> (Vec<AudienceOfMember>, bool) {
+        let lists = self.lists.read();
+        let audiences = self.audiences.read();
+        let others = Others {
+            profiles: &self.profiles,
+            lists: &lists,
+        };
+        let Some(facts) = audiences.facts(subject, others) else {
+            return (Vec::new(), false);
+        };
+        let mut holding = audiences.holding(subject, after);
+        let items = holding.by_ref().take(limit.rows());
+        let items = items.map(|(id, name, member, rule)| AudienceOfMember {
+            id: id.clone(),
+            name: name.to_owned(),
+            member,
+            reason: rule.map_or_else(String::new, |rule| rule.reason(&facts)),
+        });
+        let items = items.collect();
+        (items, holding.next().is_some())
     }
 
-    /// Why somebody is in the audience or not. `None` if there is no such audience.
+    /// Why somebody is in the audience or not, all of it at one moment. `None` if there is no such
+    /// audience.
     pub fn explain(
         &self,
         audience: &AudienceId,
         subject: Option<SubjectId>,
     ) -> Option<Explanation> {
-        let version = self.audiences.definition(audience)?.version;
-        let rule: Option<Arc<Group>> = self.audiences.rule(audience);
-        let explained = subject.and_then(|subject| {
-            self.with_facts(subject, |facts| rule.map(|rule| rule.explain(facts)))
-        });
-        let member = subject.and_then(|subject| self.audiences.member(audience, subject));
+        let lists = self.lists.read();
+        let audiences = self.audiences.read();
+        let others = Others {
+            profiles: &self.profiles,
+            lists: &lists,
+        };
+        let standing = audiences.standing(audience, subject)?;
+        let facts = subject.and_then(|subject| audiences.facts(subject, others));
         Some(Explanation {
-            has_profile: explained.is_some(),
-            member,
-            version,
-            rule: explained.flatten(),
+            has_profile: facts.is_some(),
+            member: standing.member,
+            version: standing.version,
+            rule: facts.and_then(|facts| Some(standing.rule?.explain(&facts))),
         })
     }
 
-    /// One page of a combination of sets.
+    /// One page of a combination of sets, all of them at one moment.
     pub fn combine(
         &self,
         combination: &Combination,
         after: Option<SubjectId>,
         limit: PageLimit,
     ) -> Result<QueryPage, UnknownSet> {
-        let rows = self.rows_of(combination)?;
+        let rows = {
+            let lists = self.lists.read();
+            rows_of(combination, &self.audiences.read(), &lists)?
+        };
         let mut page = rows.iter();
         if let Some(after) = after {
             page.advance_to(after.0.saturating_add(1));
@@ -182,52 +261,49 @@ impl ReadModels {
         })
     }
 
-    fn rows_of(&self, combination: &Combination) -> Result<RoaringBitmap, UnknownSet> {
-        let each = |parts: &[Combination]| {
-            let rows = parts.iter().map(|part| self.rows_of(part));
-            rows.collect::<Result<Vec<_>, _>>()
-        };
-        Ok(match combination {
-            Combination::Set(set) => {
-                let lists = self.lists.read();
-                let audiences = self.audiences.read();
-                let known = match set {
-                    Set::List(pattern) => lists.any_matching(pattern),
-                    Set::Audience(audience) => audiences.known(audience),
-                    Set::Tenant(_) | Set::TenantTree(_) => false,
-                };
-                if !known {
-                    return Err(UnknownSet(set.clone()));
-                }
-                audiences.set(set, &lists)
-            }
-            Combination::Union(parts) => each(parts)?.union(),
-            Combination::Intersect(parts) => each(parts)?.intersection(),
-            Combination::Except(parts) => each(parts)?.difference(),
-        })
-    }
-
     /// Compares some of the people, from a number on, with what the rule of the audience says of
-    /// each. Nothing changes meanwhile, so the answer is exact; it is to be kept short for that
-    /// reason. `None` if there is no such audience.
+    /// each: as many as have so many bytes of profiles. Nothing changes meanwhile, so the answer is
+    /// exact; it is to be kept short for that reason. `None` if there is no such audience.
     pub fn check_audience(
         &self,
         audience: &AudienceId,
         from: SubjectId,
-        people_max: u32,
+        bytes_max: usize,
     ) -> Option<SelfCheck> {
         let lists = self.lists.read();
         let audiences = self.audiences.read();
-        let end = self.profiles.end();
-        let until = from.0.saturating_add(people_max).min(end);
         let others = Others {
             profiles: &self.profiles,
             lists: &lists,
         };
-        let divergent = audiences.check(audience, from.0..until, others)?;
-        Some(SelfCheck {
-            next: (until < end).then_some(SubjectId(until)),
-            divergent,
-        })
+        let (next, divergent) = audiences.check(audience, from, bytes_max, others)?;
+        Some(SelfCheck { next, divergent })
     }
+}
+
+fn rows_of(
+    combination: &Combination,
+    audiences: &AudiencesState,
+    lists: &ListsState,
+) -> Result<RoaringBitmap, UnknownSet> {
+    let each = |parts: &[Combination]| {
+        let rows = parts.iter().map(|part| rows_of(part, audiences, lists));
+        rows.collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match combination {
+        Combination::Set(set) => {
+            let known = match set {
+                Set::List(pattern) => lists.live_matching(pattern).next().is_some(),
+                Set::Audience(audience) => audiences.known(audience),
+                Set::Tenant(_) | Set::TenantTree(_) => false,
+            };
+            if !known {
+                return Err(UnknownSet(set.clone()));
+            }
+            audiences.set(set, lists)
+        }
+        Combination::Union(parts) => each(parts)?.union(),
+        Combination::Intersect(parts) => each(parts)?.intersection(),
+        Combination::Except(parts) => each(parts)?.difference(),
+    })
 }

@@ -7,8 +7,8 @@ use types::{AudienceId, Position, SubjectId};
 
 /// Between one audience and the next.
 const PAUSE: Duration = Duration::from_secs(10);
-/// People compared while nothing else can change; about half a millisecond.
-const PEOPLE_AT_ONCE: u32 = 128;
+/// How much of the profiles is compared while nothing else can change: some milliseconds at most.
+const BYTES_AT_ONCE: usize = 64 * 1024;
 /// Between those and the next, so that the writer is never kept waiting for long.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -41,7 +41,7 @@ async fn check(read_models: &Arc<ReadModels>, metrics: &Metrics, audience: &Audi
     let mut next = Some(SubjectId(0));
     while let Some(from) = next {
         let (models, id) = (Arc::clone(read_models), audience.clone());
-        let compare = move || models.check_audience(&id, from, PEOPLE_AT_ONCE);
+        let compare = move || models.check_audience(&id, from, BYTES_AT_ONCE);
         let Ok(Some(compared)) = tokio::task::spawn_blocking(compare).await else {
             return;
         };

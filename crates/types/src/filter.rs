@@ -104,7 +104,7 @@ impl Group {
     pub fn reason(&self, facts: &impl Facts) -> String {
         let mut reasons = Vec::new();
         reasons_of_group(self, self.matches(facts), facts, &mut reasons);
-        reasons.join(", ")
+        join_reasons(reasons)
     }
 
     /// Every leaf, from left to right.
@@ -226,11 +226,34 @@ impl Rule {
     }
 }
 
+/// A stored value larger than this is explained by its size, in bytes of JSON.
+const EXPLAINED_BYTES_MAX: usize = 4_096;
+
 /// A leaf names its operand `operand` where `value` is what is stored.
 fn explained(mut leaf: Map<String, Value>, stored: Option<Value>) -> Map<String, Value> {
+    let bytes = stored.as_ref().map_or(0, |stored| match stored {
+        Value::String(text) => text.len(),
+        Value::Array(_) | Value::Object(_) => stored.to_string().len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    });
+    let stored = stored.filter(|_| bytes <= EXPLAINED_BYTES_MAX);
+    if bytes > EXPLAINED_BYTES_MAX {
+        leaf.insert("value_bytes".to_owned(), bytes.into());
+    }
     let operand = leaf.insert("value".to_owned(), stored.unwrap_or(Value::Null));
     leaf.insert("operand".to_owned(), operand.unwrap_or(Value::Null));
     leaf
+}
+
+/// Reasons as they are told: a few of them say enough.
+pub fn join_reasons(mut reasons: Vec<String>) -> String {
+    const REASONS_MAX: usize = 8;
+    if reasons.len() > REASONS_MAX {
+        let more = reasons.len() - REASONS_MAX;
+        reasons.truncate(REASONS_MAX);
+        reasons.push(format!("and {more} more"));
+    }
+    reasons.join(", ")
 }
 
 fn reasons_of_group(group: &Group, outcome: bool, facts: &impl Facts, into: &mut Vec<String>) {

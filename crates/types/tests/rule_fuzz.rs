@@ -14,6 +14,7 @@ use types::{AttributePath, Timestamp, parse_json};
 const LIMITS: RuleLimits = RuleLimits {
     levels_max: 16,
     leaves_max: 256,
+    paths_max: 32,
     path_bytes_max: 512,
     operand_bytes_max: 1_024,
 };

@@ -3,7 +3,7 @@ use axum::response::Response;
 use domain::limits::{DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX};
 use domain::{AudienceCommand, AudiencePut, Change};
 use engine::Command;
-use projections::{AudienceView, ReadModels};
+use projections::{AudienceView, MemberWithReason, ReadModels};
 use serde::Serialize;
 use types::filter::{GroupOperator, Set};
 use types::{AudienceId, JsonDocument, SubjectId};
@@ -118,7 +118,7 @@ pub(crate) async fn page(
         .and_then(|id| AudienceId::parse(&id).ok());
     let limit = parameters.limit_clamped();
     let models = &state.read_models;
-    let (views, more) = models.audiences.page(&models.lists, after.as_ref(), limit);
+    let (views, more) = models.audiences.page(after.as_ref(), limit);
     let last = views
         .last()
         .map(|last| cursor::encode(COLLECTION, last.id.as_str()));
@@ -139,7 +139,7 @@ pub(crate) async fn get(
 }
 
 fn view(models: &ReadModels, audience: &AudienceId) -> Result<Audience, ApiError> {
-    let view = models.audiences.get(&models.lists, audience);
+    let view = models.audiences.get(audience);
     view.map(Audience::from)
         .ok_or_else(ApiError::audience_not_found)
 }
@@ -158,15 +158,18 @@ pub(crate) async fn put(
         filter: body.rule(operator)?,
         operator,
     };
-    if let Change::Set(rule) = &put.filter {
-        // Whatever the rule needs of the index is made here, so that the writer need not wait.
-        let rule = rule.clone();
-        let prepare = move |state: &ApiState, _: &dyn Fn() -> bool| {
-            let models = &state.read_models;
-            models.audiences.prepare(&models.profiles, &rule);
-        };
-        state.scan(prepare).await?;
-    }
+    // Whatever the rule needs of the index is made here, and held until the command is answered, so
+    // that the writer need not wait for it.
+    let _prepared = match &put.filter {
+        Change::Set(rule) => {
+            let rule = rule.clone();
+            let prepare = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+                state.read_models.prepare(&rule, still_wanted)
+            };
+            Some(state.scan(prepare).await?)
+        }
+        Change::Keep | Change::Clear => None,
+    };
     let command = Command::Audience {
         audience: audience.clone(),
         command: AudienceCommand::Put(put),
@@ -200,26 +203,28 @@ pub(crate) async fn members(
         .place(MEMBERS)
         .and_then(|place| place.parse().ok().map(SubjectId));
     let limit = parameters.limit_clamped();
-    let models = &state.read_models;
-    let page = models
-        .audiences
-        .members(&audience, after, limit)
-        .ok_or_else(ApiError::audience_not_found)?;
-    let last = page.items.last().map(|last| last.subject.to_string());
-    let cursor = last.map(|last| cursor::encode(MEMBERS, &last));
-    let items = page.items.into_iter().filter_map(|member| {
-        let rule = page.rule.as_ref();
-        let reason = rule.map(|rule| models.reason(rule, member.subject));
-        Some(Member {
-            user_id: models.subjects.user_id(member.subject)?.into(),
-            audience_id: audience.as_str().to_owned(),
-            added_at: member.joined.at.to_rfc3339_millis(),
-            audience_version: member.version,
-            reason: reason.unwrap_or_default(),
-        })
-    });
-    Ok(json(&MembersPage {
-        items: items.collect(),
-        paging: Paging::new(page.more, || cursor),
-    }))
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let models = &state.read_models;
+        let (members, more) = models
+            .members(&audience, after, limit)
+            .ok_or_else(ApiError::audience_not_found)?;
+        let last = members.last().map(|last| last.member.subject.to_string());
+        let cursor = last.map(|last| cursor::encode(MEMBERS, &last));
+        let items = members
+            .into_iter()
+            .filter_map(|MemberWithReason { member, reason }| {
+                Some(Member {
+                    user_id: models.subjects.user_id(member.subject)?.into(),
+                    audience_id: audience.as_str().to_owned(),
+                    added_at: member.joined.at.to_rfc3339_millis(),
+                    audience_version: member.version,
+                    reason,
+                })
+            });
+        Ok(json(&MembersPage {
+            items: items.collect(),
+            paging: Paging::new(more, || cursor),
+        }))
+    };
+    state.scan(answer).await?
 }

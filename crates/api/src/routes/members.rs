@@ -16,6 +16,8 @@ use crate::extract::query::Parameters;
 use crate::routes::{Paging, json};
 use crate::state::ApiState;
 
+/// What a pattern of lists weighs among the sets of a query.
+const PATTERN_SETS: usize = 8;
 const QUERY: &str = "members query";
 const AUDIENCES_OF_USER: &str = "audiences of user";
 
@@ -111,8 +113,14 @@ fn combination(
         "intersect" => parts(value, &place, levels_left, sets_left).map(Combination::Intersect),
         "except" => parts(value, &place, levels_left, sets_left).map(Combination::Except),
         "list" | "audience" | "tenant" => {
+            // A pattern looks at every list.
+            let weight = if value.as_str().is_some_and(|id| id.contains('*')) {
+                PATTERN_SETS
+            } else {
+                1
+            };
             *sets_left = sets_left
-                .checked_sub(1)
+                .checked_sub(weight)
                 .ok_or_else(|| ApiError::too_many_items(&place, QUERY_SETS_MAX))?;
             let descendants = match query.get("descendants") {
                 None | Some(Value::Null) => false,
@@ -193,31 +201,27 @@ pub(crate) async fn audiences(
         .map(|place| AudienceId::parse(&place))
         .transpose()
         .map_err(|_| ApiError::invalid_cursor())?;
-    let models = &state.read_models;
-    let (held, more) = match models.subjects.number(user_id.as_str()) {
-        Some(subject) => {
-            let audiences = &models.audiences;
-            audiences.of_subject(subject, after.as_ref(), limit)
-        }
-        None => (Vec::new(), false),
-    };
-    let last = held
-        .last()
-        .map(|last| cursor::encode(AUDIENCES_OF_USER, last.id.as_str()));
-    let items = held.into_iter().map(|held| {
-        let rule = held.rule.as_ref();
-        let reason = rule.map(|rule| models.reason(rule, held.member.subject));
-        AudienceOfUser {
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let models = &state.read_models;
+        let (held, more) = match models.subjects.number(user_id.as_str()) {
+            Some(subject) => models.audiences_of(subject, after.as_ref(), limit),
+            None => (Vec::new(), false),
+        };
+        let last = held
+            .last()
+            .map(|last| cursor::encode(AUDIENCES_OF_USER, last.id.as_str()));
+        let items = held.into_iter().map(|held| AudienceOfUser {
             audience_id: held.id.into(),
             name: held.name,
             added_at: held.member.joined.at.to_rfc3339_millis(),
             since: held.member.joined.position.0,
             audience_version: held.member.version,
-            reason: reason.unwrap_or_default(),
-        }
-    });
-    Ok(json(&AudiencesOfUser {
-        items: items.collect(),
-        paging: Paging::new(more, || last),
-    }))
+            reason: held.reason,
+        });
+        json(&AudiencesOfUser {
+            items: items.collect(),
+            paging: Paging::new(more, || last),
+        })
+    };
+    state.scan(answer).await
 }

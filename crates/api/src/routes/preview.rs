@@ -53,8 +53,10 @@ pub(crate) async fn preview(
         let expected = "left out: only the present can be previewed so far";
         return Err(ApiError::invalid_field("/as_of", expected));
     }
-    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
-        let (preview, total) = state.read_models.preview(&rule, sample);
+    let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+        let previewed = state.read_models.preview(&rule, sample, still_wanted);
+        // Nothing only if nobody waits for the answer any more.
+        let (preview, total) = previewed.unwrap_or_default();
         let Part { count, sample } = Part::of(preview, &state.read_models);
         json(&PreviewAnswer {
             count,
@@ -75,9 +77,9 @@ pub(crate) async fn diff(
 ) -> Result<Response, ApiError> {
     let rule = body.required_rule()?;
     let sample = body.sample()?;
-    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+    let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let models = &state.read_models;
-        let compared = models.compare(&audience, &rule, sample);
+        let compared = models.compare(&audience, &rule, sample, still_wanted);
         let compared = compared.ok_or_else(ApiError::audience_not_found)?;
         Ok(json(&DiffAnswer {
             joining: Part::of(compared.joining, models),

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -16,8 +17,10 @@ pub(super) struct Audience {
     pub(super) rule: Option<DefinedRule>,
     pub(super) created: Occasion,
     pub(super) updated_at: Timestamp,
-    /// From which position on which version was in force, ascending.
-    pub(super) versions: Vec<(Position, u32)>,
+    pub(super) versions: Versions,
+    /// What its rules before this one asked, as reasons write it, the latest last: until which
+    /// position, and what.
+    pub(super) former_labels: VecDeque<(Position, Vec<Arc<str>>)>,
     pub(super) members: RoaringBitmap,
     /// Who joined in large numbers after the beginning.
     pub(super) cohorts: Vec<Cohort>,
@@ -25,6 +28,23 @@ pub(super) struct Audience {
     pub(super) rank: u32,
     /// The predicate by which other rules ask about this audience.
     pub(super) as_set: Option<PredicateId>,
+}
+
+/// How many rules before the present one are remembered by what they asked.
+pub(super) const FORMER_RULES_MAX: usize = 16;
+/// How many deleted audiences with one id are remembered.
+pub(super) const FORMER_AUDIENCES_MAX: usize = 8;
+
+/// From which position on which version was in force, ascending.
+#[derive(Debug, Default)]
+pub(super) struct Versions(pub(super) Vec<(Position, u32)>);
+
+/// An audience that was deleted. Whoever follows the changes of its id has to hear who left.
+#[derive(Debug)]
+pub(super) struct Former {
+    pub(super) number: u32,
+    pub(super) created: Position,
+    pub(super) versions: Versions,
 }
 
 #[derive(Debug)]
@@ -80,22 +100,20 @@ impl Expression {
     }
 }
 
-impl Audience {
-    pub(super) fn version(&self) -> u32 {
-        self.versions.last().map_or(0, |(_, version)| *version)
+impl Versions {
+    pub(super) fn last(&self) -> u32 {
+        self.0.last().map_or(0, |(_, version)| *version)
     }
 
     /// The version in force at the position.
-    pub(super) fn version_at(&self, position: Position) -> u32 {
-        let since = self
-            .versions
-            .partition_point(|(since, _)| *since <= position);
-        let version = since
-            .checked_sub(1)
-            .and_then(|place| self.versions.get(place));
+    pub(super) fn at(&self, position: Position) -> u32 {
+        let since = self.0.partition_point(|(since, _)| *since <= position);
+        let version = since.checked_sub(1).and_then(|place| self.0.get(place));
         version.map_or(0, |(_, version)| *version)
     }
+}
 
+impl Audience {
     /// Whether somebody of whom no predicate is true would be in it.
     pub(super) fn holds_of_nothing(&self) -> bool {
         let rule = self.rule.as_ref();

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
@@ -34,7 +34,7 @@ pub(super) struct Slot {
     /// Rows that changed while somebody builds the column anew beside the writer.
     changed_meanwhile: Option<RoaringBitmap>,
     pub(super) tests: TestsOfColumn,
-    /// Predicates that ask this column.
+    /// Predicates that ask this column, and requests that are about to.
     users: usize,
     last_use: u64,
 }
@@ -259,25 +259,42 @@ impl Columns {
         }
     }
 
-    /// What of all this is not there yet; whoever asks is to build it, while the writer notes which
-    /// rows change meanwhile. What somebody else already builds is left out.
-    pub(super) fn begin(&mut self, wanted: Vec<Wanted>) -> Vec<Wanted> {
+    /// Holds on to the columns that are wanted, by number, and says what of them is not there yet:
+    /// whoever asks is to build it, while the writer notes which rows change meanwhile.
+    pub(super) fn pin(&mut self, wanted: &[Wanted]) -> (Vec<u32>, Vec<Wanted>) {
+        let mut numbers = Vec::new();
         let mut missing = Vec::new();
         for want in wanted {
             let number = self.reserve(&want.path);
             let slot = self.slot_mut(number);
-            let column = slot.column.as_ref();
-            let orders = column.map(Column::orders).unwrap_or_default();
-            let there = column.is_some() && orders.covers(want.orders);
-            if !there && slot.changed_meanwhile.is_none() {
+            slot.users += 1;
+            numbers.push(number);
+            let orders = slot.column.as_ref().map(Column::orders);
+            if orders.is_none_or(|orders| !orders.covers(want.orders)) {
                 slot.changed_meanwhile = Some(RoaringBitmap::new());
                 missing.push(Wanted {
-                    orders: want.orders.and(orders),
-                    ..want
+                    path: want.path.clone(),
+                    orders: want.orders.and(orders.unwrap_or_default()),
                 });
             }
         }
-        missing
+        (numbers, missing)
+    }
+
+    /// The reverse of [`Columns::pin`].
+    pub(super) fn unpin(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            self.slot_mut(*number).users -= 1;
+        }
+        self.drop_idle();
+    }
+
+    /// Nobody builds these columns after all.
+    pub(super) fn abandon(&mut self, missing: &[Wanted]) {
+        for want in missing {
+            let number = self.reserve(&want.path);
+            self.slot_mut(number).changed_meanwhile = None;
+        }
     }
 
     /// Puts the column that was built beside the writer into its place.
@@ -294,27 +311,51 @@ impl Columns {
             built.keep(orders.unwrap_or_default());
             slot.column = Some(built);
         }
-        self.drop_idle();
     }
 }
 
 /// The column of a path over these rows, as their profiles are now.
-pub(super) fn build(
-    path: &AttributePath,
-    rows: impl Iterator<Item = u32>,
-    profiles: &Profiles,
-) -> Column {
+fn build(path: &AttributePath, rows: impl Iterator<Item = u32>, profiles: &Profiles) -> Column {
     let mut column = Column::new(path.clone());
-    let members: Vec<String> = path.members().into_iter().map(escaped_key).collect();
     for row in rows {
-        if let Some(document) = profiles.document(SubjectId(row)) {
-            let profile = document.members(|member| members.iter().any(|it| it == member));
-            if !profile.is_empty() {
+        let profile = profile_of(row, path, profiles);
+        column.update(row, profile.as_ref(), |_, _| ());
+    }
+    column
+}
+
+/// The columns of several paths over everybody, as the profiles are now. Takes long; nothing if
+/// nobody wants them any more.
+pub(super) fn build_all(
+    wanted: &[Wanted],
+    profiles: &Profiles,
+    still_wanted: &dyn Fn() -> bool,
+) -> Option<Vec<Column>> {
+    const ROWS_UNASKED: u32 = 4_096;
+    let members = wanted.iter().flat_map(|want| want.path.members());
+    let members: HashSet<String> = members.map(escaped_key).collect();
+    let mut columns: Vec<Column> = wanted
+        .iter()
+        .map(|want| Column::new(want.path.clone()))
+        .collect();
+    for row in 0..profiles.end() {
+        if row.is_multiple_of(ROWS_UNASKED) && !still_wanted() {
+            return None;
+        }
+        let Some(document) = profiles.document(SubjectId(row)) else {
+            continue;
+        };
+        let profile = document.members(|member| members.contains(member));
+        if !profile.is_empty() {
+            for column in &mut columns {
                 column.update(row, Some(&profile), |_, _| ());
             }
         }
     }
-    column
+    for (column, want) in columns.iter_mut().zip(wanted) {
+        column.keep(want.orders);
+    }
+    Some(columns)
 }
 
 fn profile_of(row: u32, path: &AttributePath, profiles: &Profiles) -> Option<Map<String, Value>> {

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use events::AudienceDefined;
@@ -6,7 +7,9 @@ use types::filter::{
 };
 use types::{AttributePath, AudienceId, JsonDocument};
 
-use super::audience::{Audience, DefinedRule, Expression};
+use super::audience::{
+    Audience, DefinedRule, Expression, FORMER_AUDIENCES_MAX, FORMER_RULES_MAX, Former, Versions,
+};
 use super::predicates::{PredicateId, Question};
 use super::state::{Effects, Others, State};
 
@@ -30,10 +33,11 @@ impl State {
         defined.name.clone_into(&mut audience.name);
         defined.description.clone_into(&mut audience.description);
         audience.updated_at = at;
-        if audience.version() != defined.version {
-            audience.versions.push((position, defined.version));
+        if audience.versions.last() != defined.version {
+            audience.versions.0.push((position, defined.version));
         }
         let old = std::mem::replace(&mut audience.rule, rule);
+        self.remember_labels(number, old.as_ref());
         if let Some(old) = &old {
             self.undepend(number, old);
         }
@@ -64,7 +68,32 @@ impl State {
         if let Some(predicate) = self.audience(number).as_set {
             self.targets.remove(&predicate);
         }
-        self.audiences[number as usize] = None;
+        let Some(audience) = self.audiences[number as usize].take() else {
+            return;
+        };
+        let former = self.former.entry(id.clone()).or_default();
+        former.push_back(Former {
+            number,
+            created: audience.created.position,
+            versions: audience.versions,
+        });
+        if former.len() > FORMER_AUDIENCES_MAX {
+            former.pop_front();
+        }
+    }
+
+    /// Takes note of what the rule asked that is in force no more: changes that it brought about are
+    /// still told by it.
+    fn remember_labels(&mut self, number: u32, old: Option<&DefinedRule>) {
+        let leaves = old.map_or(&[][..], |old| &old.leaves);
+        let label = |leaf: &PredicateId| Arc::clone(&self.predicates.get(*leaf).label);
+        let labels = leaves.iter().map(label).collect();
+        let position = self.last.position;
+        let former = &mut self.audience_mut(number).former_labels;
+        former.push_back((position, labels));
+        if former.len() > FORMER_RULES_MAX {
+            former.pop_front();
+        }
     }
 
     fn number_of(&mut self, id: &AudienceId) -> u32 {
@@ -80,25 +109,26 @@ impl State {
             self.targets.insert(predicate, number);
         }
         self.numbers.insert(id.clone(), number);
-        self.audiences.push(Some(Audience {
+        self.audiences.push(Some(Box::new(Audience {
             id: id.clone(),
             name: String::new(),
             description: String::new(),
             rule: None,
             created: self.last,
             updated_at: self.last.at,
-            versions: Vec::new(),
+            versions: Versions::default(),
+            former_labels: VecDeque::new(),
             members: roaring::RoaringBitmap::new(),
             cohorts: Vec::new(),
             rank: 0,
             as_set,
-        }));
+        })));
         number
     }
 
     pub(super) fn audience_mut(&mut self, number: u32) -> &mut Audience {
         self.audiences[number as usize]
-            .as_mut()
+            .as_deref_mut()
             .expect("only audiences that exist are looked at")
     }
 
@@ -200,7 +230,9 @@ impl State {
         match set {
             Set::List(pattern) => {
                 let members = others.lists.union_of(pattern);
+                let live = others.lists.live_matching(pattern).cloned().collect();
                 self.predicates.members.insert(predicate, members);
+                self.predicates.live_lists.insert(predicate, live);
             }
             Set::Audience(id) => {
                 if let Some(number) = self.numbers.get(id).copied() {

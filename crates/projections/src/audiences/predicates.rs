@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -46,6 +46,8 @@ pub(super) struct Predicates {
     of_lists: Vec<PredicateId>,
     /// Who is in the lists of the predicates that ask about lists.
     pub(super) members: HashMap<PredicateId, RoaringBitmap>,
+    /// The live lists among which they are.
+    pub(super) live_lists: HashMap<PredicateId, HashSet<ListId>>,
 }
 
 impl Predicates {
@@ -109,6 +111,7 @@ impl Predicates {
         self.free.push(predicate);
         if let Question::Set(Set::List(pattern)) = &question {
             self.members.remove(&predicate);
+            self.live_lists.remove(&predicate);
             match pattern.exactly() {
                 Some(list) => drop(self.of_list.remove(&list)),
                 None => self.of_lists.retain(|held| *held != predicate),

@@ -5,14 +5,14 @@ use roaring::RoaringBitmap;
 
 use super::joined::Occasion;
 
-/// How many single changes of membership are remembered; older ones are found by replay.
-const CHANGES_MAX: usize = 1 << 20;
+/// How much is remembered, about; older changes are found by replay.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The latest changes of membership, in the order of the log.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     events: VecDeque<Arc<Change>>,
-    weight: usize,
+    bytes: usize,
     /// Changes up to here may have been forgotten.
     forgotten: types::Position,
 }
@@ -45,17 +45,18 @@ impl Change {
         }
     }
 
-    fn weight(&self) -> usize {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        const FIXED: usize = 128;
         match self {
             Self::Row {
                 joined,
                 left,
                 because,
                 ..
-            } => 4 + joined.len() + left.len() + 4 * because.len(),
-            // About the bytes of two bitmaps, in the size of a number.
+            } => FIXED + 4 * (joined.len() + left.len()) + 24 * because.len(),
             Self::Audience { joined, left, .. } => {
-                16 + (joined.serialized_size() + left.serialized_size()) / 4
+                FIXED + joined.serialized_size() + left.serialized_size()
             }
         }
     }
@@ -63,18 +64,22 @@ impl Change {
 
 impl Recent {
     pub(super) fn push(&mut self, change: Change) {
-        self.weight += change.weight();
+        let position = change.occasion().position;
+        self.bytes += change.bytes();
         self.events.push_back(Arc::new(change));
-        while self.weight > CHANGES_MAX
-            && self.events.len() > 1
-            && let Some(oldest) = self.events.pop_front()
+        // What an event did is remembered as a whole at least until the next one, however much it
+        // was: whoever replays the log picks it up then.
+        while self.bytes > BYTES_MAX
+            && let Some(oldest) = self.events.front()
+            && oldest.occasion().position < position
         {
-            self.weight -= oldest.weight();
+            self.bytes -= oldest.bytes();
             self.forgotten = oldest.occasion().position;
+            self.events.pop_front();
         }
     }
 
-    /// Nothing that happened after this position is forgotten.
+    /// Nothing that happened after this position is forgotten; of what happened at it, a part.
     pub(super) fn complete_after(&self) -> types::Position {
         self.forgotten
     }
@@ -85,5 +90,39 @@ impl Recent {
             .events
             .partition_point(|change| change.occasion().position < position);
         self.events.range(start..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{Position, Timestamp};
+
+    use super::*;
+
+    fn change(position: u64, row: u32) -> Change {
+        Change::Row {
+            occasion: Occasion {
+                position: Position(position),
+                at: Timestamp(position),
+            },
+            row,
+            joined: vec![0; 10_000].into(),
+            left: Box::default(),
+            because: Box::default(),
+        }
+    }
+
+    #[test]
+    fn what_one_event_did_is_remembered_as_a_whole_until_the_next() {
+        let mut recent = Recent::default();
+        recent.push(change(1, 0));
+        for row in 0..1_000 {
+            recent.push(change(2, row));
+        }
+        assert_eq!(recent.complete_after(), Position(1));
+        assert_eq!(recent.from(Position(2)).count(), 1_000);
+        recent.push(change(3, 0));
+        assert_eq!(recent.complete_after(), Position(2));
+        assert!(recent.bytes <= BYTES_MAX);
     }
 }

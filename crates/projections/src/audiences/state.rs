@@ -1,12 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use events::{AudienceEvent, Envelope, Event, ListMemberEvent, ProfileEvent};
+use events::{AudienceEvent, Envelope, Event, ListEvent, ListMemberEvent, ProfileEvent};
 use roaring::RoaringBitmap;
 use types::filter::Moment;
 use types::{AudienceId, ListId, StreamId, SubjectId, Timestamp};
 
-use super::audience::Audience;
+use super::audience::{Audience, Former};
 use super::columns::Columns;
 use super::joined::{COHORT_MIN, Cohort, Occasion, SingleJoins};
 use super::predicates::{PredicateId, Predicates};
@@ -34,7 +34,9 @@ pub(crate) struct State {
     arrivals: Vec<Occasion>,
     pub(super) numbers: BTreeMap<AudienceId, u32>,
     /// By number; nothing where an audience was deleted.
-    pub(super) audiences: Vec<Option<Audience>>,
+    pub(super) audiences: Vec<Option<Box<Audience>>>,
+    /// Those that were deleted, by id, the latest of each.
+    pub(super) former: HashMap<AudienceId, VecDeque<Former>>,
     pub(super) columns: Columns,
     pub(super) predicates: Predicates,
     /// Columns with predicates by which others are reached only.
@@ -58,6 +60,7 @@ impl Default for State {
             arrivals: Vec::new(),
             numbers: BTreeMap::new(),
             audiences: Vec::new(),
+            former: HashMap::new(),
             columns: Columns::default(),
             predicates: Predicates::default(),
             access_columns: BTreeMap::new(),
@@ -105,7 +108,7 @@ impl State {
             self.windows_may_have_changed();
         }
         let mut crossing = self.move_windows();
-        if crossing.len() < SETS_FROM {
+        if !are_many(&crossing) {
             // Whom the event itself is about is worked out once, with all that changes.
             let own = |row: u32| envelope.subjects.contains(&SubjectId(row));
             (effects.rows, crossing) = crossing.into_iter().partition(|it| own(it.0));
@@ -134,9 +137,9 @@ impl State {
                     self.subscriptions_changed(list, &envelope.subjects, others, &mut effects);
                 }
             }
-            Event::List(_) => {
+            Event::List(event) => {
                 if let StreamId::List(list) = &envelope.stream {
-                    self.list_changed(list, others, &mut effects);
+                    self.list_changed(list, event, others, &mut effects);
                 }
             }
             Event::Audience(event) => {
@@ -235,21 +238,52 @@ impl State {
         }
     }
 
-    fn list_changed(&mut self, list: &ListId, others: Others<'_>, effects: &mut Effects) {
+    fn list_changed(
+        &mut self,
+        list: &ListId,
+        event: &ListEvent,
+        others: Others<'_>,
+        effects: &mut Effects,
+    ) {
+        let nobody = RoaringBitmap::new();
+        let subscribers = others.lists.subjects_of(list).unwrap_or(&nobody);
         for predicate in self.predicates.about_list(list) {
-            let Some(pattern) = self.predicates.pattern(predicate) else {
+            let Some(pattern) = self.predicates.pattern(predicate).cloned() else {
                 continue;
             };
-            let now = others.lists.union_of(pattern);
-            let before = self.predicates.members.insert(predicate, now);
-            let now = &self.predicates.members[&predicate];
-            let changed = before.unwrap_or_default() ^ now;
+            let live = self.predicates.live_lists.entry(predicate).or_default();
+            let members = self.predicates.members.entry(predicate).or_default();
+            let changed = match event {
+                ListEvent::Updated(_) => continue,
+                // A fresh list begins with nobody. A live list is never made anew by a decision, but
+                // a history from elsewhere may say so.
+                ListEvent::Created(_) if live.insert(list.clone()) => continue,
+                ListEvent::Created(_) => {
+                    let now = others.lists.union_of(&pattern);
+                    &now ^ &*members
+                }
+                ListEvent::Restored(_) => {
+                    live.insert(list.clone());
+                    subscribers - &*members
+                }
+                ListEvent::Deleted(_) => {
+                    live.remove(list);
+                    let leaving = subscribers & &*members;
+                    if live.is_empty() {
+                        leaving
+                    } else {
+                        let elsewhere =
+                            |row: &u32| others.lists.is_member(&pattern, SubjectId(*row));
+                        leaving.iter().filter(|row| !elsewhere(row)).collect()
+                    }
+                }
+            };
+            *members ^= &changed;
             if changed.len() >= SETS_FROM as u64 {
                 effects.sets.push(predicate);
             } else {
-                effects
-                    .rows
-                    .extend(changed.iter().map(|row| (row, predicate)));
+                let rows = changed.iter().map(|row| (row, predicate));
+                effects.rows.extend(rows);
             }
         }
     }
@@ -263,17 +297,16 @@ impl State {
         }
         let mut next_crossing = NEVER;
         for number in self.columns.windowed().collect::<Vec<_>>() {
-            let mut windows = self.columns.tests_mut(number).windows().to_vec();
-            let Some(column) = self.columns.column(number) else {
-                continue;
-            };
-            for window in &mut windows {
-                window.crossing(column, now, |row| crossing.push((row, window.predicate)));
-                window.bounds = window.window.bounds(window.direction, now);
-                next_crossing = next_crossing.min(window.next_change(column).unwrap_or(NEVER));
+            let mut windows = self.columns.tests_mut(number).take_windows();
+            if let Some(column) = self.columns.column(number) {
+                for window in &mut windows {
+                    window.crossing(column, now, |row| crossing.push((row, window.predicate)));
+                    window.bounds = window.window.bounds(window.direction, now);
+                    let next_change = window.next_change(column).unwrap_or(NEVER);
+                    next_crossing = next_crossing.min(next_change);
+                }
             }
-            let tests = self.columns.tests_mut(number);
-            tests.windows_mut().clone_from_slice(&windows);
+            self.columns.tests_mut(number).put_windows(windows);
         }
         self.next_crossing = next_crossing;
         crossing.sort_unstable();
@@ -316,13 +349,13 @@ impl State {
             sets,
             redefined,
         } = effects;
-        if redefined.is_some() || !sets.is_empty() || rows.len() >= SETS_FROM {
+        rows.sort_unstable();
+        if redefined.is_some() || !sets.is_empty() || are_many(&rows) {
             return self.settle_sets(&rows, presence, &sets, redefined, others);
         }
         if rows.is_empty() && presence.is_none() {
             return;
         }
-        rows.sort_unstable();
         let mut changed: Vec<PredicateId> = Vec::new();
         for of_row in rows.chunk_by(|a, b| a.0 == b.0) {
             let row = of_row[0].0;
@@ -416,7 +449,7 @@ impl State {
             let because = match (redefined, &self.audience(number).rule) {
                 (Some(redefined), Some(_)) if redefined == number => "the rule was defined".into(),
                 (Some(redefined), None) if redefined == number => "the rule was removed".into(),
-                _ => self.label_among(number, &changed),
+                _ => self.label_among(number, &changed, presence),
             };
             if self.recompute(number, &because, others)
                 && let Some(predicate) = self.audience(number).as_set
@@ -434,16 +467,23 @@ impl State {
             .collect()
     }
 
-    fn label_among(&self, number: u32, changed: &BTreeSet<PredicateId>) -> Arc<str> {
+    fn label_among(
+        &self,
+        number: u32,
+        changed: &BTreeSet<PredicateId>,
+        presence: Option<(u32, bool)>,
+    ) -> Arc<str> {
         let rule = self.audience(number).rule.as_ref();
         let leaf = rule.and_then(|rule| rule.leaves.iter().find(|leaf| changed.contains(leaf)));
-        leaf.map_or_else(
-            || Arc::from("the rule was defined"),
-            |leaf| {
+        match (leaf, presence) {
+            (Some(leaf), _) => {
                 let label = &self.predicates.get(*leaf).label;
-                Arc::from(format!("{label} changed"))
-            },
-        )
+                format!("{label} changed").into()
+            }
+            (None, Some((_, true))) => "the profile was created".into(),
+            (None, Some((_, false))) => "the profile was deleted".into(),
+            (None, None) => "the rule was defined".into(),
+        }
     }
 
     /// Works the members of one audience out anew; whether they changed.
@@ -456,7 +496,7 @@ impl State {
         });
         let (last, created) = (self.last, self.audience(number).created);
         let audience = self.audiences[number as usize]
-            .as_mut()
+            .as_deref_mut()
             .expect("only audiences that exist are looked at");
         let joined = &members - &audience.members;
         let left = &audience.members - &members;
@@ -508,7 +548,7 @@ impl State {
 
     pub(super) fn audience(&self, number: u32) -> &Audience {
         self.audiences[number as usize]
-            .as_ref()
+            .as_deref()
             .expect("only audiences that exist are looked at")
     }
 
@@ -531,4 +571,9 @@ impl State {
         let arrived = self.arrivals.get(row as usize).copied();
         arrived.unwrap_or_default().max(audience.created)
     }
+}
+
+/// Whether so many people are told of, in the order of their numbers, that sets are better.
+fn are_many(rows: &[(u32, PredicateId)]) -> bool {
+    rows.len() >= SETS_FROM && rows.chunk_by(|a, b| a.0 == b.0).count() >= SETS_FROM
 }

@@ -147,8 +147,13 @@ impl TestsOfColumn {
         &self.windows
     }
 
-    pub(super) fn windows_mut(&mut self) -> &mut [WindowOfColumn] {
-        &mut self.windows
+    /// Takes the windows out, to be moved and put back.
+    pub(super) fn take_windows(&mut self) -> Vec<WindowOfColumn> {
+        std::mem::take(&mut self.windows)
+    }
+
+    pub(super) fn put_windows(&mut self, windows: Vec<WindowOfColumn>) {
+        self.windows = windows;
     }
 
     /// `EQ` tests that accept the value.

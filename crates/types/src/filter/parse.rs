@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -11,8 +13,10 @@ use crate::{AttributePath, AudienceId, Decimal, ListPattern, TenantId};
 pub struct RuleLimits {
     /// Groups and `NOT` within each other, the top included.
     pub levels_max: usize,
-    /// Leaves in all; of a list of operands every one counts.
+    /// Leaves in all; of a list of operands every one counts, and a pattern of lists as sixteen.
     pub leaves_max: usize,
+    /// Different paths; each takes memory for everybody.
+    pub paths_max: usize,
     pub path_bytes_max: usize,
     pub operand_bytes_max: usize,
 }
@@ -22,6 +26,7 @@ impl RuleLimits {
     pub const STORED: Self = Self {
         levels_max: 64,
         leaves_max: usize::MAX,
+        paths_max: usize::MAX,
         path_bytes_max: usize::MAX,
         operand_bytes_max: usize::MAX,
     };
@@ -35,6 +40,9 @@ pub struct InvalidRule {
     pub pointer: String,
     pub expected: String,
 }
+
+/// What a pattern of lists weighs: it looks at every list.
+const PATTERN_LEAVES: usize = 16;
 
 const NOT: &str = "NOT";
 const MEMBER_OF: &str = "MEMBER_OF";
@@ -59,19 +67,22 @@ impl Group {
         let mut reading = Reading {
             limits,
             leaves_left: limits.leaves_max,
+            paths: HashSet::new(),
         };
         let object = object(rule, "")?;
-        if operator.is_some() && kind(object, "")? == Kind::Group {
+        let inner = text(object, "operator", "")?;
+        let is_group = inner.is_none_or(|inner| GroupOperator::parse(inner).is_some());
+        if let Some(operator) = operator
+            && is_group
+            && kind(object, "")? == Kind::Group
+        {
             // The group may leave out what is given beside it.
             let rules = reading.rules(object, "", limits.levels_max)?;
-            let inner = object.get("operator").and_then(Value::as_str);
-            if inner.is_none_or(|inner| GroupOperator::parse(inner).is_some()) {
-                let operator = operator.unwrap_or(GroupOperator::And);
-                return Ok(Self { operator, rules });
-            }
-            reading.leaves_left = limits.leaves_max;
+            return Ok(Self { operator, rules });
         }
-        Ok(match reading.rule(rule, "", limits.levels_max)? {
+        // What is no group becomes one, which is a level more.
+        let levels = limits.levels_max - usize::from(!is_group);
+        Ok(match reading.rule(rule, "", levels)? {
             Rule::Group(group) => group,
             rule @ (Rule::Not(_) | Rule::Attribute(_) | Rule::Member(_)) => Self {
                 operator: operator.unwrap_or(GroupOperator::And),
@@ -84,6 +95,7 @@ impl Group {
 struct Reading {
     limits: RuleLimits,
     leaves_left: usize,
+    paths: HashSet<String>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -183,10 +195,24 @@ impl Reading {
             return Err(invalid(pointer, "path", &expected));
         }
         let operand = self.operand(object, pointer)?;
-        match Operator::parse(name) {
-            None => membership(path, operand, pointer),
-            Some(operator) => condition(operator, path, operand, pointer),
+        let Some(operator) = Operator::parse(name) else {
+            let rule = membership(path, operand, pointer)?;
+            if let Rule::Member(Membership {
+                set: Set::List(pattern),
+                ..
+            }) = &rule
+                && pattern.exactly().is_none()
+            {
+                self.weigh(PATTERN_LEAVES - 1, pointer)?;
+            }
+            return Ok(rule);
+        };
+        self.paths.insert(path.to_owned());
+        if self.paths.len() > self.limits.paths_max {
+            let expected = format!("one of at most {} paths", self.limits.paths_max);
+            return Err(invalid(pointer, "path", &expected));
         }
+        condition(operator, path, operand, pointer)
     }
 
     fn operand(
@@ -210,21 +236,26 @@ impl Reading {
                 Operand::One(self.bounded(text, pointer, "value")?)
             }
         };
-        let leaves = match &operand {
-            Operand::One(_) => 1,
-            Operand::AnyOf(texts) => texts.len(),
-        };
-        self.leaves_left = self
-            .leaves_left
-            .checked_sub(leaves)
-            .ok_or_else(|| InvalidRule {
-                pointer: pointer.to_owned(),
-                expected: format!(
-                    "one of at most {} leaves in the whole rule",
-                    self.limits.leaves_max
-                ),
-            })?;
+        self.weigh(
+            match &operand {
+                Operand::One(_) => 1,
+                Operand::AnyOf(texts) => texts.len(),
+            },
+            pointer,
+        )?;
         Ok(operand)
+    }
+
+    fn weigh(&mut self, leaves: usize, pointer: &str) -> Result<(), InvalidRule> {
+        let left = self.leaves_left.checked_sub(leaves);
+        self.leaves_left = left.ok_or_else(|| InvalidRule {
+            pointer: pointer.to_owned(),
+            expected: format!(
+                "one of at most {} leaves in the whole rule",
+                self.limits.leaves_max
+            ),
+        })?;
+        Ok(())
     }
 
     fn bounded(&self, text: String, pointer: &str, member: &str) -> Result<String, InvalidRule> {
@@ -263,6 +294,10 @@ fn rules_of(object: &Map<String, Value>) -> (&'static str, Option<&Value>) {
 fn kind(object: &Map<String, Value>, pointer: &str) -> Result<Kind, InvalidRule> {
     let given = |name| object.get(name).is_some_and(|value| !value.is_null());
     if !given("path") && !given("value") {
+        if given("filters") && given("rules") {
+            let expected = "left out where filters are given: they are the same under two names";
+            return Err(invalid(pointer, "rules", expected));
+        }
         return Ok(Kind::Group);
     }
     match rules_of(object) {

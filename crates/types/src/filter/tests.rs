@@ -8,6 +8,7 @@ use super::*;
 const LIMITS: RuleLimits = RuleLimits {
     levels_max: 4,
     leaves_max: 8,
+    paths_max: 3,
     path_bytes_max: 64,
     operand_bytes_max: 64,
 };
@@ -37,7 +38,7 @@ impl Facts for Person {
 fn person(profile: &Value) -> Person {
     Person {
         profile: profile.as_object().unwrap().clone(),
-        sets: BTreeSet::from(["list news.*".to_owned(), "tenant acme".to_owned()]),
+        sets: BTreeSet::from(["list news.a".to_owned(), "tenant acme".to_owned()]),
     }
 }
 
@@ -145,7 +146,7 @@ fn groups_negations_and_memberships_combine() {
             true,
         ),
         (
-            json!({"operator": "NOT", "filters": [{"operator": "MEMBER_OF", "path": "list", "value": "news.*"}]}),
+            json!({"operator": "NOT", "filters": [{"operator": "MEMBER_OF", "path": "list", "value": "news.a"}]}),
             false,
         ),
         (
@@ -200,6 +201,14 @@ fn what_is_no_rule_is_refused_with_the_place_in_it() {
             |rule, _| json!({"operator": "AND", "filters": [rule]}),
         )
     };
+    let not = |levels: usize| {
+        (0..levels).fold(
+            leaf(),
+            |rule, _| json!({"operator": "NOT", "filters": [rule]}),
+        )
+    };
+    let about = |path| json!({"operator": "EQ", "path": path, "value": "1"});
+    let four_paths = ["a", "b", "c", "d"].map(about);
     for (rule, pointer) in [
         (json!(null), ""),
         (json!([]), ""),
@@ -250,6 +259,19 @@ fn what_is_no_rule_is_refused_with_the_place_in_it() {
             json!({"operator": "EQ", "path": "x".repeat(65), "value": "1"}),
             "/path",
         ),
+        (
+            json!({"operator": "AND", "filters": [leaf()], "rules": [leaf()]}),
+            "/rules",
+        ),
+        (
+            json!({"operator": "MEMBER_OF", "path": "list", "value": "a.*"}),
+            "",
+        ),
+        (
+            json!({"operator": "OR", "filters": four_paths}),
+            "/filters/3/path",
+        ),
+        (not(4), "/filters/0/filters/0/filters/0"),
         (deep(5), "/filters/0/filters/0/filters/0/filters/0"),
         (
             json!({"operator": "OR", "filters": vec![leaf(); 9]}),
@@ -267,6 +289,15 @@ fn what_is_no_rule_is_refused_with_the_place_in_it() {
         assert_eq!(refused.pointer, pointer, "{rule}: {refused}");
     }
     assert!(parse(&deep(4)).is_ok());
+    // What is answered can be sent again.
+    let negated = parse(&not(3)).unwrap().to_value();
+    assert_eq!(parse(&negated).unwrap().to_value(), negated);
+    let beside = Group::parse(
+        &json!({"operator": 5, "filters": [leaf()]}),
+        Some(GroupOperator::And),
+        LIMITS,
+    );
+    assert_eq!(beside.unwrap_err().pointer, "/operator");
 }
 
 #[test]
