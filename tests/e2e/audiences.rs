@@ -91,6 +91,105 @@ fn a_rule_can_be_tried_before_it_is_saved() {
     }
     let unknown = post("/v1/audiences/nobody/diff", json!({"filter": pros}));
     assert_eq!(unknown.status, 404);
+    // What could not be saved is not compared either, and the place is that of the body as sent.
+    let itself = leaf("MEMBER_OF", "audience", "pros");
+    for (filter, path) in [
+        (itself.clone(), "/filter/value"),
+        (
+            json!({"operator": "OR", "rules": [pros, {"operator": "NOT", "filters": [itself]}]}),
+            "/filter/rules/1/filters/0/value",
+        ),
+    ] {
+        let body = json!({"filter": filter}).to_string();
+        for (method, url) in [
+            ("POST", "/v1/audiences/pros/diff"),
+            ("PUT", "/audiences/pros"),
+        ] {
+            let refused = server.ask(method, url, &body);
+            assert_eq!(refused.body["code"], "audience_cycle", "{}", refused.text);
+            assert_eq!(refused.body["path"], path);
+        }
+    }
+}
+
+/// Nothing need be written for a preview to know what time it is.
+#[test]
+fn a_preview_knows_the_present() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start(data.path());
+    profile(
+        &server,
+        "ada",
+        &json!({"never": "9999-12-31", "born": "1815-12-10"}),
+    );
+    let count = |filter: Value| {
+        let body = json!({"filter": filter}).to_string();
+        ok(server.ask("POST", "/v1/audiences/preview", &body))["count"].clone()
+    };
+    assert_eq!(count(leaf("IS_AFTER", "never", "2026-01-01")), 1);
+    assert_eq!(count(leaf("IS_BEFORE", "born", "1900-01-01")), 1);
+    let written = server.ask("PUT", "/profiles/ada", r#"{"profile":{"a":1}}"#);
+    let event = ok(server.ask("GET", &format!("/v1/events/{}", written.position()), ""));
+    profile(&server, "ada", &json!({"seen": event["recorded_at"]}));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while count(leaf("WITHIN_LAST", "seen", "PT1S")) != 0 {
+        assert!(std::time::Instant::now() < deadline, "time stands still");
+    }
+    assert_eq!(count(leaf("WITHIN_LAST", "seen", "PT1H")), 1);
+}
+
+/// However long the conditions and the people's attributes are, a page stays small.
+#[test]
+fn pages_of_members_are_bounded_in_bytes() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start(data.path());
+    let large = "x".repeat(200_000);
+    for number in 0..40 {
+        profile(
+            &server,
+            &format!("person-{number:02}"),
+            &json!({"s": "v", "large": large}),
+        );
+    }
+    let operands: Vec<String> = (0..256)
+        .map(|n| format!("{n}{}", "v".repeat(1_000)))
+        .collect();
+    define(
+        &server,
+        "all",
+        &json!({"operator": "OMIT", "path": "s", "value": operands}),
+    );
+    let mut seen = 0;
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/audiences/all/members?limit=1000&cursor={cursor}");
+        let page = ok(server.ask("GET", &path, ""));
+        let items = page["items"].as_array().unwrap();
+        assert!((1..40).contains(&items.len()), "{}", items.len());
+        assert!(
+            items
+                .iter()
+                .all(|it| it["reason"].as_str().unwrap().len() < 10_000)
+        );
+        seen += items.len();
+        if page["paging"]["more"] == false {
+            break;
+        }
+        page["paging"]["cursor"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut cursor);
+    }
+    assert_eq!(seen, 40);
+    let explained = ok(server.ask("GET", "/v1/explain?audience_id=all&user_id=person-00", ""));
+    assert_eq!(explained["member"], true);
+    define(&server, "large", &leaf("EXISTS", "large", "true"));
+    let explained = ok(server.ask("GET", "/v1/explain?audience_id=large&user_id=person-00", ""));
+    let leaf = &explained["rule"]["filters"][0];
+    assert_eq!(
+        (&leaf["value"], &leaf["value_bytes"]),
+        (&Value::Null, &json!(200_000))
+    );
 }
 
 #[test]

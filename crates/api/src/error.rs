@@ -5,8 +5,9 @@ use domain::limits::BODY_BYTES_MAX;
 use domain::{AudienceRefusal, ListRefusal, ProfileRefusal};
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
+use serde_json::Value;
 use types::filter::InvalidRule;
-use types::{InvalidId, InvalidPath, InvalidPattern};
+use types::{AudienceId, InvalidId, InvalidPath, InvalidPattern};
 
 /// A request that does not get what it asks for. Becomes a body where the request's id is known.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct ApiError {
     message: String,
     /// JSON pointer to the field at fault.
     path: Option<String>,
+    /// The audience about which a rule must not ask.
+    through: Option<AudienceId>,
 }
 
 #[derive(Serialize)]
@@ -78,11 +81,21 @@ impl ApiError {
             code,
             message: message.into(),
             path: None,
+            through: None,
         }
     }
 
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
+        self
+    }
+
+    /// Points to where in the rule, as the caller wrote it, the audience is asked about.
+    pub(crate) fn at_audience_in(mut self, filter: &Value) -> Self {
+        let through = self.through.as_ref();
+        if let Some(pointer) = through.and_then(|it| pointer_to(filter, it.as_str())) {
+            self.path = Some(format!("/filter{pointer}"));
+        }
         self
     }
 
@@ -116,7 +129,7 @@ impl ApiError {
     }
 
     pub(crate) fn invalid_field(path: &str, expected: impl std::fmt::Display) -> Self {
-        Self::new(INVALID_FIELD, format!("{path} must be {expected}")).at(path)
+        Self::new(INVALID_FIELD, format!("{} must be {expected}", named(path))).at(path)
     }
 
     pub(crate) fn invalid_id(error: InvalidId, path: &str) -> Self {
@@ -154,7 +167,7 @@ impl ApiError {
     pub(crate) fn too_many_items(path: &str, at_most: usize) -> Self {
         Self::new(
             TOO_MANY_ITEMS,
-            format!("{path} must hold at most {at_most} items"),
+            format!("{} must hold at most {at_most} items", named(path)),
         )
         .at(path)
     }
@@ -239,6 +252,31 @@ impl ApiError {
     }
 }
 
+/// A field by its pointer; the whole body has an empty one.
+fn named(pointer: &str) -> &str {
+    if pointer.is_empty() {
+        "the body"
+    } else {
+        pointer
+    }
+}
+
+/// Where in a rule of any shape `MEMBER_OF` asks about this audience.
+fn pointer_to(rule: &Value, audience: &str) -> Option<String> {
+    let asks = ["MEMBER_OF", "audience", audience];
+    let has = ["operator", "path", "value"].map(|member| rule.get(member).and_then(Value::as_str));
+    if has == asks.map(Some) {
+        return Some("/value".to_owned());
+    }
+    ["filters", "rules"].into_iter().find_map(|member| {
+        let rules = rule.get(member)?.as_array()?.iter().enumerate();
+        rules.into_iter().find_map(|(place, rule)| {
+            let inner = pointer_to(rule, audience)?;
+            Some(format!("/{member}/{place}{inner}"))
+        })
+    })
+}
+
 /// The error travels as an extension, and becomes a body in the one place that knows the request.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -258,15 +296,7 @@ impl From<ExecuteError> for ApiError {
                 Self::new(CAPACITY_EXHAUSTED, message)
             }
             ExecuteError::Refused(Refusal::List(ListRefusal::NotFound)) => Self::list_not_found(),
-            ExecuteError::Refused(Refusal::Audience(refusal)) => match refusal {
-                AudienceRefusal::NotFound => Self::audience_not_found(),
-                AudienceRefusal::Cycle { pointer, .. } => {
-                    Self::new(AUDIENCE_CYCLE, message).at(format!("/filter{pointer}"))
-                }
-                AudienceRefusal::Chain { pointer } => {
-                    Self::new(INVALID_RULE, message).at(format!("/filter{pointer}"))
-                }
-            },
+            ExecuteError::Refused(Refusal::Audience(refusal)) => refusal.into(),
             ExecuteError::Refused(Refusal::Profile(refusal)) => match refusal {
                 ProfileRefusal::Patch(refused) => {
                     Self::new(PATCH_FAILED, message).at(format!("/patch/{}", refused.operation))
@@ -276,6 +306,19 @@ impl From<ExecuteError> for ApiError {
                 ProfileRefusal::TooDeep => Self::new(PROFILE_TOO_DEEP, message).at("/profile"),
             },
         }
+    }
+}
+
+impl From<AudienceRefusal> for ApiError {
+    fn from(refusal: AudienceRefusal) -> Self {
+        let message = refusal.to_string();
+        let mut error = match &refusal {
+            AudienceRefusal::NotFound => Self::audience_not_found(),
+            AudienceRefusal::Cycle { .. } => Self::new(AUDIENCE_CYCLE, message).at("/filter"),
+            AudienceRefusal::Chain { .. } => Self::new(INVALID_RULE, message).at("/filter"),
+        };
+        error.through = refusal.through().cloned();
+        error
     }
 }
 

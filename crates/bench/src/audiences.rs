@@ -244,7 +244,9 @@ fn previews(table: &mut Table, world: &World) -> anyhow::Result<()> {
     ] {
         // The first preview makes the index of a path of which nobody asked before.
         let started = Instant::now();
-        world.models.preview(&parse(&rule), 10, &|| true);
+        world
+            .models
+            .preview(&parse(&rule), world.now(), 10, &|| true);
         let first = started.elapsed().as_secs_f64() * 1_000.0;
         let what = format!("preview, {what}, ms");
         measure_rule(table, world, &what, &rule, first)?;
@@ -263,7 +265,7 @@ fn measure_rule(
     let mut pairs = Vec::new();
     for _ in 0..RUNS {
         let started = Instant::now();
-        let previewed = world.models.preview(&rule, 10, &|| true);
+        let previewed = world.models.preview(&rule, world.now(), 10, &|| true);
         let (preview, _) = previewed.unwrap_or_default();
         let indexed = started.elapsed().as_secs_f64() * 1_000.0;
         let (naive, count) = naive_rule(world, &rule, 7);
@@ -289,7 +291,7 @@ fn measure_rules(
             .iter()
             .map(|rule| {
                 let started = Instant::now();
-                black_box(world.models.preview(rule, 10, &|| true));
+                black_box(world.models.preview(rule, world.now(), 10, &|| true));
                 started.elapsed().as_secs_f64() * 1_000.0
             })
             .collect();

@@ -46,23 +46,21 @@ pub enum AudienceRefusal {
     NotFound,
     /// The ids on the way from the audience back to itself, it at both ends.
     #[error("the audience would be a part of itself: {}", way(path))]
-    Cycle {
-        path: Vec<AudienceId>,
-        /// The leaf at which the way begins, as a JSON pointer into the rule.
-        pointer: String,
-    },
+    Cycle { path: Vec<AudienceId> },
     #[error("more than {AUDIENCE_LEVELS_MAX} audiences would ask about each other in a row")]
     Chain {
-        /// The leaf at which the row goes on, as a JSON pointer into the rule.
-        pointer: String,
+        /// One of those about which the rule asks.
+        through: AudienceId,
     },
 }
 
 impl AudienceRefusal {
-    fn chain(rule: &Group, first: &AudienceId) -> Self {
-        let pointer = rule.pointer_to(&Set::Audience(first.clone()));
-        Self::Chain {
-            pointer: pointer.unwrap_or_default(),
+    /// The audience about which the rule must not ask.
+    pub fn through(&self) -> Option<&AudienceId> {
+        match self {
+            Self::NotFound => None,
+            Self::Cycle { path } => path.get(1),
+            Self::Chain { through } => Some(through),
         }
     }
 }
@@ -167,11 +165,7 @@ pub fn refuse_cycle(
         };
         if next == *audience {
             path.push(next);
-            let pointer = rule.pointer_to(&Set::Audience(path[1].clone()));
-            return Err(AudienceRefusal::Cycle {
-                path,
-                pointer: pointer.unwrap_or_default(),
-            });
+            return Err(AudienceRefusal::Cycle { path });
         }
         if seen.insert(next.clone()) {
             open.push(references_of(&next));
@@ -196,8 +190,8 @@ pub fn refuse_chain(
     while !level.is_empty() {
         length += 1;
         if length > AUDIENCE_LEVELS_MAX {
-            let first = first.as_ref().unwrap_or(audience);
-            return Err(AudienceRefusal::chain(rule, first));
+            let through = first.unwrap_or_else(|| audience.clone());
+            return Err(AudienceRefusal::Chain { through });
         }
         level = level.iter().flat_map(&references_of).collect();
     }
@@ -332,7 +326,6 @@ mod tests {
         let refused = |path: &[&str]| {
             Err(AudienceRefusal::Cycle {
                 path: path.iter().map(|text| id(text)).collect(),
-                pointer: "/filters/1/filters/1/value".to_owned(),
             })
         };
         let check = |audience: &str, rule: &Group| refuse_cycle(&id(audience), rule, references_of);
@@ -359,10 +352,12 @@ mod tests {
         };
         assert_eq!(check(AUDIENCE_LEVELS_MAX - 1, 0), Ok(()));
         assert_eq!(check(AUDIENCE_LEVELS_MAX - 4, 3), Ok(()));
-        let refused = Err(AudienceRefusal::Chain {
-            pointer: "/filters/1/filters/0/value".to_owned(),
-        });
-        assert_eq!(check(AUDIENCE_LEVELS_MAX, 0), refused);
-        assert_eq!(check(AUDIENCE_LEVELS_MAX - 3, 3), refused);
+        let refused = |through| {
+            let through = id(through);
+            Err(AudienceRefusal::Chain { through })
+        };
+        let most = AUDIENCE_LEVELS_MAX;
+        assert_eq!(check(most, 0), refused(most - 1));
+        assert_eq!(check(most - 3, 3), refused(most - 4));
     }
 }

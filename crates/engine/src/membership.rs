@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use projections::{ChangePlace, MembershipChange, ReadModels};
+use projections::{ChangePlace, MembershipChange, ReadModels, RememberedChanges};
 use types::{AudienceId, PageLimit, Position, SubjectId};
 
 use crate::history::{History, HistoryError};
@@ -11,6 +11,8 @@ use crate::replay::each_piece;
 pub struct ChangesPage {
     pub items: Vec<MembershipEvent>,
     pub more: bool,
+    /// Where to go on: after the last of these, or after everything that has happened so far.
+    pub next: ChangePlace,
 }
 
 /// A change of membership, and the event from which it followed.
@@ -36,18 +38,20 @@ impl History {
         let Some(began) = audiences.began(audience) else {
             return Ok(None);
         };
-        let (changes, more) = match audiences.changes(audience, after, limit) {
-            Some(remembered) if audiences.remembers_after(audience, after) => remembered,
-            _ => self.replayed_changes(audience, began, after, limit, still_wanted)?,
-        };
-        let causes = self.types_at(changes.iter().map(|change| change.occasion.position))?;
-        let items = changes
+        let RememberedChanges { items, more, next } =
+            match audiences.changes(audience, after, limit) {
+                Some(remembered) if audiences.remembers_after(audience, after) => remembered,
+                _ => self.replayed_changes(audience, began, after, limit, still_wanted)?,
+            };
+        let causes = self.types_at(items.iter().map(|change| change.occasion.position))?;
+        let items = items
             .into_iter()
             .zip(causes)
             .map(|(change, cause)| MembershipEvent { change, cause });
         Ok(Some(ChangesPage {
             items: items.collect(),
             more,
+            next,
         }))
     }
 
@@ -58,7 +62,7 @@ impl History {
         after: ChangePlace,
         limit: PageLimit,
         still_wanted: &dyn Fn() -> bool,
-    ) -> Result<(Vec<MembershipChange>, bool), HistoryError> {
+    ) -> Result<RememberedChanges, HistoryError> {
         let _alone = self.replaying.try_lock().ok_or(HistoryError::Busy)?;
         let past = ReadModels::default();
         let mut place = after.max(ChangePlace {
@@ -74,16 +78,10 @@ impl History {
             for envelope in &piece[before..] {
                 past.apply(std::slice::from_ref(envelope), &[]);
                 let told = |after| past.audiences.changes(audience, after, PageLimit::MOST);
-                while let Some((changes, more)) = told(place) {
-                    found.extend(changes);
-                    if let Some(last) = found.last().filter(|_| more) {
-                        place = last.place();
-                    } else {
-                        // The next question begins after this event.
-                        place = place.max(ChangePlace {
-                            position: envelope.position,
-                            subject: SubjectId(u32::MAX),
-                        });
+                while let Some(changes) = told(place) {
+                    found.extend(changes.items);
+                    place = changes.next;
+                    if !changes.more {
                         break;
                     }
                     if found.len() > limit.rows() {
@@ -104,6 +102,11 @@ impl History {
         let end = MembershipChange::page_end(&found, limit.rows());
         let more = end < found.len();
         found.truncate(end);
-        Ok((found, more))
+        let last = found.last().filter(|_| more).map(MembershipChange::place);
+        Ok(RememberedChanges {
+            items: found,
+            more,
+            next: last.unwrap_or(place),
+        })
     }
 }

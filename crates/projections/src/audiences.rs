@@ -35,7 +35,7 @@ pub use self::joined::Occasion;
 use self::predicates::PredicateId;
 use self::predicates::Question;
 use self::recent::Change;
-use self::row::RowFacts;
+use self::sets::At;
 pub(crate) use self::state::{Others, State};
 use crate::lists::State as ListsState;
 use crate::{Digest, Profiles};
@@ -141,6 +141,15 @@ pub struct ChangePlace {
     pub subject: SubjectId,
 }
 
+/// Changes that are remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedChanges {
+    pub items: Vec<MembershipChange>,
+    pub more: bool,
+    /// Where to go on: after the last of these, or after everything that has happened so far.
+    pub next: ChangePlace,
+}
+
 /// How one audience stands to what its rule says, for some of the people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelfCheck {
@@ -238,10 +247,20 @@ impl Audiences {
         audience: &AudienceId,
         after: ChangePlace,
         limit: PageLimit,
-    ) -> Option<(Vec<MembershipChange>, bool)> {
+    ) -> Option<RememberedChanges> {
         let state = self.state.read();
         state.numbers.get(audience)?;
-        Some(state.changes(audience, after, limit.rows()))
+        let (items, more) = state.changes(audience, after, limit.rows());
+        let last = items.last().filter(|_| more).map(MembershipChange::place);
+        let seen = ChangePlace {
+            position: state.last.position,
+            subject: SubjectId(u32::MAX),
+        };
+        Some(RememberedChanges {
+            items,
+            more,
+            next: last.unwrap_or(seen).max(after),
+        })
     }
 
     /// Whether every change after this place is remembered.
@@ -684,8 +703,15 @@ impl State {
     }
 
     /// As [`State::members_of`], for those outside.
-    pub(crate) fn accepted_by(&self, rule: &Group, lists: &ListsState) -> Option<RoaringBitmap> {
-        self.members_of(rule, lists)
+    /// At a time that is not before the last event.
+    pub(crate) fn accepted_by(
+        &self,
+        rule: &Group,
+        lists: &ListsState,
+        now: Timestamp,
+    ) -> Option<RoaringBitmap> {
+        let now = now.max(self.last.at);
+        self.members_of(rule, At { lists, now })
     }
 
     pub(crate) fn set(&self, set: &Set, lists: &ListsState) -> RoaringBitmap {
@@ -739,12 +765,7 @@ impl types::filter::Facts for PersonFacts<'_> {
     }
 
     fn is_member(&self, set: &Set) -> bool {
-        let facts = RowFacts {
-            state: self.state,
-            lists: self.lists,
-            row: self.row,
-        };
-        facts.is_member(set)
+        self.state.is_member(set, self.row, self.lists)
     }
 
     fn now(&self) -> Timestamp {

@@ -17,7 +17,7 @@ mod subjects;
 
 pub use audiences::{
     AudienceOfMember, AudienceView, Audiences, ChangePlace, MemberView, MembersPage,
-    MembershipChange, Occasion, SelfCheck, Unreadable,
+    MembershipChange, Occasion, RememberedChanges, SelfCheck, Unreadable,
 };
 pub use digest::Digest;
 pub use keys::{KeyView, Keys};

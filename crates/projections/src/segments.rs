@@ -4,7 +4,7 @@ use std::sync::Arc;
 use roaring::{MultiOps as _, RoaringBitmap};
 use serde_json::Value;
 use types::filter::{Group, Set};
-use types::{AudienceId, PageLimit, SubjectId};
+use types::{AudienceId, PageLimit, SubjectId, Timestamp};
 
 use crate::audiences::{Others, State as AudiencesState};
 use crate::lists::State as ListsState;
@@ -105,15 +105,16 @@ impl ReadModels {
         }
     }
 
-    /// Everybody whom the rule accepts, and of how many people with a stored profile. Nothing if
-    /// nobody wants to know any more.
+    /// Everybody whom the rule would accept now, and of how many people with a stored profile. Nothing
+    /// if nobody wants to know any more.
     pub fn preview(
         &self,
         rule: &Group,
+        now: Timestamp,
         sample_max: usize,
         still_wanted: &dyn Fn() -> bool,
     ) -> Option<(Preview, u64)> {
-        let (rows, total) = self.accepted_by(rule, still_wanted, |audiences, _| {
+        let (rows, total) = self.accepted_by(rule, now, still_wanted, |audiences, _| {
             audiences.population().len()
         })?;
         Some((Preview::of(&rows, sample_max), total))
@@ -125,14 +126,16 @@ impl ReadModels {
         &self,
         audience: &AudienceId,
         rule: &Group,
+        now: Timestamp,
         sample_max: usize,
         still_wanted: &dyn Fn() -> bool,
     ) -> Option<Comparison> {
         let set = Set::Audience(audience.clone());
-        let (accepted, members) = self.accepted_by(rule, still_wanted, |audiences, lists| {
-            let known = audiences.known(audience);
-            known.then(|| audiences.set(&set, lists))
-        })?;
+        let (accepted, members) =
+            self.accepted_by(rule, now, still_wanted, |audiences, lists| {
+                let known = audiences.known(audience);
+                known.then(|| audiences.set(&set, lists))
+            })?;
         let members = members?;
         Some(Comparison {
             joining: Preview::of(&(&accepted - &members), sample_max),
@@ -144,6 +147,7 @@ impl ReadModels {
     fn accepted_by<T>(
         &self,
         rule: &Group,
+        now: Timestamp,
         still_wanted: &dyn Fn() -> bool,
         also: impl FnOnce(&AudiencesState, &ListsState) -> T,
     ) -> Option<(RoaringBitmap, T)> {
@@ -153,7 +157,7 @@ impl ReadModels {
         };
         let lists = self.lists.read();
         let audiences = self.audiences.read();
-        let rows = audiences.accepted_by(rule, &lists)?;
+        let rows = audiences.accepted_by(rule, &lists, now)?;
         Some((rows, also(&audiences, &lists)))
     }
 

@@ -6,12 +6,14 @@ use crate::filter::{Scalar, Stored};
 
 /// A path to an attribute of a profile: the exact key first, then descent along the dots; arrays are
 /// not descended into. A leading `profile.` is dropped unless the profile has a key `profile`.
-/// `["a.b"]` names a key in which dots mean nothing.
+/// `["a.b"]` names a key in which dots mean nothing, and is never dropped.
 #[derive(Clone, Debug)]
 pub struct AttributePath {
     text: String,
     /// The keys, if some of them are escaped; else the dots say where to descend.
     escaped: Option<Vec<String>>,
+    /// Whether it begins with a `profile` that is not escaped itself.
+    drops_profile: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +35,11 @@ impl AttributePath {
         if text.chars().any(char::is_control) {
             return Err(InvalidPath::ControlCharacter);
         }
+        let rest = text.strip_prefix(PROFILE);
         Ok(Self {
             text: text.to_owned(),
             escaped: escaped_keys(text),
+            drops_profile: rest.is_some_and(|rest| rest.starts_with(['.', '['])),
         })
     }
 
@@ -47,12 +51,10 @@ impl AttributePath {
     pub fn resolve<'a>(&self, profile: &'a Map<String, Value>) -> Option<&'a Value> {
         let has_profile = || profile.contains_key(PROFILE);
         let found = match &self.escaped {
-            Some(keys) => match keys.split_first() {
-                Some((first, rest)) if first == PROFILE && !rest.is_empty() && !has_profile() => {
-                    along(profile, rest)
-                }
-                _ => along(profile, keys),
-            },
+            Some(keys) => profile.get(&self.text).or_else(|| {
+                let skipped = usize::from(self.drops_profile && keys.len() > 1 && !has_profile());
+                along(profile, &keys[skipped..])
+            }),
             None => match self.after_profile() {
                 Some(rest) if !has_profile() => descend(profile, rest),
                 _ => descend(profile, &self.text),
@@ -65,9 +67,10 @@ impl AttributePath {
     pub fn members(&self) -> Vec<&str> {
         let mut members = Vec::new();
         if let Some(keys) = &self.escaped {
+            members.push(self.text.as_str());
             members.extend(keys.first().map(String::as_str));
-            if keys.len() > 1 && keys[0] == PROFILE {
-                members.push(&keys[1]);
+            if keys.len() > 1 && self.drops_profile {
+                members.push(keys[1].as_str());
             }
         } else {
             for path in [Some(self.text.as_str()), self.after_profile()] {
@@ -80,10 +83,11 @@ impl AttributePath {
         members
     }
 
-    /// How the key ends in which the path ends, whichever that is: it may have dots in it.
+    /// How the key ends in which the path ends, whichever that is: it may have dots in it. Nothing is
+    /// said of a path with escapes.
     pub fn key_suffix(&self) -> &str {
         match &self.escaped {
-            Some(keys) => keys.last().map_or("", String::as_str),
+            Some(_) => "",
             None => self.text.rsplit('.').next().unwrap_or(""),
         }
     }
@@ -200,7 +204,7 @@ mod tests {
     #[test]
     fn a_path_takes_the_exact_key_before_it_descends() {
         let profile = json!({
-            "a.b": 1, "a": {"b": 2, "c": {"d": 3}, "e.f": 4}, "list": [{"x": 1}], "q\"[": 5, "n": null,
+            "a.b": 1, "a": {"b": 2, "c": {"d": 3}, "e.f": 4}, "list": [{"x": 1}], "q\"[": 5, "n": null, "[\"odd\"]": 6,
         });
         let profile = profile.as_object().unwrap();
         for (path, expected) in [
@@ -217,6 +221,8 @@ mod tests {
             (r#"profile.a["e.f"]"#, Some(json!(4))),
             (r#"["q\"["]"#, Some(json!(5))),
             (r#"["a"#, None),
+            (r#"["profile"]["a"].b"#, None),
+            (r#"["odd"]"#, Some(json!(6))),
         ] {
             let path = AttributePath::parse(path).unwrap();
             assert_eq!(path.resolve(profile), expected.as_ref(), "{path}");
@@ -232,8 +238,8 @@ mod tests {
             ("a", &["a"][..]),
             ("a.b.c", &["a", "a.b.c"]),
             ("profile.a.b", &["a", "a.b", "profile", "profile.a.b"]),
-            (r#"a["b.c"].d"#, &["a"]),
-            (r#"["a.b"]"#, &["a.b"]),
+            (r#"a["b.c"].d"#, &["a", r#"a["b.c"].d"#]),
+            (r#"["a.b"]"#, &[r#"["a.b"]"#, "a.b"]),
         ] {
             assert_eq!(AttributePath::parse(path).unwrap().members(), members);
         }

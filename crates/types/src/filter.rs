@@ -129,25 +129,6 @@ impl Group {
         })
     }
 
-    /// Where in the rule the set is asked about, as a JSON pointer.
-    pub fn pointer_to(&self, set: &Set) -> Option<String> {
-        self.rules.iter().enumerate().find_map(|(place, rule)| {
-            let inner = match rule {
-                Rule::Group(group) => group.pointer_to(set),
-                Rule::Not(rule) => {
-                    let alone = Self {
-                        operator: GroupOperator::And,
-                        rules: vec![rule.as_ref().clone()],
-                    };
-                    alone.pointer_to(set)
-                }
-                Rule::Member(membership) => (membership.set == *set).then(|| "/value".to_owned()),
-                Rule::Attribute(_) => None,
-            };
-            inner.map(|inner| format!("/filters/{place}{inner}"))
-        })
-    }
-
     /// The rule in the current shape of the API; [`Group::parse`] reads it back.
     pub fn to_value(&self) -> Value {
         let rules: Vec<Value> = self.rules.iter().map(Rule::to_value).collect();
@@ -204,14 +185,18 @@ impl Rule {
 
     /// The leaf as Courier writes it in reasons; nothing for a group.
     pub fn label(&self) -> String {
-        let quoted = |text: &str| format!("'{text}'");
+        let quoted = quoted_short;
         match self {
             Self::Attribute(condition) => {
                 let operand = match &condition.operand {
                     Operand::One(text) => quoted(text),
                     Operand::AnyOf(texts) => {
-                        let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
-                        format!("[{}]", texts.join(", "))
+                        let told = texts.iter().take(OPERANDS_TOLD_MAX);
+                        let mut told: Vec<String> = told.map(|text| quoted(text)).collect();
+                        if texts.len() > OPERANDS_TOLD_MAX {
+                            told.push("…".to_owned());
+                        }
+                        format!("[{}]", told.join(", "))
                     }
                 };
                 let path = quoted(condition.path.as_str());
@@ -223,6 +208,18 @@ impl Rule {
             }
             Self::Group(_) | Self::Not(_) => String::new(),
         }
+    }
+}
+
+/// Of an array of operands, how many a reason tells.
+const OPERANDS_TOLD_MAX: usize = 8;
+
+/// A text as reasons quote it: a long one is cut.
+pub fn quoted_short(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 128;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("'{}…'", &text[..end]),
+        None => format!("'{text}'"),
     }
 }
 

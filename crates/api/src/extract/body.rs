@@ -168,6 +168,11 @@ impl Fields {
         self.object.remove(name)
     }
 
+    /// A copy of the member as it came; `null` if it is not there.
+    pub(crate) fn peek(&self, name: &str) -> Value {
+        self.object.get(name).cloned().unwrap_or_default()
+    }
+
     /// All members as they came.
     pub(crate) fn take_all(&mut self) -> Map<String, Value> {
         std::mem::take(&mut self.object)

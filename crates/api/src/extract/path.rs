@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw: String = segments(parts, state).await?;
+        let raw: String = segments(parts, state, "/user_id").await?;
         user_id(&raw).map(Self)
     }
 }
@@ -29,7 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ListPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw: String = segments(parts, state).await?;
+        let raw: String = segments(parts, state, "/list_id").await?;
         list_id(&raw).map(Self)
     }
 }
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AudiencePath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw: String = segments(parts, state).await?;
+        let raw: String = segments(parts, state, "/audience_id").await?;
         let id = AudienceId::parse(&raw);
         id.map(Self)
             .map_err(|error| ApiError::invalid_id(error, "/audience_id"))
@@ -49,7 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SubscriptionPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let (list, user): (String, String) = segments(parts, state).await?;
+        let (list, user): (String, String) = segments(parts, state, "/list_id").await?;
         Ok(Self(list_id(&list)?, user_id(&user)?))
     }
 }
@@ -63,7 +63,7 @@ fn list_id(raw: &str) -> Result<ListId, ApiError> {
 }
 
 /// The path is split at `/` first and each segment decoded afterwards, so an id may hold a slash.
-async fn segments<T, S>(parts: &mut Parts, state: &S) -> Result<T, ApiError>
+async fn segments<T, S>(parts: &mut Parts, state: &S, name: &str) -> Result<T, ApiError>
 where
     T: serde::de::DeserializeOwned + Send,
     S: Send + Sync,
@@ -71,5 +71,5 @@ where
     let segments = Path::<T>::from_request_parts(parts, state).await;
     segments
         .map(|Path(segments)| segments)
-        .map_err(|_| ApiError::invalid_path_segment())
+        .map_err(|_| ApiError::invalid_path_segment().at(name))
 }

@@ -14,12 +14,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if !parts.uri.query().is_none_or(is_utf8) {
+            return Err(ApiError::invalid_parameter(
+                "query",
+                "percent-encoded UTF-8",
+            ));
+        }
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(mut pairs) =
             query.map_err(|_| ApiError::invalid_parameter("query", "a query string"))?;
-        pairs.retain(|(_, value)| !value.is_empty());
+        // An attribute may well be compared with nothing.
+        pairs.retain(|(key, value)| !value.is_empty() || key.starts_with(ATTRIBUTE));
         Ok(Self(pairs))
     }
+}
+
+/// What stands before the path in the name of a parameter that filters by an attribute.
+const ATTRIBUTE: &str = "attribute.";
+
+/// Whether the text is UTF-8 once it is decoded: what is not would be read as something else.
+fn is_utf8(query: &str) -> bool {
+    percent_encoding::percent_decode_str(query)
+        .decode_utf8()
+        .is_ok()
 }
 
 impl Parameters {
@@ -34,7 +51,7 @@ impl Parameters {
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix("attribute.")?, value.as_str())))
+            .filter_map(|(key, value)| Some((key.strip_prefix(ATTRIBUTE)?, value.as_str())))
     }
 
     /// On Courier's routes: a limit out of bounds is moved into them, nonsense is as if not given.

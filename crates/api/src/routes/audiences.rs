@@ -151,6 +151,7 @@ pub(crate) async fn put(
     AudiencePath(audience): AudiencePath,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
+    let given = body.peek("filter");
     let operator = body.operator()?;
     let put = AudiencePut {
         name: body.text_change("name", NAME_BYTES_MAX)?,
@@ -174,7 +175,8 @@ pub(crate) async fn put(
         audience: audience.clone(),
         command: AudienceCommand::Put(put),
     };
-    let committed = state.engine.execute(command, origin).await?;
+    let executed = state.engine.execute(command, origin).await;
+    let committed = executed.map_err(|error| ApiError::from(error).at_audience_in(&given))?;
     let audience = view(&state.read_models, &audience)?;
     Ok(at(committed, json(&Defined { audience })))
 }

@@ -109,7 +109,9 @@ pub(crate) async fn changes(
         position: Position(position),
         subject: SubjectId(u32::MAX),
     });
-    if let Some(given) = parameters.place_checked(CHANGES)? {
+    // A place in the changes of one audience means nothing in those of another.
+    let collection = format!("{CHANGES} {audience}");
+    if let Some(given) = parameters.place_checked(&collection)? {
         place = place_of(&given).ok_or_else(ApiError::invalid_cursor)?;
     }
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
@@ -117,9 +119,8 @@ pub(crate) async fn changes(
             .history
             .audience_changes(&audience, place, limit, still_wanted)?
             .ok_or_else(ApiError::audience_not_found)?;
-        let last = page.items.last().map(|last| last.change.place());
-        let ChangePlace { position, subject } = last.unwrap_or(place);
-        let cursor = cursor::encode(CHANGES, &format!("{position} {subject}"));
+        let ChangePlace { position, subject } = page.next;
+        let cursor = cursor::encode(&collection, &format!("{position} {subject}"));
         let items = page.items.into_iter();
         Ok(json(&ChangesPage {
             items: items.filter_map(|event| shown(state, event)).collect(),

@@ -105,7 +105,7 @@ fn combination(
         .iter()
         .filter(|(name, value)| *name != "descendants" && !value.is_null());
     let (Some((name, value)), None) = (named.next(), named.next()) else {
-        return Err(ApiError::invalid_field(root(pointer), NAMES));
+        return Err(ApiError::invalid_field(pointer, NAMES));
     };
     let place = format!("{pointer}/{name}");
     match name.as_str() {
@@ -121,23 +121,22 @@ fn combination(
             };
             *sets_left = sets_left
                 .checked_sub(weight)
-                .ok_or_else(|| ApiError::too_many_items(&place, QUERY_SETS_MAX))?;
+                .ok_or_else(|| ApiError::too_many_items("", QUERY_SETS_MAX))?;
             let descendants = match query.get("descendants") {
                 None | Some(Value::Null) => false,
-                Some(Value::Bool(descendants)) => *descendants,
+                Some(Value::Bool(descendants)) if name == "tenant" => *descendants,
                 Some(_) => {
                     let place = format!("{pointer}/descendants");
-                    return Err(ApiError::invalid_field(&place, "a boolean"));
+                    return Err(ApiError::invalid_field(
+                        &place,
+                        "a boolean, beside a tenant",
+                    ));
                 }
             };
             set(name, value, &place, descendants).map(Combination::Set)
         }
-        _ => Err(ApiError::invalid_field(root(pointer), NAMES)),
+        _ => Err(ApiError::invalid_field(pointer, NAMES)),
     }
-}
-
-fn root(pointer: &str) -> &str {
-    if pointer.is_empty() { "/" } else { pointer }
 }
 
 fn parts(

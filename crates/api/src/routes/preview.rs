@@ -1,8 +1,9 @@
 use axum::extract::State;
 use axum::response::Response;
+use domain::{audiences_of, refuse_cycle};
 use projections::{Preview, ReadModels};
 use serde::Serialize;
-use types::UserId;
+use types::{AudienceId, Clock as _, SystemClock, UserId};
 
 use crate::error::ApiError;
 use crate::extract::body::Fields;
@@ -54,7 +55,9 @@ pub(crate) async fn preview(
         return Err(ApiError::invalid_field("/as_of", expected));
     }
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
-        let previewed = state.read_models.preview(&rule, sample, still_wanted);
+        let previewed = state
+            .read_models
+            .preview(&rule, SystemClock.now(), sample, still_wanted);
         // Nothing only if nobody waits for the answer any more.
         let (preview, total) = previewed.unwrap_or_default();
         let Part { count, sample } = Part::of(preview, &state.read_models);
@@ -75,11 +78,20 @@ pub(crate) async fn diff(
     AudiencePath(audience): AudiencePath,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
+    let given = body.peek("filter");
     let rule = body.required_rule()?;
     let sample = body.sample()?;
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let models = &state.read_models;
-        let compared = models.compare(&audience, &rule, sample, still_wanted);
+        let parts_of = |other: &AudienceId| {
+            let rule = models.audiences.rule(other);
+            rule.as_deref().map_or_else(Vec::new, audiences_of)
+        };
+        // What could not be saved need not be compared.
+        if let Err(refusal) = refuse_cycle(&audience, &rule, parts_of) {
+            return Err(ApiError::from(refusal).at_audience_in(&given));
+        }
+        let compared = models.compare(&audience, &rule, SystemClock.now(), sample, still_wanted);
         let compared = compared.ok_or_else(ApiError::audience_not_found)?;
         Ok(json(&DiffAnswer {
             joining: Part::of(compared.joining, models),

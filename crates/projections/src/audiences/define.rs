@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use events::AudienceDefined;
 use types::filter::{
-    Condition, Group, GroupOperator, Operand, Operator, Rule, RuleLimits, Set, Test,
+    Condition, Group, GroupOperator, Operand, Operator, Rule, RuleLimits, Set, Test, quoted_short,
 };
 use types::{AttributePath, AudienceId, JsonDocument};
 
@@ -364,5 +364,6 @@ fn label(condition: &Condition, place: usize) -> String {
     } else {
         operator
     };
-    format!("{}('{}', '{operand}')", operator.name(), condition.path)
+    let (path, operand) = (quoted_short(condition.path.as_str()), quoted_short(operand));
+    format!("{}({path}, {operand})", operator.name())
 }

@@ -153,8 +153,13 @@ impl State {
         }
         outcome.joined.sort_unstable();
         outcome.left.sort_unstable();
+        if !is_there {
+            // Nothing else turned but that there is no profile any more.
+            outcome.because.clear();
+            return outcome;
+        }
         for predicate in changed {
-            let is_true = is_there && reading.is_true(*predicate);
+            let is_true = reading.is_true(*predicate);
             let label = Arc::clone(&self.predicates.get(*predicate).label);
             outcome.because.push((label, is_true));
         }
@@ -237,6 +242,7 @@ impl Scratch {
 pub(super) struct RowFacts<'a> {
     pub(super) state: &'a State,
     pub(super) lists: &'a Lists,
+    pub(super) now: Timestamp,
     pub(super) row: u32,
 }
 
@@ -250,7 +256,7 @@ impl Facts for RowFacts<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        self.state.last.at
+        self.now
     }
 }
 

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use roaring::{MultiOps as _, RoaringBitmap};
+use types::Timestamp;
 use types::filter::{Condition, Group, GroupOperator, Rule, Set, Test};
 
 use super::predicates::Question;
@@ -11,19 +12,27 @@ use crate::lists::State as Lists;
 /// So few people are asked one by one rather than by sets.
 const FEW: u64 = 256;
 
+/// What is asked about besides the index.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) lists: &'a Lists,
+    /// The present of windows.
+    pub(crate) now: Timestamp,
+}
+
 impl State {
     /// Everybody with a stored profile whom the rule accepts, by algebra on sets. `None` if the
     /// index of some path is missing.
-    pub(super) fn members_of(&self, rule: &Group, lists: &Lists) -> Option<RoaringBitmap> {
-        let members = self.rows_of_group(rule, lists)?;
+    pub(super) fn members_of(&self, rule: &Group, at: At<'_>) -> Option<RoaringBitmap> {
+        let members = self.rows_of_group(rule, at)?;
         Some(&*members & &self.population)
     }
 
-    fn rows_of_group(&self, group: &Group, lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+    fn rows_of_group(&self, group: &Group, at: At<'_>) -> Option<Cow<'_, RoaringBitmap>> {
         match group.operator {
-            GroupOperator::And => self.rows_of_all(&group.rules, lists),
+            GroupOperator::And => self.rows_of_all(&group.rules, at),
             GroupOperator::Or => {
-                let rows = group.rules.iter().map(|rule| self.rows_of(rule, lists));
+                let rows = group.rules.iter().map(|rule| self.rows_of(rule, at));
                 let rows: Vec<_> = rows.collect::<Option<_>>()?;
                 if let [one] = rows.as_slice() {
                     return Some(one.clone());
@@ -33,8 +42,8 @@ impl State {
         }
     }
 
-    fn rows_of(&self, rule: &Rule, lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
-        let stated = self.rows_stated(rule, lists)?;
+    fn rows_of(&self, rule: &Rule, at: At<'_>) -> Option<Cow<'_, RoaringBitmap>> {
+        let stated = self.rows_stated(rule, at)?;
         Some(if denies(rule) {
             Cow::Owned(&self.population - &*stated)
         } else {
@@ -43,18 +52,18 @@ impl State {
     }
 
     /// The rows of what the rule states, or of what it denies.
-    fn rows_stated(&self, rule: &Rule, lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+    fn rows_stated(&self, rule: &Rule, at: At<'_>) -> Option<Cow<'_, RoaringBitmap>> {
         match rule {
-            Rule::Group(group) => self.rows_of_group(group, lists),
-            Rule::Attribute(condition) => self.rows_of_tests(condition),
-            Rule::Member(membership) => Some(self.rows_of_set(&membership.set, lists)),
-            Rule::Not(rule) => self.rows_of(rule, lists),
+            Rule::Group(group) => self.rows_of_group(group, at),
+            Rule::Attribute(condition) => self.rows_of_tests(condition, at.now),
+            Rule::Member(membership) => Some(self.rows_of_set(&membership.set, at.lists)),
+            Rule::Not(rule) => self.rows_of(rule, at),
         }
     }
 
     /// The rows of a conjunction: what is at hand as a set first, and once few are left they are
     /// asked one by one; whatever denies takes away.
-    fn rows_of_all(&self, rules: &[Rule], lists: &Lists) -> Option<Cow<'_, RoaringBitmap>> {
+    fn rows_of_all(&self, rules: &[Rule], at: At<'_>) -> Option<Cow<'_, RoaringBitmap>> {
         let mut ordered: Vec<&Rule> = rules.iter().collect();
         ordered.sort_by_key(|rule| effort(rule));
         let mut rows: Option<Cow<'_, RoaringBitmap>> = None;
@@ -66,15 +75,16 @@ impl State {
                     let accepts = |row: &u32| {
                         rule.matches(&RowFacts {
                             state: self,
-                            lists,
+                            lists: at.lists,
+                            now: at.now,
                             row: *row,
                         })
                     };
                     Cow::Owned(few.iter().filter(accepts).collect())
                 }
-                Some(rows) if denies(rule) => Cow::Owned(&*rows - &*self.rows_stated(rule, lists)?),
-                Some(rows) => Cow::Owned(&*rows & &*self.rows_stated(rule, lists)?),
-                None => self.rows_of(rule, lists)?,
+                Some(rows) if denies(rule) => Cow::Owned(&*rows - &*self.rows_stated(rule, at)?),
+                Some(rows) => Cow::Owned(&*rows & &*self.rows_stated(rule, at)?),
+                None => self.rows_of(rule, at)?,
             });
         }
         rows
@@ -90,9 +100,13 @@ impl State {
     }
 
     /// The rows of which at least one test is true, whether or not the condition is negated.
-    fn rows_of_tests(&self, condition: &Condition) -> Option<Cow<'_, RoaringBitmap>> {
+    fn rows_of_tests(
+        &self,
+        condition: &Condition,
+        now: Timestamp,
+    ) -> Option<Cow<'_, RoaringBitmap>> {
         let column = self.columns.get(&condition.path)?;
-        let rows = |test: &Test| column.rows_where(test, self.last.at);
+        let rows = |test: &Test| column.rows_where(test, now);
         if let [test] = condition.tests.as_slice() {
             return Some(rows(test));
         }

@@ -12,6 +12,7 @@ use super::joined::{COHORT_MIN, Cohort, Occasion, SingleJoins};
 use super::predicates::{PredicateId, Predicates};
 use super::recent::{Change, Recent};
 use super::row::{RowChange, Scratch};
+use super::sets::At;
 use crate::Profiles;
 use crate::lists::State as Lists;
 
@@ -491,7 +492,11 @@ impl State {
         let rule = self.audience(number).rule.as_ref();
         let members = rule.map_or_else(RoaringBitmap::new, |rule| {
             let group = Arc::clone(&rule.group);
-            self.members_of(&group, others.lists)
+            let at = At {
+                lists: others.lists,
+                now: self.last.at,
+            };
+            self.members_of(&group, at)
                 .expect("every column that a rule asks for is there")
         });
         let (last, created) = (self.last, self.audience(number).created);

@@ -1,5 +1,6 @@
 use jiff::Timestamp as JiffTimestamp;
 use jiff::civil::{Date, DateTime};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use crate::{Decimal, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(i128);
 
+const SECONDS_PER_DAY: i32 = 86_400;
 const NANOSECONDS_PER_SECOND: i128 = 1_000_000_000;
 const NANOSECONDS_PER_MILLISECOND: i128 = 1_000_000;
 /// Whole numbers from here on are milliseconds, smaller ones seconds: as seconds they would lie
@@ -36,13 +38,20 @@ impl Moment {
             return Self::of_number(&Decimal::parse(text)?);
         }
         if bytes.len() == 10 {
-            let date: Date = text.parse().ok()?;
-            return Self::of_civil(date.to_datetime(jiff::civil::Time::midnight()));
+            return Some(Self::of_civil(text.parse::<Date>().ok()?.into()));
         }
-        // Annotations of a time zone are no part of RFC 3339.
-        let separated = matches!(bytes[10], b'T' | b't' | b' ') && !text.contains('[');
-        let timestamp = separated.then(|| text.parse::<JiffTimestamp>().ok())??;
-        Some(Self(timestamp.as_nanosecond()))
+        if !matches!(bytes[10], b'T' | b't' | b' ') {
+            return None;
+        }
+        let pieces = Pieces::parse(text).ok()?;
+        let offset = pieces.to_numeric_offset()?;
+        // Annotations of a time zone are no part of RFC 3339, nor are offsets of a day and more.
+        if pieces.time_zone_annotation().is_some() || offset.seconds().abs() >= SECONDS_PER_DAY {
+            return None;
+        }
+        let local = Self::of_civil(pieces.date().to_datetime(pieces.time()?));
+        let offset = i128::from(offset.seconds()) * NANOSECONDS_PER_SECOND;
+        Some(local.plus_nanoseconds(-offset))
     }
 
     /// What a stored value says; `None` if it says no time.
@@ -75,15 +84,23 @@ impl Moment {
         };
         let moment = Self(number.checked_mul(unit)?);
         // Whatever lies beyond the years of the calendar is a number and no time.
-        moment.to_civil().map(|_| moment)
+        let first = Self::of_civil(DateTime::MIN);
+        let last = Self::of_civil(DateTime::MAX);
+        (first..=last).contains(&moment).then_some(moment)
     }
 
-    pub(super) fn of_civil(datetime: DateTime) -> Option<Self> {
-        let zoned = TimeZone::UTC.to_timestamp(datetime).ok()?;
-        Some(Self(zoned.as_nanosecond()))
+    /// The moment of a date and time in UTC.
+    pub(super) fn of_civil(datetime: DateTime) -> Self {
+        let days = datetime
+            .date()
+            .duration_since(jiff::civil::date(1970, 1, 1));
+        let time = datetime
+            .time()
+            .duration_since(jiff::civil::Time::midnight());
+        Self(days.as_nanos() + time.as_nanos())
     }
 
-    /// `None` beyond the years that the calendar knows.
+    /// The date and time in UTC; `None` beyond the years that the calendar knows.
     pub(super) fn to_civil(self) -> Option<DateTime> {
         let timestamp = JiffTimestamp::from_nanosecond(self.0).ok()?;
         Some(TimeZone::UTC.to_datetime(timestamp))
@@ -116,6 +133,9 @@ mod tests {
             ("1709164800000", 1_709_164_800),
             ("-1709164800000", -1_709_164_800),
             ("1e3", 1_000),
+            ("9999-12-31T23:59:59Z", 253_402_300_799),
+            ("9999-12-31", 253_402_214_400),
+            ("0000-01-01T00:00:00+23:59", -62_167_305_540),
             ("0", 0),
         ] {
             let moment = Moment::parse(text).unwrap_or_else(|| panic!("{text} is a time"));
@@ -129,6 +149,8 @@ mod tests {
             "2024-01-01T10:00:00",
             "2024-01-01T10:00:00+01:00[Europe/Paris]",
             "2024-01-01x",
+            "2024-01-01T10:00:00+25:00",
+            "2024-01-01T25:00:00Z",
             "1.5",
             "100000000000000000000000000001",
             "true",

@@ -241,7 +241,10 @@ impl Reading {
                 Operand::One(_) => 1,
                 Operand::AnyOf(texts) => texts.len(),
             },
-            pointer,
+            &match &operand {
+                Operand::One(_) => pointer.to_owned(),
+                Operand::AnyOf(_) => format!("{pointer}/value"),
+            },
         )?;
         Ok(operand)
     }
@@ -421,7 +424,7 @@ fn test(operator: Operator, operand: &str) -> Result<Test, &'static str> {
     };
     let within = |direction| {
         let window = Window::parse(operand)
-            .map_err(|_| "an ISO 8601 duration longer than nothing, such as P7D or PT12H")?;
+            .map_err(|_| "an ISO 8601 duration such as P7D or PT12H, longer than nothing, at most 1,000 years")?;
         Ok(Test::Within(direction, window))
     };
     let owned = || operand.to_owned();

@@ -282,7 +282,7 @@ fn what_is_no_rule_is_refused_with_the_place_in_it() {
                 "INCLUDES",
                 json!(["1", "2", "3", "4", "5", "6", "7", "8", "9"]),
             ),
-            "/filters/0",
+            "/filters/0/value",
         ),
     ] {
         let refused = parse(&rule).expect_err(&rule.to_string());

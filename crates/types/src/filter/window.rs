@@ -14,7 +14,7 @@ pub struct Window {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an ISO 8601 duration longer than nothing, such as P7D or PT12H")]
+#[error("not an ISO 8601 duration longer than nothing and of at most 1,000 years")]
 pub struct InvalidWindow;
 
 /// In months; longer windows would leave the years that the calendar knows.
@@ -86,7 +86,7 @@ fn months_from(moment: Moment, months: i32) -> Option<Moment> {
     let shifted = start.checked_add(months.months()).ok()?;
     let exists = shifted.day() == start.day();
     let last_of_day = shifted.date().to_datetime(jiff::civil::Time::MAX);
-    Moment::of_civil(if exists { shifted } else { last_of_day })
+    Some(Moment::of_civil(if exists { shifted } else { last_of_day }))
 }
 
 /// Equal if the lengths are, however they are written.
