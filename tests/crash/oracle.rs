@@ -61,6 +61,14 @@ impl Export {
         &self.text[..events.checked_sub(1).map_or(0, |last| self.ends[last])]
     }
 
+    /// Whether the event at this position says only that time has passed.
+    pub(crate) fn is_clock(&self, position: usize) -> bool {
+        let before = self.first(position.saturating_sub(1)).len();
+        let line = &self.first(position)[before..];
+        let name = br#""type":"clock.advanced""#;
+        line.windows(name.len()).any(|part| part == name)
+    }
+
     /// Whether a log that ends after so many events ends within a command.
     pub(crate) fn is_torn_after(&self, events: usize) -> bool {
         events > 0 && events < self.head() && self.commands[events - 1] == self.commands[events]
