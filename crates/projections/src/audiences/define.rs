@@ -11,7 +11,8 @@ use super::audience::{
     Audience, DefinedRule, Expression, FORMER_AUDIENCES_MAX, FORMER_RULES_MAX, Former, Versions,
 };
 use super::predicates::{PredicateId, Question};
-use super::state::{Effects, Others, State};
+use super::settle::Effects;
+use super::state::{Others, State};
 
 impl State {
     /// Takes over what the audience is now. Who is in it follows when the event is settled.

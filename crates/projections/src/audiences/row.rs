@@ -1,6 +1,4 @@
 use std::cell::OnceCell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,6 +6,7 @@ use types::filter::{Facts, Set, Stored};
 use types::{AttributePath, SubjectId, Timestamp};
 
 use super::predicates::{PredicateId, Question};
+use super::scratch::Scratch;
 use super::state::State;
 use crate::lists::State as Lists;
 
@@ -19,20 +18,6 @@ pub(super) struct RowChange {
     pub(super) left: Vec<u32>,
     /// What became true or false.
     pub(super) because: Vec<(Arc<str>, bool)>,
-}
-
-/// Memory that is used again for every person: marks are good if they carry the current round.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    round: u32,
-    truth: Vec<(u32, bool)>,
-    /// Predicates that are not what they were.
-    turned: Vec<u32>,
-    looked_at: Vec<u32>,
-    /// Audiences to look at that ask about no other: their order means nothing.
-    plain: Vec<u32>,
-    /// Those that ask about others, by rank.
-    ranked: BinaryHeap<Reverse<(u32, u32)>>,
 }
 
 /// The values of one row, each read as a number or a time at most once.
@@ -87,24 +72,26 @@ impl State {
             values: (0..self.columns.len()).map(|_| OnceCell::new()).collect(),
         };
         scratch.begin(self.predicates.end(), self.audiences.len());
+        let rank = |number| self.rank(number);
+        let ask = |predicate| reading.is_true(predicate);
         let mut access: Option<Vec<PredicateId>> = None;
         let mut look = |scratch: &mut Scratch, predicate: PredicateId| {
             let predicate = self.predicates.get(predicate);
-            scratch.look_at(self, predicate.dependents(None));
+            scratch.look_at(predicate.dependents(None), rank);
             if predicate.has_access() {
                 let access = access.get_or_insert_with(|| self.access_of(&reading));
                 for through in access {
-                    scratch.look_at(self, predicate.dependents(Some(*through)));
+                    scratch.look_at(predicate.dependents(Some(*through)), rank);
                 }
             }
         };
         for predicate in changed {
-            scratch.turned[predicate.index()] = scratch.round;
+            scratch.turn(*predicate);
             look(scratch, *predicate);
         }
         if presence.is_some() {
             for number in &self.held_by_default {
-                scratch.look_at(self, std::slice::from_ref(number));
+                scratch.look_at(std::slice::from_ref(number), rank);
             }
         }
         let mut outcome = RowChange::default();
@@ -114,7 +101,7 @@ impl State {
             let rule = audience.rule.as_ref();
             let holds = is_there
                 && rule.is_some_and(|rule| {
-                    let mut is_true = |predicate| scratch.is_true(predicate, &reading);
+                    let mut is_true = |predicate| scratch.is_true(predicate, ask);
                     rule.expression.holds(&mut is_true)
                 });
             // Whether it held before follows from what turned, without a look at the members, of
@@ -125,7 +112,7 @@ impl State {
                 None => {
                     is_there
                         && rule.is_some_and(|rule| {
-                            let mut was_true = |predicate| scratch.was_true(predicate, &reading);
+                            let mut was_true = |predicate| scratch.was_true(predicate, ask);
                             rule.expression.holds(&mut was_true)
                         })
                 }
@@ -140,8 +127,7 @@ impl State {
                 outcome.left.push(number);
             }
             if let Some(predicate) = audience.as_set {
-                scratch.truth[predicate.index()] = (scratch.round, holds);
-                scratch.turned[predicate.index()] = scratch.round;
+                scratch.turn_to(predicate, holds);
                 outcome
                     .because
                     .push((Arc::clone(&self.predicates.get(predicate).label), holds));
@@ -181,60 +167,6 @@ impl State {
             });
         }
         found
-    }
-}
-
-impl Scratch {
-    fn begin(&mut self, predicates: usize, audiences: usize) {
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 {
-            // Marks of four billion rounds ago would look like new ones.
-            *self = Self {
-                round: 1,
-                ..Self::default()
-            };
-        }
-        self.plain.clear();
-        self.ranked.clear();
-        if self.truth.len() < predicates {
-            self.truth.resize(predicates, (0, false));
-            self.turned.resize(predicates, 0);
-        }
-        if self.looked_at.len() < audiences {
-            self.looked_at.resize(audiences, 0);
-        }
-    }
-
-    fn is_true(&mut self, predicate: PredicateId, reading: &Reading<'_>) -> bool {
-        let mark = &mut self.truth[predicate.index()];
-        if mark.0 != self.round {
-            *mark = (self.round, reading.is_true(predicate));
-        }
-        mark.1
-    }
-
-    fn was_true(&mut self, predicate: PredicateId, reading: &Reading<'_>) -> bool {
-        let turned = self.turned[predicate.index()] == self.round;
-        self.is_true(predicate, reading) != turned
-    }
-
-    fn look_at(&mut self, state: &State, audiences: &[u32]) {
-        for number in audiences {
-            let mark = &mut self.looked_at[*number as usize];
-            if *mark != self.round {
-                *mark = self.round;
-                match state.rank(*number) {
-                    0 => self.plain.push(*number),
-                    rank => self.ranked.push(Reverse((rank, *number))),
-                }
-            }
-        }
-    }
-
-    /// The next audience to look at; none before those that it asks about.
-    fn next(&mut self) -> Option<u32> {
-        let plain = self.plain.pop();
-        plain.or_else(|| self.ranked.pop().map(|Reverse((_, number))| number))
     }
 }
 

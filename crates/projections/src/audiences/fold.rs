@@ -1,0 +1,230 @@
+use events::{AudienceEvent, Envelope, Event, ListEvent, ListMemberEvent, ProfileEvent};
+use roaring::RoaringBitmap;
+use types::filter::Moment;
+use types::{ListId, StreamId, SubjectId};
+
+use super::joined::Occasion;
+use super::predicates::PredicateId;
+use super::settle::{Effects, SETS_FROM, are_many};
+use super::state::{NEVER, Others, State};
+
+impl State {
+    pub(crate) fn apply(&mut self, envelope: &Envelope, others: Others<'_>) {
+        self.last = Occasion {
+            position: envelope.position,
+            at: envelope.recorded_at,
+        };
+        let mut effects = Effects::default();
+        let touched = self.touched_by(envelope);
+        // A value is compared with windows as they stand at this event, not as they stood when they
+        // last changed for somebody.
+        if self.columns.windowed().any(|it| touched.contains(&it)) {
+            self.windows_may_have_changed();
+        }
+        let mut crossing = self.move_windows();
+        if !are_many(&crossing) {
+            // Whom the event itself is about is worked out once, with all that changes.
+            let own = |row: u32| envelope.subjects.contains(&SubjectId(row));
+            (effects.rows, crossing) = crossing.into_iter().partition(|it| own(it.0));
+        }
+        if !crossing.is_empty() {
+            let crossing = Effects {
+                rows: crossing,
+                ..Effects::default()
+            };
+            self.settle(crossing, others);
+        }
+        match &envelope.event {
+            Event::Profile(event) => {
+                if let Some(subject) = envelope.subjects.first() {
+                    self.profile_changed(subject.0, event, &touched, others, &mut effects);
+                }
+                // With what people hold changes when they cross the edge of a window.
+                if self.columns.windowed().any(|it| touched.contains(&it)) {
+                    self.windows_may_have_changed();
+                }
+            }
+            Event::ListMember(event) => {
+                if let StreamId::List(list) | StreamId::ListMember(list, _) = &envelope.stream
+                    && !matches!(event, ListMemberEvent::Updated(_))
+                {
+                    self.subscriptions_changed(list, &envelope.subjects, others, &mut effects);
+                }
+            }
+            Event::List(event) => {
+                if let StreamId::List(list) = &envelope.stream {
+                    self.list_changed(list, event, others, &mut effects);
+                }
+            }
+            Event::Audience(event) => {
+                if let StreamId::Audience(audience) = &envelope.stream {
+                    match event {
+                        AudienceEvent::Defined(defined) => {
+                            self.define(audience, defined, others, &mut effects);
+                        }
+                        AudienceEvent::Deleted(_) => self.delete(audience, others),
+                    }
+                }
+            }
+            Event::Subject(_) | Event::Clock(_) | Event::Key(_) => {}
+        }
+        self.settle(effects, others);
+    }
+
+    /// The columns whose value the event can change for the person that it is about.
+    fn touched_by(&self, envelope: &Envelope) -> Vec<u32> {
+        let (Event::Profile(event), Some(subject)) = (&envelope.event, envelope.subjects.first())
+        else {
+            return Vec::new();
+        };
+        match event {
+            ProfileEvent::Updated(updated) if self.population.contains(subject.0) => {
+                self.columns.touched_by(Some(&updated.changes.0))
+            }
+            ProfileEvent::Updated(_) | ProfileEvent::Deleted(_) => self.columns.touched_by(None),
+        }
+    }
+
+    fn profile_changed(
+        &mut self,
+        row: u32,
+        event: &ProfileEvent,
+        touched: &[u32],
+        others: Others<'_>,
+        effects: &mut Effects,
+    ) {
+        let there = self.population.contains(row);
+        let document = matches!(event, ProfileEvent::Updated(_));
+        if there == document && touched.is_empty() {
+            return;
+        }
+        let document = document
+            .then(|| others.profiles.document(SubjectId(row)))
+            .flatten();
+        let is_there = document.is_some();
+        let mut flipped = Vec::new();
+        self.columns
+            .update(row, touched, document.as_ref(), self.last.at, &mut flipped);
+        if there != is_there {
+            if is_there {
+                self.population.insert(row);
+                let end = row as usize + 1;
+                if self.arrivals.len() < end {
+                    self.arrivals.resize(end, Occasion::default());
+                }
+                self.arrivals[end - 1] = self.last;
+            } else {
+                self.population.remove(row);
+            }
+            effects.presence = Some((row, is_there));
+            // To audiences somebody without a profile is nobody: what is true of a newcomer
+            // becomes true now.
+            for list in others.lists.of_subject_live(SubjectId(row)) {
+                flipped.extend(self.predicates.about_list(list));
+            }
+        }
+        effects.rows.extend(flipped.into_iter().map(|it| (row, it)));
+    }
+
+    fn subscriptions_changed(
+        &mut self,
+        list: &ListId,
+        subjects: &[SubjectId],
+        others: Others<'_>,
+        effects: &mut Effects,
+    ) {
+        for predicate in self.predicates.about_list(list) {
+            let Some(pattern) = self.predicates.pattern(predicate).cloned() else {
+                continue;
+            };
+            let members = self.predicates.members.entry(predicate).or_default();
+            for subject in subjects {
+                let is_member = others.lists.is_member(&pattern, *subject);
+                let changed = if is_member {
+                    members.insert(subject.0)
+                } else {
+                    members.remove(subject.0)
+                };
+                if changed {
+                    effects.rows.push((subject.0, predicate));
+                }
+            }
+        }
+    }
+
+    fn list_changed(
+        &mut self,
+        list: &ListId,
+        event: &ListEvent,
+        others: Others<'_>,
+        effects: &mut Effects,
+    ) {
+        let nobody = RoaringBitmap::new();
+        let subscribers = others.lists.subjects_of(list).unwrap_or(&nobody);
+        for predicate in self.predicates.about_list(list) {
+            let Some(pattern) = self.predicates.pattern(predicate).cloned() else {
+                continue;
+            };
+            let live = self.predicates.live_lists.entry(predicate).or_default();
+            let members = self.predicates.members.entry(predicate).or_default();
+            let changed = match event {
+                ListEvent::Updated(_) => continue,
+                // A fresh list begins with nobody. A live list is never made anew by a decision, but
+                // a history from elsewhere may say so.
+                ListEvent::Created(_) if live.insert(list.clone()) => continue,
+                ListEvent::Created(_) => {
+                    let now = others.lists.union_of(&pattern);
+                    &now ^ &*members
+                }
+                ListEvent::Restored(_) => {
+                    live.insert(list.clone());
+                    subscribers - &*members
+                }
+                ListEvent::Deleted(_) => {
+                    live.remove(list);
+                    let leaving = subscribers & &*members;
+                    if live.is_empty() {
+                        leaving
+                    } else {
+                        let elsewhere =
+                            |row: &u32| others.lists.is_member(&pattern, SubjectId(*row));
+                        leaving.iter().filter(|row| !elsewhere(row)).collect()
+                    }
+                }
+            };
+            *members ^= &changed;
+            if changed.len() >= SETS_FROM as u64 {
+                effects.sets.push(predicate);
+            } else {
+                let rows = changed.iter().map(|row| (row, predicate));
+                effects.rows.extend(rows);
+            }
+        }
+    }
+
+    /// Moves every window to the present, and collects whom that changes.
+    fn move_windows(&mut self) -> Vec<(u32, PredicateId)> {
+        let mut crossing = Vec::new();
+        let now = self.last.at;
+        if Moment::from(now) < self.next_crossing {
+            return crossing;
+        }
+        let mut next_crossing = NEVER;
+        for number in self.columns.windowed().collect::<Vec<_>>() {
+            let mut windows = self.columns.tests_mut(number).take_windows();
+            if let Some(column) = self.columns.column(number) {
+                for window in &mut windows {
+                    window.crossing(column, now, |row| crossing.push((row, window.predicate)));
+                    window.bounds = window.window.bounds(window.direction, now);
+                    let next_change = window.next_change(column).unwrap_or(NEVER);
+                    next_crossing = next_crossing.min(next_change);
+                }
+            }
+            self.columns.tests_mut(number).put_windows(windows);
+        }
+        self.next_crossing = next_crossing;
+        crossing.sort_unstable();
+        crossing.dedup();
+        crossing
+    }
+}
