@@ -37,52 +37,37 @@ fn check(raw: &str) -> Result<(), InvalidId> {
     Ok(())
 }
 
-/// The caller's id of a person: 1 to 512 bytes without control characters, otherwise opaque.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UserId(Arc<str>);
+macro_rules! opaque_id {
+    ($(#[$meta:meta])* $id:ident) => {
+        $(#[$meta])*
+        /// 1 to 512 bytes without control characters, otherwise opaque.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $id(Arc<str>);
 
-impl UserId {
-    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
-        check(raw)?;
-        Ok(Self(raw.into()))
-    }
+        impl $id {
+            pub fn parse(raw: &str) -> Result<Self, InvalidId> {
+                check(raw)?;
+                Ok(Self(raw.into()))
+            }
 
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
 }
-
-/// The caller's id of an audience: 1 to 512 bytes without control characters, otherwise opaque.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AudienceId(Arc<str>);
-
-impl AudienceId {
-    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
-        check(raw)?;
-        Ok(Self(raw.into()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+opaque_id! {
+    /// The caller's id of a person.
+    UserId
 }
-
-/// The caller's id of a tenant: 1 to 512 bytes without control characters, otherwise opaque.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TenantId(Arc<str>);
-
-impl TenantId {
-    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
-        check(raw)?;
-        Ok(Self(raw.into()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+opaque_id! {
+    /// The caller's id of an audience.
+    AudienceId
+}
+opaque_id! {
+    /// The caller's id of a tenant.
+    TenantId
 }
 
 /// The id of a list: one to four parts separated by dots, without `*`, `#` or white space.
