@@ -445,6 +445,52 @@ fn a_window_closes_by_itself_and_a_restart_knows_the_same() {
     server.stop();
 }
 
+/// Questions about paths of which nobody has asked before cost most; whoever asks many and hangs up
+/// holds up nobody, and the index is as right as before.
+#[test]
+fn clients_that_ask_much_and_hang_up_do_no_harm() {
+    use std::io::Write as _;
+
+    let (_data, server) = world();
+    define(&server, "pros", &leaf("EQ", "plan", "pro"));
+    let ask_and_hang_up = |round: usize| {
+        let about = |path| leaf("NEQ", &format!("path-{round}-{path}"), "x");
+        let leaves: Vec<Value> = (0..32).map(about).collect();
+        let body = json!({"filter": {"operator": "OR", "filters": leaves}}).to_string();
+        let key = crate::client::KEY;
+        let length = body.len();
+        for (method, path) in [
+            ("POST", "/v1/audiences/preview"),
+            ("PUT", "/audiences/given-up"),
+        ] {
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {key}\r\n\
+                 Content-Length: {length}\r\n\r\n{body}"
+            );
+            let mut stream = server.connect();
+            let _ = stream.write_all(request.as_bytes());
+        }
+    };
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| (0..60).for_each(ask_and_hang_up));
+        for number in 0..60 {
+            let plan = ["pro", "free"][number % 2];
+            profile(&server, &format!("person-{number}"), &json!({"plan": plan}));
+        }
+        asking.join().unwrap();
+    });
+    let answered = server.ask("GET", "/audiences/pros", "");
+    assert_eq!(ok(answered)["member_count"], 2 + 30);
+    let nobody = json!({"filter": leaf("EXISTS", "path-0-0", "true")}).to_string();
+    let mut preview = server.ask("POST", "/v1/audiences/preview", &nobody);
+    while preview.status == 503 {
+        // Those who hung up may still be waited for.
+        preview = server.ask("POST", "/v1/audiences/preview", &nobody);
+    }
+    assert_eq!(ok(preview)["count"], 0);
+    server.stop();
+}
+
 #[test]
 fn metrics_need_a_credential_and_show_no_divergence() {
     let (_data, server) = world();
