@@ -29,6 +29,14 @@ SUITE_FILES = [
     "tests/api_resources/test_lists.py",
     "tests/api_resources/lists/test_subscriptions.py",
     "tests/api_resources/test_audiences.py",
+    "tests/api_resources/test_tenants.py",
+    "tests/api_resources/tenants/preferences/test_items.py",
+    "tests/api_resources/users/test_tenants.py",
+    "tests/api_resources/users/test_preferences.py",
+    "tests/api_resources/users/test_tokens.py",
+    "tests/api_resources/test_workspace_preferences.py",
+    "tests/api_resources/workspace_preferences/test_topics.py",
+    "tests/api_resources/test_brands.py",
 ]
 
 API_KEY = "My API Key"  # The official suite has it written into its code.

@@ -1,13 +1,18 @@
-use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::limits::BODY_BYTES_MAX;
-use domain::{AudienceRefusal, ListRefusal, ProfileRefusal};
+use domain::{
+    AudienceRefusal, BrandRefusal, InvalidToken, ListRefusal, PreferenceRefusal, ProfileRefusal,
+    SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal,
+};
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
 use serde_json::Value;
 use types::filter::InvalidRule;
-use types::{AudienceId, InvalidId, InvalidPath, InvalidPattern};
+use types::{AudienceId, InvalidId, InvalidPatch, InvalidPath, InvalidPattern};
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A request that does not get what it asks for. Becomes a body where the request's id is known.
 #[derive(Clone, Debug)]
@@ -32,6 +37,15 @@ struct Body<'a> {
     path: Option<&'a str>,
 }
 
+/// One of several things that was refused.
+#[derive(Debug, Serialize)]
+pub(crate) struct ItemError {
+    index: usize,
+    code: &'static str,
+    message: String,
+    path: Option<String>,
+}
+
 macro_rules! codes {
     ($($constant:ident = $code:literal, $status:ident;)+) => {
         $(const $constant: (&str, StatusCode) = ($code, StatusCode::$status);)+
@@ -53,6 +67,11 @@ codes! {
     INVALID_CURSOR = "invalid_cursor", BAD_REQUEST;
     INVALID_RULE = "invalid_rule", BAD_REQUEST;
     AUDIENCE_CYCLE = "audience_cycle", BAD_REQUEST;
+    TENANT_CYCLE = "tenant_cycle", BAD_REQUEST;
+    TENANT_TOO_DEEP = "tenant_too_deep", BAD_REQUEST;
+    TOPIC_REQUIRED = "topic_required", BAD_REQUEST;
+    UNKNOWN_SCHEDULE = "unknown_schedule", BAD_REQUEST;
+    LIMIT_REACHED = "limit_reached", BAD_REQUEST;
     PATCH_FAILED = "patch_failed", BAD_REQUEST;
     PROFILE_TOO_DEEP = "profile_too_deep", BAD_REQUEST;
     TOO_MANY_ITEMS = "too_many_items", BAD_REQUEST;
@@ -62,9 +81,18 @@ codes! {
     LIST_NOT_FOUND = "list_not_found", NOT_FOUND;
     AUDIENCE_NOT_FOUND = "audience_not_found", NOT_FOUND;
     TENANT_NOT_FOUND = "tenant_not_found", NOT_FOUND;
+    MEMBERSHIP_NOT_FOUND = "membership_not_found", NOT_FOUND;
+    SECTION_NOT_FOUND = "section_not_found", NOT_FOUND;
+    TOPIC_NOT_FOUND = "topic_not_found", NOT_FOUND;
+    TOKEN_NOT_FOUND = "token_not_found", NOT_FOUND;
+    BRAND_NOT_FOUND = "brand_not_found", NOT_FOUND;
+    USER_NOT_FOUND = "user_not_found", NOT_FOUND;
     EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
     ROUTE_NOT_FOUND = "route_not_found", NOT_FOUND;
     METHOD_NOT_ALLOWED = "method_not_allowed", METHOD_NOT_ALLOWED;
+    ID_TAKEN = "id_taken", CONFLICT;
+    SECTION_NOT_EMPTY = "section_not_empty", CONFLICT;
+    BRAND_IN_USE = "brand_in_use", CONFLICT;
     BODY_TIMEOUT = "body_timeout", REQUEST_TIMEOUT;
     BODY_TOO_LARGE = "body_too_large", PAYLOAD_TOO_LARGE;
     PROFILE_TOO_LARGE = "profile_too_large", PAYLOAD_TOO_LARGE;
@@ -160,6 +188,16 @@ impl ApiError {
         Self::new(MISSING_FIELD, format!("the parameter {name} is required")).at(format!("/{name}"))
     }
 
+    /// An operation of the `patch` in the body that is none.
+    pub(crate) fn invalid_patch(invalid: &InvalidPatch) -> Self {
+        let operation = format!("/patch/{}", invalid.operation);
+        let pointer = match invalid.member {
+            "" => operation,
+            member => format!("{operation}/{member}"),
+        };
+        Self::invalid_field(&pointer, format!("valid: {}", invalid.reason))
+    }
+
     pub(crate) fn invalid_cursor() -> Self {
         Self::new(INVALID_CURSOR, "Invalid cursor format").at("/cursor")
     }
@@ -208,6 +246,79 @@ impl ApiError {
         Self::new(TENANT_NOT_FOUND, "Tenant not found")
     }
 
+    pub(crate) fn membership_not_found() -> Self {
+        Self::new(
+            MEMBERSHIP_NOT_FOUND,
+            "the user is not a member of this tenant",
+        )
+    }
+
+    pub(crate) fn section_not_found() -> Self {
+        Self::new(SECTION_NOT_FOUND, "Section not found")
+    }
+
+    pub(crate) fn topic_not_found() -> Self {
+        Self::new(TOPIC_NOT_FOUND, "Topic not found")
+    }
+
+    pub(crate) fn token_not_found() -> Self {
+        Self::new(TOKEN_NOT_FOUND, "Token not found")
+    }
+
+    pub(crate) fn brand_not_found() -> Self {
+        Self::new(BRAND_NOT_FOUND, "Brand not found")
+    }
+
+    pub(crate) fn user_not_found() -> Self {
+        Self::new(USER_NOT_FOUND, "User not found")
+    }
+
+    /// A member of a token that is not as it must be; `token` is where in the body the token stands.
+    pub(crate) fn invalid_token(error: &InvalidToken, token: &str) -> Self {
+        let pointer = format!("{token}{}", error.pointer);
+        if error.missing {
+            Self::missing_field(&pointer)
+        } else {
+            Self::invalid_field(&pointer, &error.expected)
+        }
+    }
+
+    /// What is answered about one of several things, each of which is refused by itself.
+    pub(crate) fn about_item(self, index: usize) -> ItemError {
+        ItemError {
+            index,
+            code: self.code,
+            message: self.message,
+            path: self.path,
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Moves the pointer below another one, if there is any.
+    pub(crate) fn below_if_placed(self, pointer: &str) -> Self {
+        if self.path.is_some() {
+            self.below(pointer)
+        } else {
+            self
+        }
+    }
+
+    /// Moves the pointer below another one.
+    pub(crate) fn below(mut self, pointer: &str) -> Self {
+        self.path = Some(match self.path {
+            Some(path) => format!("{pointer}{path}"),
+            None => pointer.to_owned(),
+        });
+        self
+    }
+
     /// A rule that is none; `field` is where in the body it stands.
     pub(crate) fn invalid_rule(error: &InvalidRule, field: &str) -> Self {
         let pointer = format!("{field}{}", error.pointer);
@@ -246,7 +357,12 @@ impl ApiError {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()
-                .insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // Asking again gets the same answer, and the SDKs would.
+        if self.status == StatusCode::CONFLICT {
+            let never = HeaderValue::from_static("false");
+            response.headers_mut().insert(SHOULD_RETRY, never);
         }
         response
     }
@@ -292,12 +408,19 @@ impl From<ExecuteError> for ApiError {
         match error {
             ExecuteError::Busy => Self::new(BUSY, message),
             ExecuteError::Stopped => Self::new(STOPPING, message),
-            ExecuteError::Refused(Refusal::SubjectsExhausted) => {
-                Self::new(CAPACITY_EXHAUSTED, message)
-            }
-            ExecuteError::Refused(Refusal::List(ListRefusal::NotFound)) => Self::list_not_found(),
-            ExecuteError::Refused(Refusal::Audience(refusal)) => refusal.into(),
-            ExecuteError::Refused(Refusal::Profile(refusal)) => match refusal {
+            ExecuteError::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::SubjectsExhausted => Self::new(CAPACITY_EXHAUSTED, message),
+            Refusal::List(ListRefusal::NotFound) => Self::list_not_found(),
+            Refusal::Audience(refusal) => refusal.into(),
+            Refusal::Profile(refusal) => match refusal {
                 ProfileRefusal::Patch(refused) => {
                     Self::new(PATCH_FAILED, message).at(format!("/patch/{}", refused.operation))
                 }
@@ -305,6 +428,64 @@ impl From<ExecuteError> for ApiError {
                 ProfileRefusal::TooLarge => Self::new(PROFILE_TOO_LARGE, message).at("/profile"),
                 ProfileRefusal::TooDeep => Self::new(PROFILE_TOO_DEEP, message).at("/profile"),
             },
+            Refusal::Tenant(refusal) => match refusal {
+                TenantRefusal::NotFound => Self::tenant_not_found(),
+                TenantRefusal::Cycle => Self::new(TENANT_CYCLE, message).at("/parent_tenant_id"),
+                TenantRefusal::TooDeep => {
+                    Self::new(TENANT_TOO_DEEP, message).at("/parent_tenant_id")
+                }
+                TenantRefusal::TooManyDefaults => Self::new(LIMIT_REACHED, message),
+            },
+            Refusal::TooManyTenants => Self::new(LIMIT_REACHED, message).at("/tenants"),
+            Refusal::Section(refusal) => match refusal {
+                SectionRefusal::NotFound => Self::section_not_found(),
+                SectionRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
+                SectionRefusal::NotEmpty => Self::new(SECTION_NOT_EMPTY, message),
+            },
+            Refusal::TooManySections => Self::new(LIMIT_REACHED, message),
+            Refusal::Topic(refusal) => match refusal {
+                TopicRefusal::NotFound => Self::topic_not_found(),
+                TopicRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
+                TopicRefusal::NoSchedules => {
+                    Self::new(MISSING_FIELD, message).at("/digest/schedules")
+                }
+                TopicRefusal::TooMany => Self::new(LIMIT_REACHED, message),
+            },
+            Refusal::Brand(refusal) => match refusal {
+                BrandRefusal::NotFound => Self::brand_not_found(),
+                BrandRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
+                BrandRefusal::InUse => Self::new(BRAND_IN_USE, message),
+            },
+            Refusal::Preference(refusal) => refusal.into(),
+            Refusal::Choice { place, refusal } => {
+                Self::from(refusal).below(&format!("/preferences/{place}"))
+            }
+            Refusal::PreferencesTooLarge => Self::new(INVALID_FIELD, message).at(""),
+            Refusal::Token(refusal) => match refusal {
+                TokenRefusal::NotFound => Self::token_not_found(),
+                TokenRefusal::Patch(refused) => {
+                    Self::new(PATCH_FAILED, message).at(format!("/patch/{}", refused.operation))
+                }
+                TokenRefusal::Invalid(_) | TokenRefusal::OtherToken => {
+                    Self::new(PATCH_FAILED, message).at("/patch")
+                }
+                TokenRefusal::TooMany => Self::new(LIMIT_REACHED, message).at("/tokens"),
+            },
+        }
+    }
+}
+
+impl From<PreferenceRefusal> for ApiError {
+    fn from(refusal: PreferenceRefusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            PreferenceRefusal::UnknownTopic => Self::topic_not_found(),
+            PreferenceRefusal::Required => Self::new(TOPIC_REQUIRED, message).at("/status"),
+            PreferenceRefusal::NotAChoice => Self::new(INVALID_FIELD, message).at("/status"),
+            PreferenceRefusal::UnknownSchedule => {
+                Self::new(UNKNOWN_SCHEDULE, message).at("/digest_schedule_id")
+            }
+            PreferenceRefusal::TooMany => Self::new(LIMIT_REACHED, message),
         }
     }
 }

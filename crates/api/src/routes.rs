@@ -1,4 +1,4 @@
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use engine::Committed;
 use serde::Serialize;
@@ -6,15 +6,22 @@ use serde::Serialize;
 use crate::request::AnswerPosition;
 
 pub(crate) mod audiences;
+pub(crate) mod brands;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod lists;
 pub(crate) mod members;
+pub(crate) mod memberships;
 pub(crate) mod metrics;
+pub(crate) mod preferences;
 pub(crate) mod preview;
 pub(crate) mod profiles;
 pub(crate) mod subscriptions;
+pub(crate) mod tenants;
+pub(crate) mod tokens;
+pub(crate) mod topics;
+pub(crate) mod users;
 
 /// Courier's older SDKs parse a body only if its type is exactly this, without a character set.
 pub(crate) fn json<T: Serialize>(body: &T) -> Response {
@@ -39,8 +46,43 @@ impl Paging {
     }
 }
 
+/// One page in the shape that tenants and memberships have.
+#[derive(Serialize)]
+pub(crate) struct LinkedPage<T> {
+    items: Vec<T>,
+    has_more: bool,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    url: String,
+    next_url: Option<String>,
+    cursor: Option<String>,
+}
+
+impl<T> LinkedPage<T> {
+    /// With a cursor and a link, which repeats the question, only when there is more.
+    pub(crate) fn new(items: Vec<T>, uri: &Uri, more: bool, cursor: Option<String>) -> Self {
+        let cursor = cursor.filter(|_| more);
+        let next_url = cursor.as_ref().map(|cursor| {
+            let pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
+            let question = pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+            let mut pairs: Vec<&str> = question.collect();
+            let place = format!("cursor={cursor}");
+            pairs.push(&place);
+            format!("{}?{}", uri.path(), pairs.join("&"))
+        });
+        Self {
+            items,
+            has_more: more,
+            kind: "list",
+            url: uri.path().to_owned(),
+            next_url,
+            cursor,
+        }
+    }
+}
+
 /// 200 with Courier's word for a write that took effect.
-pub(crate) fn success(committed: Committed) -> Response {
+pub(crate) fn success(committed: &Committed) -> Response {
     #[derive(Serialize)]
     struct Success {
         status: &'static str,
@@ -49,11 +91,11 @@ pub(crate) fn success(committed: Committed) -> Response {
 }
 
 /// 204: a write took effect.
-pub(crate) fn no_content(committed: Committed) -> Response {
+pub(crate) fn no_content(committed: &Committed) -> Response {
     at(committed, StatusCode::NO_CONTENT.into_response())
 }
 
-pub(crate) fn at(committed: Committed, mut response: Response) -> Response {
+pub(crate) fn at(committed: &Committed, mut response: Response) -> Response {
     response
         .extensions_mut()
         .insert(AnswerPosition(committed.position));

@@ -32,6 +32,8 @@ pub struct Parts {
     pub(crate) history: History,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,
+    /// Levels of a tenant's ancestry that are loaded, the tenant's own included.
+    pub(crate) tenant_levels: usize,
     scans: Arc<Semaphore>,
     /// Those that run and those that wait.
     scans_asked: Arc<Semaphore>,
@@ -53,6 +55,7 @@ impl ApiState {
         history: History,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
+        tenant_levels: usize,
     ) -> Self {
         Self(Arc::new(Parts {
             engine,
@@ -60,6 +63,7 @@ impl ApiState {
             history,
             authenticator,
             metrics,
+            tenant_levels,
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_PIECE_BYTES)),

@@ -4,8 +4,8 @@ use events::{AudienceDefined, AudienceDeleted, AudienceEvent};
 use types::filter::{Group, GroupOperator, RuleLimits, Set};
 use types::{AudienceId, JsonDocument};
 
-use crate::Decider;
 use crate::limits::AUDIENCE_LEVELS_MAX;
+use crate::{Change, Decider};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AudienceCommand {
@@ -21,16 +21,6 @@ pub struct AudiencePut {
     pub filter: Change<Group>,
     /// Of the top group, where a rule is kept; a rule that is set has its own.
     pub operator: Option<GroupOperator>,
-}
-
-/// What a request says of one field.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Change<T> {
-    /// Nothing: it stays as it is.
-    #[default]
-    Keep,
-    Clear,
-    Set(T),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

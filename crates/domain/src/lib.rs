@@ -1,19 +1,40 @@
 //! What may happen: commands in, events or a refusal out. No clock, no randomness, no IO.
 
 mod audience;
+mod brand;
+mod change;
 mod decider;
 pub mod limits;
 mod list;
 mod list_member;
+mod preference;
 mod profile;
+mod section;
+mod tenant;
+mod tenant_member;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod token;
+mod topic;
 
 pub use audience::{
-    Audience, AudienceCommand, AudiencePut, AudienceRefusal, AudienceState, Change, audiences_of,
+    Audience, AudienceCommand, AudiencePut, AudienceRefusal, AudienceState, audiences_of,
     refuse_chain, refuse_cycle,
 };
+pub use brand::{Brand, BrandCommand, BrandRefusal};
+pub use change::Change;
 pub use decider::Decider;
 pub use list::{List, ListCommand, ListRefusal, ListState};
 pub use list_member::{ListMember, ListMemberCommand, ListMemberState};
+pub use preference::{
+    ChoiceRequest, ChosenTopic, Preference, PreferenceCommand, PreferenceRefusal,
+    change_quiet_hours, replace_recipient_preferences,
+};
 pub use profile::{Profile, ProfileCommand, ProfileRefusal, ProfileState};
+pub use section::{Section, SectionCommand, SectionRefusal};
+pub use tenant::{Tenant, TenantCommand, TenantRefusal, refuse_ancestry};
+pub use tenant_member::{TenantMember, TenantMemberCommand, TenantMemberState};
+pub use token::{
+    InvalidToken, Token, TokenAction, TokenCommand, TokenRefusal, parse_token, token_object,
+};
+pub use topic::{Topic, TopicCommand, TopicPut, TopicRefusal, TopicState};

@@ -2,6 +2,8 @@
 
 use types::filter::RuleLimits;
 
+/// An id of any kind, in bytes.
+pub const ID_BYTES_MAX: usize = types::ID_BYTES_MAX;
 /// A profile as JSON text, in bytes.
 pub const PROFILE_BYTES_MAX: usize = 256 * 1024;
 /// Arrays and objects within each other in a profile, the profile itself included.
@@ -44,3 +46,35 @@ pub const SAMPLE_MAX: usize = 100;
 pub const QUERY_SETS_MAX: usize = 64;
 /// Combinations within each other in one query.
 pub const QUERY_LEVELS_MAX: usize = 8;
+/// Properties, user profile or the profile of a membership of a tenant as JSON text, in bytes.
+pub const TENANT_DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+/// Tenants within each other.
+pub const TENANT_LEVELS_MAX: usize = 32;
+/// Levels of a tenant's ancestry that are loaded unless set otherwise, the tenant's own included.
+pub const TENANT_LEVELS_LOADED: usize = 4;
+/// Tenants of which one person is a member.
+pub const USER_TENANTS_MAX: usize = 1_000;
+/// Topics, in all sections together; and those for which a tenant has defaults.
+pub const TOPICS_MAX: usize = 1_000;
+/// Sections of topics.
+pub const SECTIONS_MAX: usize = 1_000;
+/// What is kept with a topic, and its digest, as JSON text, each, in bytes.
+pub const TOPIC_DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+/// Topics that one request chooses about.
+pub const CHOICES_MAX: usize = 50;
+/// Choices of one person, in all contexts together.
+pub const USER_CHOICES_MAX: usize = 10_000;
+/// Snoozes of one choice.
+pub const SNOOZES_MAX: usize = 16;
+/// Device tokens of one person.
+pub const USER_TOKENS_MAX: usize = 100;
+/// How long a device token lasts when nothing else is said, in nanoseconds: 60 days.
+pub const TOKEN_LIFETIME: u64 = 60 * 24 * 60 * 60 * 1_000_000_000;
+/// Device, tracking or properties of a token as JSON text, each, in bytes.
+pub const TOKEN_DOCUMENT_BYTES_MAX: usize = 16 * 1024;
+/// Why a token has its status, in bytes.
+pub const TOKEN_REASON_BYTES_MAX: usize = 1_024;
+/// Settings or snippets of a brand as JSON text, each, in bytes.
+pub const BRAND_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Users named in one request.
+pub const USERS_MAX: usize = 1_000;

@@ -1,8 +1,17 @@
+use domain::limits::{PREFERENCES_BYTES_MAX, SECTIONS_MAX, USER_TENANTS_MAX};
 use domain::{
-    AudienceCommand, AudienceRefusal, ListCommand, ListRefusal, ProfileCommand, ProfileRefusal,
+    AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, ListCommand,
+    ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal, SectionRefusal, TenantCommand,
+    TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
 };
-use events::{Actor, KeyIssued};
-use types::{AudienceId, JsonDocument, ListId, UserId};
+use events::{
+    Actor, BrandDetails, KeyIssued, PreferencePagePublished, SectionDetails, TokenDetails,
+};
+use serde_json::{Map, Value};
+use types::{
+    AudienceId, BrandId, DeviceToken, JsonDocument, JsonPatch, ListId, QuietHours, SectionId,
+    TenantId, TopicId, UserId,
+};
 
 /// Everything that can be asked of the write side.
 #[derive(Clone, Debug)]
@@ -38,9 +47,117 @@ pub enum Command {
         audience: AudienceId,
         command: AudienceCommand,
     },
+    Tenant {
+        tenant: TenantId,
+        command: TenantCommand,
+    },
+    /// Make one person a member of several tenants.
+    JoinTenants {
+        user_id: UserId,
+        tenants: Vec<(TenantId, Change<JsonDocument>)>,
+    },
+    LeaveTenant {
+        user_id: UserId,
+        tenant: TenantId,
+    },
+    LeaveEveryTenant {
+        user_id: UserId,
+    },
+    Section {
+        section: SectionId,
+        edit: Edit<SectionDetails>,
+    },
+    Topic {
+        section: SectionId,
+        topic: TopicId,
+        edit: Edit<TopicPut>,
+    },
+    RemoveDigest {
+        section: SectionId,
+        topic: TopicId,
+    },
+    PublishPreferencePage(PreferencePagePublished),
+    Brand {
+        brand: BrandId,
+        edit: Edit<BrandDetails>,
+    },
+    /// What one person chooses, in a tenant or everywhere.
+    Choose {
+        user_id: UserId,
+        tenant: Option<TenantId>,
+        choices: Choices,
+    },
+    RecipientPreferences {
+        user_id: UserId,
+        /// Replaces those that are there.
+        preferences: Option<JsonDocument>,
+    },
+    /// Merge into one person's preferences of the older form (RFC 7396).
+    MergeRecipientPreferences {
+        user_id: UserId,
+        changes: JsonDocument,
+    },
+    QuietHours {
+        user_id: UserId,
+        quiet_hours: Option<QuietHours>,
+    },
+    /// Register devices of one person; others stay.
+    RegisterTokens {
+        user_id: UserId,
+        tokens: Vec<(DeviceToken, TokenDetails)>,
+    },
+    PatchToken {
+        user_id: UserId,
+        token: DeviceToken,
+        patch: JsonPatch,
+    },
+    RemoveToken {
+        user_id: UserId,
+        token: DeviceToken,
+    },
+    /// Write many people, each as a whole or not at all.
+    UpsertUsers(Vec<UserUpsert>),
+    /// Remove everything that is known about a person.
+    DeleteUser {
+        user_id: UserId,
+    },
     /// Note that time has passed, if that moves somebody over the edge of a window.
     AdvanceClock,
     IssueKey(KeyToIssue),
+}
+
+/// What to do with something that is written as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit<D> {
+    /// There must be none yet.
+    Create(D),
+    /// There must be one.
+    Replace(D),
+    Delete,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choices {
+    Set(TopicId, ChoiceRequest),
+    Clear(TopicId),
+    /// Those that are refused do not hold up the others.
+    SetMany(Vec<(TopicId, ChoiceRequest)>),
+    /// As `SetMany`, and whatever is not named is cleared.
+    ReplaceAll(Vec<(TopicId, ChoiceRequest)>),
+}
+
+/// One person and what to write about them. What is not named stays as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserUpsert {
+    pub user_id: UserId,
+    /// Merged into the profile.
+    pub profile: Option<Map<String, Value>>,
+    pub lists: Vec<(ListId, Option<JsonDocument>)>,
+    pub tenants: Vec<(TenantId, Change<JsonDocument>)>,
+    pub choices: Vec<(Option<TenantId>, TopicId, ChoiceRequest)>,
+    pub recipient_preferences: Option<JsonDocument>,
+    pub quiet_hours: Option<QuietHours>,
+    pub tokens: Vec<(DeviceToken, TokenDetails)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +200,63 @@ pub enum Refusal {
     List(#[from] ListRefusal),
     #[error(transparent)]
     Audience(#[from] AudienceRefusal),
+    #[error(transparent)]
+    Tenant(#[from] TenantRefusal),
+    #[error("a person can be a member of at most {USER_TENANTS_MAX} tenants")]
+    TooManyTenants,
+    #[error(transparent)]
+    Section(#[from] SectionRefusal),
+    #[error("there can be at most {SECTIONS_MAX} sections")]
+    TooManySections,
+    #[error(transparent)]
+    Topic(#[from] TopicRefusal),
+    #[error(transparent)]
+    Brand(#[from] BrandRefusal),
+    #[error(transparent)]
+    Preference(#[from] PreferenceRefusal),
+    /// In the order of the request, from 0.
+    #[error("{refusal}")]
+    Choice {
+        place: usize,
+        refusal: PreferenceRefusal,
+    },
+    #[error("the preferences would be larger than {PREFERENCES_BYTES_MAX} bytes of JSON")]
+    PreferencesTooLarge,
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
     #[error("there is room for no more people: the numbers of 32 bits are used up")]
     SubjectsExhausted,
+}
+
+/// What a command has to tell besides that it took effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    #[default]
+    Done,
+    Choices(ChoicesOutcome),
+    /// The people who were not written, by their places from 0.
+    Users(Vec<(usize, Refusal)>),
+    Removed(RemovedRows),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChoicesOutcome {
+    pub refused: Vec<(TopicId, PreferenceRefusal)>,
+    pub cleared: Vec<TopicId>,
+}
+
+/// What was removed of a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedRows {
+    pub profile: bool,
+    pub tokens: Vec<DeviceToken>,
+    /// Subscriptions to deleted lists count too.
+    pub lists: Vec<ListId>,
+    /// Audiences that the person leaves with the profile, the first thousand by id.
+    pub audiences: Vec<AudienceId>,
+    pub tenants: Vec<TenantId>,
+    /// Choices, by context and topic.
+    pub choices: Vec<(Option<TenantId>, TopicId)>,
+    pub recipient_preferences: bool,
+    pub quiet_hours: bool,
 }

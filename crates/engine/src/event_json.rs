@@ -73,8 +73,19 @@ pub(crate) fn shown_stream(stream: &StreamId, name: impl Fn(SubjectId) -> String
         StreamId::Subject(subject) => format!("subject-{}", name(*subject)),
         StreamId::Profile(subject) => format!("profile-{}", name(*subject)),
         StreamId::ListMember(list, subject) => format!("list_member-{list}:{}", name(*subject)),
-        StreamId::List(_) | StreamId::Audience(_) | StreamId::Clock | StreamId::Key(_) => {
-            stream.to_string()
+        StreamId::TenantMember(tenant, subject) => {
+            format!("tenant_member-{tenant}:{}", name(*subject))
         }
+        StreamId::Preference(subject) => format!("preference-{}", name(*subject)),
+        StreamId::Token(subject) => format!("token-{}", name(*subject)),
+        StreamId::List(_)
+        | StreamId::Audience(_)
+        | StreamId::Tenant(_)
+        | StreamId::Section(_)
+        | StreamId::Topic(_)
+        | StreamId::PreferencePage
+        | StreamId::Brand(_)
+        | StreamId::Clock
+        | StreamId::Key(_) => stream.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use domain::limits::TENANT_LEVELS_LOADED;
 use event_log::{AppendError, EventLog};
 use events::{Actor, Envelope, Metadata};
 use projections::ReadModels;
@@ -20,6 +21,8 @@ pub struct EngineOptions {
     pub queue_commands_max: usize,
     pub group_events_max: usize,
     pub group_bytes_max: usize,
+    /// Levels of a tenant's ancestry of which the defaults hold, the tenant's own included.
+    pub tenant_levels: usize,
 }
 
 impl Default for EngineOptions {
@@ -28,6 +31,7 @@ impl Default for EngineOptions {
             queue_commands_max: 4_096,
             group_events_max: 1_024,
             group_bytes_max: 256 * 1024,
+            tenant_levels: TENANT_LEVELS_LOADED,
         }
     }
 }
@@ -68,7 +72,11 @@ pub fn start(
     let (ended, outcome) = oneshot::channel();
     let executor = Executor {
         log,
-        write_model: WriteModel::new(Arc::clone(&rebuilt.read_models), rebuilt.sequence.versions),
+        write_model: WriteModel::new(
+            Arc::clone(&rebuilt.read_models),
+            rebuilt.sequence.versions,
+            options.tenant_levels,
+        ),
         read_models: rebuilt.read_models,
         last_recorded_at: rebuilt.sequence.last_recorded_at,
         clock,
@@ -137,14 +145,18 @@ impl Executor {
         if !passed.is_empty() {
             self.record(passed, &clock(), now, group);
         }
-        let answer = match self.write_model.handle(command) {
+        let answer = match self.write_model.handle(command, now) {
             Err(refusal) => Err(refusal.into()),
-            Ok(decided) => {
+            Ok((decided, outcome)) => {
                 let events = decided.len();
                 self.record(decided, &origin, now, group);
                 let events_so_far = group.records.len() as u64;
                 let position = Position(self.read_models.checkpoint().0 + events_so_far);
-                Ok(Committed { position, events })
+                Ok(Committed {
+                    position,
+                    events,
+                    outcome,
+                })
             }
         };
         group.answers.push((reply, answer));

@@ -1,7 +1,7 @@
 use tokio::sync::{mpsc, oneshot};
 use types::Position;
 
-use crate::command::{Command, Origin, Refusal};
+use crate::command::{Command, Origin, Outcome, Refusal};
 
 /// A cheap-to-clone way to reach the writer. The queue behind it is bounded and not exposed.
 #[derive(Clone, Debug)]
@@ -17,11 +17,12 @@ pub(crate) struct Request {
 }
 
 /// The command took effect, is durable and is visible to every later read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// Of the last event, or the head of the log if the command said nothing new.
     pub position: Position,
     pub events: usize,
+    pub outcome: Outcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use event_log::{Block, EventLog, LogIndex, ReadError, Record, Span};
 use events::{Event, Metadata};
 use parking_lot::Mutex;
 use projections::ReadModels;
-use types::{ListId, PageLimit, Position, StreamId, SubjectId, Timestamp};
+use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestamp};
 
 use crate::event_json::EventJson;
 use crate::record::RecordError;
@@ -56,9 +56,9 @@ pub enum Order {
     Descending,
 }
 
-#[derive(Default)]
-pub struct EventsPage {
-    pub items: Vec<EventJson>,
+/// One page of events, or of what is made of each.
+pub struct EventsPage<T = EventJson> {
+    pub items: Vec<T>,
     /// Where to go on, if there may be more: the last position looked at.
     pub next: Option<Position>,
 }
@@ -101,12 +101,25 @@ impl History {
         query: &EventsQuery,
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<EventsPage, HistoryError> {
+        self.gather(query, still_wanted, |record| self.show(record).map(Some))
+    }
+
+    /// As [`History::page`], with whatever is made of each event; nothing where it is not wanted.
+    pub(crate) fn gather<T>(
+        &self,
+        query: &EventsQuery,
+        still_wanted: &dyn Fn() -> bool,
+        show: impl Fn(&Record<'_>) -> Result<Option<T>, HistoryError>,
+    ) -> Result<EventsPage<T>, HistoryError> {
+        let mut page = EventsPage {
+            items: Vec::new(),
+            next: None,
+        };
         let Some(selection) = self.selection(query) else {
-            return Ok(EventsPage::default());
+            return Ok(page);
         };
         let mut reader = Reader::of(&*self.log);
         let (after, before) = self.bounds(query, &mut reader)?;
-        let mut page = EventsPage::default();
         let mut from = if query.order == Order::Ascending {
             after
         } else {
@@ -138,9 +151,11 @@ impl History {
                 from = position;
                 examined += 1;
                 let record = reader.record(position)?;
-                if selection.accepts(&record)? {
+                if selection.accepts(&record)?
+                    && let Some(item) = show(&record)?
+                {
                     bytes += record.payload.len() + record.metadata.len();
-                    page.items.push(self.show(&record)?);
+                    page.items.push(item);
                 }
             }
         }
@@ -212,6 +227,16 @@ impl History {
         match category {
             "subject" => number(key).map(StreamId::Subject).into_iter().collect(),
             "profile" => number(key).map(StreamId::Profile).into_iter().collect(),
+            "preference" => number(key).map(StreamId::Preference).into_iter().collect(),
+            "token" => number(key).map(StreamId::Token).into_iter().collect(),
+            "tenant_member" => key
+                .match_indices(':')
+                .filter_map(|(colon, _)| {
+                    let tenant = TenantId::parse(&key[..colon]).ok()?;
+                    let subject = number(&key[colon + 1..])?;
+                    Some(StreamId::TenantMember(tenant, subject))
+                })
+                .collect(),
             "list" => ListId::parse(key)
                 .ok()
                 .map(StreamId::List)

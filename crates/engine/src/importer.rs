@@ -3,7 +3,8 @@ use std::collections::HashMap;
 use event_log::{NewRecord, Record, encode};
 use events::{Event, Metadata, Personal, SubjectEvent, SubjectRegistered};
 use types::{
-    CommandId, EventId, ListId, Position, StreamId, StreamVersion, SubjectId, Timestamp, UserId,
+    CommandId, EventId, ListId, Position, StreamId, StreamVersion, SubjectId, TenantId, Timestamp,
+    UserId,
 };
 
 use crate::event_json::EventJson;
@@ -159,19 +160,37 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
     let name = event.stream.as_str();
     let (category, key) = name.split_once('-').unwrap_or((name, ""));
     let first = subjects.first().copied();
+    // A user id may hold a colon too, so it is taken off the end as a whole.
+    let set = || {
+        key.strip_suffix(event.subjects.first()?.as_str())?
+            .strip_suffix(':')
+    };
     match decoded {
         Event::Subject(_) => first.map(StreamId::Subject),
         Event::Profile(_) => first.map(StreamId::Profile),
+        Event::Preference(_) => first.map(StreamId::Preference),
+        Event::Token(_) => first.map(StreamId::Token),
         Event::List(_) => ListId::parse(key).ok().map(StreamId::List),
         Event::ListMember(_) if category == "list" => ListId::parse(key).ok().map(StreamId::List),
         Event::ListMember(_) => {
-            // A user id may hold a colon too, so it is taken off the end as a whole.
-            let list = key
-                .strip_suffix(event.subjects.first()?.as_str())?
-                .strip_suffix(':')?;
-            Some(StreamId::ListMember(ListId::parse(list).ok()?, first?))
+            let list = ListId::parse(set()?).ok()?;
+            Some(StreamId::ListMember(list, first?))
         }
-        Event::Audience(_) | Event::Clock(_) | Event::Key(_) => {
+        Event::TenantMember(_) if category == "tenant" => {
+            TenantId::parse(key).ok().map(StreamId::Tenant)
+        }
+        Event::TenantMember(_) => {
+            let tenant = TenantId::parse(set()?).ok()?;
+            Some(StreamId::TenantMember(tenant, first?))
+        }
+        Event::Audience(_)
+        | Event::Tenant(_)
+        | Event::Section(_)
+        | Event::Topic(_)
+        | Event::PreferencePage(_)
+        | Event::Brand(_)
+        | Event::Clock(_)
+        | Event::Key(_) => {
             // These hold no people, so the name is the stream's own.
             let stream = StreamId::parse(&event.stream)?;
             stream.subject().is_none().then_some(stream)

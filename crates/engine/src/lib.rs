@@ -10,21 +10,30 @@ mod handle;
 mod history;
 mod importer;
 mod membership;
+mod preference_log;
 mod record;
 mod replay;
 mod sequence;
 mod stream_versions;
 mod write_model;
 
-pub use events::Actor;
+pub use domain::limits::TENANT_LEVELS_LOADED;
+pub use events::{
+    Actor, BrandDetails, PreferencePagePublished, SectionDetails, TenantDetails, TokenDetails,
+    TopicDetails,
+};
 
-pub use command::{Command, KeyToIssue, Origin, Refusal, SubscribeMode, Subscriber};
+pub use command::{
+    Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, RemovedRows,
+    SubscribeMode, Subscriber, UserUpsert,
+};
 pub use event_json::EventJson;
 pub use executor::{EngineOptions, Writer, WriterFailure, start};
 pub use handle::{Committed, Engine, ExecuteError};
 pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
 pub use importer::{ImportError, Importer};
 pub use membership::{ChangesPage, MembershipEvent};
+pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};
 pub use sequence::SequenceError;

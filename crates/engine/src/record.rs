@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use event_log::{NewRecord, Record};
 use events::{
     AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
-    ProfileEvent,
+    ProfileEvent, TenantMemberEvent,
 };
 use types::filter::{Group, RuleLimits};
 use types::{JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
@@ -80,7 +80,17 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
                 | ListMemberEvent::Removed(_),
             ),
             StreamId::ListMember(..),
-        ) => about_one,
+        )
+        | (
+            Event::TenantMember(
+                TenantMemberEvent::Added(_)
+                | TenantMemberEvent::Updated(_)
+                | TenantMemberEvent::Removed(_),
+            ),
+            StreamId::TenantMember(..),
+        )
+        | (Event::Preference(_), StreamId::Preference(_))
+        | (Event::Token(_), StreamId::Token(_)) => about_one,
         (Event::Profile(event), StreamId::Profile(_)) => {
             if let ProfileEvent::Updated(updated) = event
                 && !updated.changes.0.is_object()
@@ -90,6 +100,11 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             about_one
         }
         (Event::List(_), StreamId::List(_))
+        | (Event::Tenant(_), StreamId::Tenant(_))
+        | (Event::Section(_), StreamId::Section(_))
+        | (Event::Topic(_), StreamId::Topic(_))
+        | (Event::PreferencePage(_), StreamId::PreferencePage)
+        | (Event::Brand(_), StreamId::Brand(_))
         | (Event::Clock(_), StreamId::Clock)
         | (Event::Key(_), StreamId::Key(_)) => subjects.is_empty(),
         (Event::Audience(event), StreamId::Audience(_)) => {
@@ -106,29 +121,31 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             subjects.is_empty()
         }
         (Event::ListMember(ListMemberEvent::ManyAdded(added)), StreamId::List(_)) => {
-            let places = added.preferences.iter().map(|(place, _)| *place as usize);
-            if !places.clone().is_sorted_by(|a, b| a < b) || places.max() >= Some(subjects.len()) {
-                return Err("preferences are given for people whom the event does not name");
-            }
+            check_places(&added.preferences, subjects)?;
             !subjects.is_empty()
         }
-        (Event::ListMember(ListMemberEvent::ManyRemoved(_)), StreamId::List(_)) => {
+        (Event::TenantMember(TenantMemberEvent::ManyAdded(added)), StreamId::Tenant(_)) => {
+            check_places(&added.profiles, subjects)?;
             !subjects.is_empty()
         }
-        (
-            Event::Subject(_)
-            | Event::Profile(_)
-            | Event::List(_)
-            | Event::ListMember(_)
-            | Event::Audience(_)
-            | Event::Clock(_)
-            | Event::Key(_),
-            _,
-        ) => false,
+        (Event::ListMember(ListMemberEvent::ManyRemoved(_)), StreamId::List(_))
+        | (Event::TenantMember(TenantMemberEvent::ManyRemoved(_)), StreamId::Tenant(_)) => {
+            !subjects.is_empty()
+        }
+        _ => false,
     };
     if fits {
         Ok(())
     } else {
         Err("the event does not belong into this stream, or names others")
     }
+}
+
+/// What is given for some of the people of an event is given in their order, and for nobody else.
+fn check_places<T>(given: &[(u32, T)], subjects: &[SubjectId]) -> Result<(), &'static str> {
+    let places = given.iter().map(|(place, _)| *place as usize);
+    if !places.clone().is_sorted_by(|a, b| a < b) || places.max() >= Some(subjects.len()) {
+        return Err("something is given for people whom the event does not name");
+    }
+    Ok(())
 }

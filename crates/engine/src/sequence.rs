@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
 use domain::{audiences_of, refuse_cycle};
-use events::{AudienceEvent, Envelope, Event};
+use events::{AudienceEvent, Envelope, Event, TenantCreated, TenantEvent, TenantUpdated};
 use types::filter::{Group, RuleLimits};
-use types::{AudienceId, Position, StreamId, StreamVersion, SubjectId, Timestamp};
+use types::{AudienceId, Position, StreamId, StreamVersion, SubjectId, TenantId, Timestamp};
 
 use crate::stream_versions::StreamVersions;
 
@@ -18,6 +18,8 @@ pub(crate) struct Sequence {
     next_subject: SubjectId,
     /// Of which audiences an audience is made, where it is made of any.
     parts: HashMap<AudienceId, Vec<AudienceId>>,
+    /// The parent of every tenant that has one.
+    parents: HashMap<TenantId, TenantId>,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,8 @@ pub enum SequenceError {
     UnknownSubject { position: Position },
     #[error("the event at position {position} makes an audience a part of itself")]
     AudienceCycle { position: Position },
+    #[error("the event at position {position} makes a tenant one of its own ancestors")]
+    TenantCycle { position: Position },
 }
 
 impl SequenceError {
@@ -46,7 +50,8 @@ impl SequenceError {
             | Self::TimeBackwards { position }
             | Self::SubjectOutOfOrder { position }
             | Self::UnknownSubject { position }
-            | Self::AudienceCycle { position } => *position,
+            | Self::AudienceCycle { position }
+            | Self::TenantCycle { position } => *position,
         }
     }
 }
@@ -89,7 +94,34 @@ impl Sequence {
         {
             return Err(SequenceError::AudienceCycle { position });
         }
+        if let (Event::Tenant(event), StreamId::Tenant(tenant)) = (event, stream)
+            && !self.keeps_ancestry(tenant, event)
+        {
+            return Err(SequenceError::TenantCycle { position });
+        }
         Ok(())
+    }
+
+    /// Takes note of a tenant's parent; whether that leaves it none of its own ancestors.
+    fn keeps_ancestry(&mut self, tenant: &TenantId, event: &TenantEvent) -> bool {
+        let parent = match event {
+            TenantEvent::Created(TenantCreated(details))
+            | TenantEvent::Updated(TenantUpdated(details)) => details.parent_tenant_id.as_ref(),
+            TenantEvent::Deleted(_) => None,
+            TenantEvent::DefaultPreferenceSet(_) | TenantEvent::DefaultPreferenceCleared(_) => {
+                return true;
+            }
+        };
+        let Some(parent) = parent else {
+            self.parents.remove(tenant);
+            return true;
+        };
+        let mut ancestors = std::iter::successors(Some(parent), |it| self.parents.get(*it));
+        if ancestors.any(|ancestor| ancestor == tenant) {
+            return false;
+        }
+        self.parents.insert(tenant.clone(), parent.clone());
+        true
     }
 
     /// Takes note of what an audience is made of; whether that leaves it no part of itself.

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use types::{ListId, StreamId, StreamVersion, SubjectId};
+use types::{ListId, StreamId, StreamVersion, SubjectId, TenantId};
 
 /// The last version of every stream. Owned by the writer, so it needs no lock.
 ///
@@ -9,7 +9,10 @@ use types::{ListId, StreamId, StreamVersion, SubjectId};
 pub(crate) struct StreamVersions {
     subjects: Vec<u32>,
     profiles: Vec<u32>,
+    preferences: Vec<u32>,
+    tokens: Vec<u32>,
     list_members: HashMap<ListId, HashMap<SubjectId, u32>>,
+    tenant_members: HashMap<TenantId, HashMap<SubjectId, u32>>,
     others: HashMap<StreamId, u32>,
 }
 
@@ -18,15 +21,21 @@ impl StreamVersions {
         StreamVersion(match stream {
             StreamId::Subject(subject) => of(&self.subjects, *subject),
             StreamId::Profile(subject) => of(&self.profiles, *subject),
-            StreamId::ListMember(list, subject) => self
-                .list_members
-                .get(list)
-                .and_then(|members| members.get(subject))
-                .copied()
-                .unwrap_or_default(),
-            StreamId::List(_) | StreamId::Audience(_) | StreamId::Clock | StreamId::Key(_) => {
-                self.others.get(stream).copied().unwrap_or_default()
+            StreamId::Preference(subject) => of(&self.preferences, *subject),
+            StreamId::Token(subject) => of(&self.tokens, *subject),
+            StreamId::ListMember(list, subject) => of_member(self.list_members.get(list), *subject),
+            StreamId::TenantMember(tenant, subject) => {
+                of_member(self.tenant_members.get(tenant), *subject)
             }
+            StreamId::List(_)
+            | StreamId::Audience(_)
+            | StreamId::Tenant(_)
+            | StreamId::Section(_)
+            | StreamId::Topic(_)
+            | StreamId::PreferencePage
+            | StreamId::Brand(_)
+            | StreamId::Clock
+            | StreamId::Key(_) => self.others.get(stream).copied().unwrap_or_default(),
         })
     }
 
@@ -53,21 +62,40 @@ impl StreamVersions {
         match stream {
             StreamId::Subject(subject) => slot(&mut self.subjects, *subject),
             StreamId::Profile(subject) => slot(&mut self.profiles, *subject),
+            StreamId::Preference(subject) => slot(&mut self.preferences, *subject),
+            StreamId::Token(subject) => slot(&mut self.tokens, *subject),
             StreamId::ListMember(list, subject) => self
                 .list_members
                 .entry(list.clone())
                 .or_default()
                 .entry(*subject)
                 .or_default(),
-            StreamId::List(_) | StreamId::Audience(_) | StreamId::Clock | StreamId::Key(_) => {
-                self.others.entry(stream.clone()).or_default()
-            }
+            StreamId::TenantMember(tenant, subject) => self
+                .tenant_members
+                .entry(tenant.clone())
+                .or_default()
+                .entry(*subject)
+                .or_default(),
+            StreamId::List(_)
+            | StreamId::Audience(_)
+            | StreamId::Tenant(_)
+            | StreamId::Section(_)
+            | StreamId::Topic(_)
+            | StreamId::PreferencePage
+            | StreamId::Brand(_)
+            | StreamId::Clock
+            | StreamId::Key(_) => self.others.entry(stream.clone()).or_default(),
         }
     }
 }
 
 fn of(versions: &[u32], subject: SubjectId) -> u32 {
     versions.get(subject.index()).copied().unwrap_or_default()
+}
+
+fn of_member(versions: Option<&HashMap<SubjectId, u32>>, subject: SubjectId) -> u32 {
+    let version = versions.and_then(|versions| versions.get(&subject));
+    version.copied().unwrap_or_default()
 }
 
 fn slot(versions: &mut Vec<u32>, subject: SubjectId) -> &mut u32 {

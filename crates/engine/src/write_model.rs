@@ -1,23 +1,29 @@
+mod audiences;
+mod lists;
+mod preferences;
+mod profiles;
+mod tenants;
+mod tokens;
+mod topics;
+mod users;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use domain::limits::{AUDIENCE_LEVELS_MAX, EVENT_SUBJECTS_MAX};
 use domain::{
-    Audience, AudienceCommand, AudiencePut, AudienceState, Change, Decider, List, ListCommand,
-    ListMember, ListMemberCommand, ListMemberState, ListRefusal, ListState, Profile,
-    ProfileCommand, ProfileState,
+    AudienceState, ListMemberState, ListState, ProfileState, TenantMemberState, TopicState,
 };
 use events::{
-    ClockAdvanced, Event, KeyEvent, ListEvent, ListMemberAdded, ListMemberEvent, ListMembersAdded,
-    ListMembersRemoved, Personal, SubjectRegistered,
+    BrandDetails, ClockAdvanced, Event, KeyEvent, Personal, PersonalChoice, PreferencePageEvent,
+    PreferencePagePublished, SectionDetails, SubjectRegistered, TenantDetails, TokenDetails,
 };
-use projections::{ListStatus, ReadModels};
-use types::filter::{Group as Rule, RuleLimits};
+use projections::ReadModels;
 use types::{
-    AudienceId, JsonDocument, ListId, StreamId, StreamVersion, SubjectId, Timestamp, UserId,
+    AudienceId, BrandId, DeviceToken, JsonDocument, ListId, QuietHours, SectionId, StreamId,
+    StreamVersion, SubjectId, TenantId, Timestamp, TopicId, UserId,
 };
 
-use crate::command::{Command, KeyToIssue, Refusal, SubscribeMode, Subscriber};
+use crate::command::{Command, KeyToIssue, Outcome, Refusal};
 use crate::stream_versions::StreamVersions;
 
 /// What decisions are made against: the committed state, as the read models hold it, and over it
@@ -26,6 +32,8 @@ use crate::stream_versions::StreamVersions;
 pub(crate) struct WriteModel {
     committed: Arc<ReadModels>,
     versions: StreamVersions,
+    /// Levels of a tenant's ancestry of which the defaults hold.
+    tenant_levels: usize,
     group: Group,
 }
 
@@ -36,9 +44,22 @@ struct Group {
     profiles: HashMap<SubjectId, ProfileState>,
     lists: HashMap<ListId, GroupList>,
     audiences: HashMap<AudienceId, AudienceState>,
+    tenants: HashMap<TenantId, Option<TenantDetails>>,
+    memberships: HashMap<SubjectId, BTreeMap<TenantId, TenantMemberState>>,
+    sections: HashMap<SectionId, Option<SectionDetails>>,
+    topics: HashMap<TopicId, TopicState>,
+    page: Option<PreferencePagePublished>,
+    brands: HashMap<BrandId, Option<BrandDetails>>,
+    choices: HashMap<SubjectId, BTreeMap<ChoiceKey, Option<PersonalChoice>>>,
+    recipient_preferences: HashMap<SubjectId, Option<JsonDocument>>,
+    quiet_hours: HashMap<SubjectId, Option<QuietHours>>,
+    tokens: HashMap<SubjectId, BTreeMap<DeviceToken, Option<TokenDetails>>>,
     clock_looked_at: bool,
     versions: HashMap<StreamId, StreamVersion>,
 }
+
+/// The context, if it is a tenant, and the topic.
+type ChoiceKey = (Option<TenantId>, TopicId);
 
 struct GroupList {
     state: ListState,
@@ -58,73 +79,121 @@ pub(crate) struct Decided {
 }
 
 impl WriteModel {
-    pub(crate) fn new(committed: Arc<ReadModels>, versions: StreamVersions) -> Self {
+    pub(crate) fn new(
+        committed: Arc<ReadModels>,
+        versions: StreamVersions,
+        tenant_levels: usize,
+    ) -> Self {
         Self {
             committed,
             versions,
+            tenant_levels,
             group: Group::default(),
         }
     }
 
-    /// Decides and, when the command is accepted, evolves: the next command of the group sees it.
-    /// On a refusal nothing has changed.
-    pub(crate) fn handle(&mut self, command: Command) -> Result<Vec<Decided>, Refusal> {
+    /// Decides at this time and, when the command is accepted, evolves: the next command of the group
+    /// sees it. On a refusal nothing has changed.
+    pub(crate) fn handle(
+        &mut self,
+        command: Command,
+        now: Timestamp,
+    ) -> Result<(Vec<Decided>, Outcome), Refusal> {
         let mut decided = Vec::new();
+        let mut outcome = Outcome::Done;
+        let all = &mut decided;
         match command {
-            Command::Profile { user_id, command } => {
-                self.profile(&user_id, command, &mut decided)?;
-            }
-            Command::List { list, command } => self.list(&list, command, &mut decided)?,
+            Command::Profile { user_id, command } => self.profile(&user_id, command, all)?,
+            Command::List { list, command } => self.list(&list, command, all)?,
             Command::Subscribe {
                 list,
                 subscribers,
                 mode,
-            } => {
-                self.subscribe(&list, subscribers, mode, &mut decided)?;
-            }
-            Command::Unsubscribe { list, user_id } => {
-                if !matches!(self.list_state(&list), ListState::Live { .. }) {
-                    return Err(ListRefusal::NotFound.into());
-                }
-                if let Some(subject) = self.known(&user_id) {
-                    let command = ListMemberCommand::Remove;
-                    self.members(&list, vec![(subject, command)], &mut decided);
-                }
-            }
+            } => self.subscribe(&list, subscribers, mode, all)?,
+            Command::Unsubscribe { list, user_id } => self.unsubscribe(&list, &user_id, all)?,
             Command::SubscribeToLists { user_id, lists } => {
-                if lists.is_empty() {
-                    return Ok(decided);
-                }
-                self.room_for(1)?;
-                let subject = self.register(&user_id, &mut decided);
-                for (list, preferences) in lists {
-                    self.ensure(&list, &mut decided);
-                    let command = ListMemberCommand::Merge { preferences };
-                    self.members(&list, vec![(subject, command)], &mut decided);
-                }
+                self.subscribe_to_lists(&user_id, lists, all)?;
             }
             Command::LeaveEveryList { user_id } => {
                 if let Some(subject) = self.known(&user_id) {
-                    for list in self.lists_of(subject) {
-                        let command = ListMemberCommand::Remove;
-                        self.members(&list, vec![(subject, command)], &mut decided);
+                    self.leave_every_list(subject, all);
+                }
+            }
+            Command::Audience { audience, command } => self.audience(&audience, command, all)?,
+            Command::Tenant { tenant, command } => self.tenant(&tenant, command, all)?,
+            Command::JoinTenants { user_id, tenants } => {
+                self.join_tenants(&user_id, tenants, all)?;
+            }
+            Command::LeaveTenant { user_id, tenant } => {
+                if let Some(subject) = self.known(&user_id) {
+                    self.leave_tenant(subject, &tenant, all);
+                }
+            }
+            Command::LeaveEveryTenant { user_id } => {
+                if let Some(subject) = self.known(&user_id) {
+                    for tenant in self.tenants_of(subject) {
+                        self.leave_tenant(subject, &tenant, all);
                     }
                 }
             }
-            Command::Audience { audience, command } => {
-                self.audience(&audience, command, &mut decided)?;
+            Command::Section { section, edit } => self.section(&section, edit, all)?,
+            Command::Topic {
+                section,
+                topic,
+                edit,
+            } => self.topic(section, &topic, edit, all)?,
+            Command::RemoveDigest { section, topic } => self.remove_digest(section, &topic, all)?,
+            Command::PublishPreferencePage(published) => {
+                self.group.page = Some(published.clone());
+                let event = PreferencePageEvent::Published(published);
+                self.record(StreamId::PreferencePage, vec![], event.into(), all);
+            }
+            Command::Brand { brand, edit } => self.brand(&brand, edit, all)?,
+            Command::Choose {
+                user_id,
+                tenant,
+                choices,
+            } => outcome = self.choose(&user_id, tenant.as_ref(), choices, all)?,
+            Command::RecipientPreferences {
+                user_id,
+                preferences,
+            } => self.recipient_preferences(&user_id, preferences, all)?,
+            Command::MergeRecipientPreferences { user_id, changes } => {
+                self.merge_recipient_preferences(&user_id, &changes, all)?;
+            }
+            Command::QuietHours {
+                user_id,
+                quiet_hours,
+            } => self.quiet_hours(&user_id, quiet_hours, all)?,
+            Command::RegisterTokens { user_id, tokens } => {
+                self.register_tokens(&user_id, tokens, now, all)?;
+            }
+            Command::PatchToken {
+                user_id,
+                token,
+                patch,
+            } => self.patch_token(&user_id, &token, patch, now, all)?,
+            Command::RemoveToken { user_id, token } => {
+                self.remove_token(&user_id, &token, now, all)?;
+            }
+            Command::UpsertUsers(users) => {
+                outcome = Outcome::Users(self.upsert_users(users, now, all));
+            }
+            Command::DeleteUser { user_id } => {
+                outcome = Outcome::Removed(self.delete_user(&user_id, now, all));
             }
             Command::AdvanceClock => {}
             Command::IssueKey(KeyToIssue { id, issued }) => {
                 let event = Event::Key(KeyEvent::Issued(issued));
-                self.record(StreamId::Key(id), vec![], event, &mut decided);
+                self.record(StreamId::Key(id), vec![], event, all);
             }
         }
-        Ok(decided)
+        Ok((decided, outcome))
     }
 
     /// The event to write before anything else that happens now: that time has moved somebody over the
-    /// edge of a window. Without it the next event would, whatever that is about.
+    /// edge of a window, or a device token has expired. Without it the next event would show it,
+    /// whatever that is about.
     pub(crate) fn advance_clock(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
         let audiences = &self.committed.audiences;
@@ -134,8 +203,10 @@ impl WriteModel {
             return decided;
         }
         self.group.clock_looked_at = true;
-        let may_change = audiences.next_crossing().is_some_and(|next| next <= now);
-        if may_change && audiences.window_changes_by(now) {
+        let is_past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
+        let expires = is_past(self.committed.tokens.next_expiry());
+        let crosses = is_past(audiences.next_crossing()) && audiences.window_changes_by(now);
+        if expires || crosses {
             self.record(
                 StreamId::Clock,
                 vec![],
@@ -151,249 +222,6 @@ impl WriteModel {
         for (stream, version) in std::mem::take(&mut self.group).versions {
             self.versions.set(&stream, version);
         }
-    }
-
-    fn profile(
-        &mut self,
-        user_id: &UserId,
-        command: ProfileCommand,
-        decided: &mut Vec<Decided>,
-    ) -> Result<(), Refusal> {
-        let known = self.known(user_id);
-        let state = known.map_or(ProfileState::Absent, |subject| self.profile_state(subject));
-        let (events, after) = Profile::decide_and_evolve(state, command)?;
-        if events.is_empty() {
-            return Ok(());
-        }
-        self.room_for(1)?;
-        let subject = self.register(user_id, decided);
-        for event in events {
-            self.record(
-                StreamId::Profile(subject),
-                vec![subject],
-                event.into(),
-                decided,
-            );
-            if let (ProfileState::Present(document), Some(last)) = (&after, decided.last_mut()) {
-                last.document = Some(document.clone());
-            }
-        }
-        self.group.profiles.insert(subject, after);
-        Ok(())
-    }
-
-    fn list(
-        &mut self,
-        list: &ListId,
-        command: ListCommand,
-        decided: &mut Vec<Decided>,
-    ) -> Result<(), Refusal> {
-        let state = self.list_state(list);
-        for event in List::decide(&state, command)? {
-            let entry = self.group_list(list);
-            List::evolve(&mut entry.state, &event);
-            if matches!(event, ListEvent::Created(_)) {
-                entry.fresh = true;
-                entry.members.clear();
-            }
-            self.record(StreamId::List(list.clone()), vec![], event.into(), decided);
-        }
-        Ok(())
-    }
-
-    fn audience(
-        &mut self,
-        audience: &AudienceId,
-        command: AudienceCommand,
-        decided: &mut Vec<Decided>,
-    ) -> Result<(), Refusal> {
-        if let AudienceCommand::Put(AudiencePut {
-            filter: Change::Set(rule),
-            ..
-        }) = &command
-        {
-            let parts_of = |other: &AudienceId| self.parts_of(other);
-            domain::refuse_cycle(audience, rule, parts_of)?;
-            let above = self
-                .committed
-                .audiences
-                .levels_above(audience, AUDIENCE_LEVELS_MAX);
-            domain::refuse_chain(audience, rule, above, parts_of)?;
-        }
-        let mut state = self.audience_state(audience);
-        for event in Audience::decide(&state, command)? {
-            Audience::evolve(&mut state, &event);
-            let stream = StreamId::Audience(audience.clone());
-            self.record(stream, vec![], event.into(), decided);
-            self.group.audiences.insert(audience.clone(), state.clone());
-        }
-        Ok(())
-    }
-
-    fn audience_state(&self, audience: &AudienceId) -> AudienceState {
-        let decided = self.group.audiences.get(audience).cloned();
-        decided.unwrap_or_else(|| {
-            let committed = self.committed.audiences.definition(audience);
-            committed.map_or(AudienceState::Absent, AudienceState::Defined)
-        })
-    }
-
-    /// The audiences of which this one is made.
-    fn parts_of(&self, audience: &AudienceId) -> Vec<AudienceId> {
-        match self.group.audiences.get(audience) {
-            Some(AudienceState::Absent) => Vec::new(),
-            Some(AudienceState::Defined(defined)) => {
-                let filter = defined.filter.as_ref();
-                let rule = filter.and_then(|filter| {
-                    Rule::parse(&filter.to_value(), None, RuleLimits::STORED).ok()
-                });
-                rule.as_ref().map_or_else(Vec::new, domain::audiences_of)
-            }
-            None => {
-                let rule = self.committed.audiences.rule(audience);
-                rule.as_deref().map_or_else(Vec::new, domain::audiences_of)
-            }
-        }
-    }
-
-    fn ensure(&mut self, list: &ListId, decided: &mut Vec<Decided>) {
-        let command = ListCommand::Ensure {
-            name: list.as_str().to_owned(),
-        };
-        // The only refusal of lists is about deleting or restoring what is not there.
-        let _ = self.list(list, command, decided);
-    }
-
-    fn subscribe(
-        &mut self,
-        list: &ListId,
-        mut subscribers: Vec<Subscriber>,
-        mode: SubscribeMode,
-        decided: &mut Vec<Decided>,
-    ) -> Result<(), Refusal> {
-        // Those who join together are listed by user id. Who is named twice counts as last named.
-        subscribers.reverse();
-        subscribers.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-        subscribers.dedup_by(|later, kept| later.user_id == kept.user_id);
-        self.room_for(subscribers.len())?;
-        self.ensure(list, decided);
-        let mut commands = Vec::with_capacity(subscribers.len());
-        for Subscriber {
-            user_id,
-            preferences,
-        } in subscribers
-        {
-            let subject = self.register(&user_id, decided);
-            commands.push((
-                subject,
-                match mode {
-                    SubscribeMode::Add => ListMemberCommand::Add { preferences },
-                    SubscribeMode::Put | SubscribeMode::Overwrite => {
-                        ListMemberCommand::Put { preferences }
-                    }
-                },
-            ));
-        }
-        if mode == SubscribeMode::Overwrite {
-            let named: std::collections::HashSet<SubjectId> =
-                commands.iter().map(|(subject, _)| *subject).collect();
-            let leaving = self
-                .subscribers(list)
-                .into_iter()
-                .filter(|who| !named.contains(who));
-            commands.extend(leaving.map(|subject| (subject, ListMemberCommand::Remove)));
-        }
-        self.members(list, commands, decided);
-        Ok(())
-    }
-
-    /// Decides about every subscription by itself, and writes the outcome compactly.
-    fn members(
-        &mut self,
-        list: &ListId,
-        commands: Vec<(SubjectId, ListMemberCommand)>,
-        decided: &mut Vec<Decided>,
-    ) {
-        let mut added = Vec::new();
-        let mut removed = Vec::new();
-        for (subject, command) in commands {
-            let mut state = self.member_state(list, subject);
-            let Ok(events) = ListMember::decide(&state, command);
-            for event in events {
-                ListMember::evolve(&mut state, &event);
-                match event {
-                    ListMemberEvent::Added(ListMemberAdded { preferences }) => {
-                        added.push((subject, preferences));
-                    }
-                    ListMemberEvent::Removed(_) => removed.push(subject),
-                    ListMemberEvent::Updated(_)
-                    | ListMemberEvent::ManyAdded(_)
-                    | ListMemberEvent::ManyRemoved(_) => {
-                        self.record_member(list, subject, event, decided);
-                    }
-                }
-            }
-            self.group_list(list).members.insert(subject, state);
-        }
-        self.record_removed(list, &removed, decided);
-        self.record_added(list, added, decided);
-    }
-
-    fn record_added(
-        &mut self,
-        list: &ListId,
-        mut added: Vec<(SubjectId, Option<Personal<JsonDocument>>)>,
-        decided: &mut Vec<Decided>,
-    ) {
-        if added.len() == 1 {
-            for (subject, preferences) in added {
-                let event = ListMemberEvent::Added(ListMemberAdded { preferences });
-                self.record_member(list, subject, event, decided);
-            }
-            return;
-        }
-        for chunk in added.chunks_mut(EVENT_SUBJECTS_MAX) {
-            let subjects = chunk.iter().map(|(subject, _)| *subject).collect();
-            let preferences = (0_u32..)
-                .zip(chunk)
-                .filter_map(|(place, (_, preferences))| Some((place, preferences.take()?)))
-                .collect();
-            let event = ListMemberEvent::ManyAdded(ListMembersAdded { preferences });
-            self.record(
-                StreamId::List(list.clone()),
-                subjects,
-                event.into(),
-                decided,
-            );
-        }
-    }
-
-    fn record_removed(&mut self, list: &ListId, removed: &[SubjectId], decided: &mut Vec<Decided>) {
-        if let [subject] = removed {
-            let event = ListMemberEvent::Removed(events::ListMemberRemoved {});
-            self.record_member(list, *subject, event, decided);
-            return;
-        }
-        for chunk in removed.chunks(EVENT_SUBJECTS_MAX) {
-            let event = ListMemberEvent::ManyRemoved(ListMembersRemoved {});
-            self.record(
-                StreamId::List(list.clone()),
-                chunk.to_vec(),
-                event.into(),
-                decided,
-            );
-        }
-    }
-
-    fn record_member(
-        &mut self,
-        list: &ListId,
-        subject: SubjectId,
-        event: ListMemberEvent,
-        decided: &mut Vec<Decided>,
-    ) {
-        let stream = StreamId::ListMember(list.clone(), subject);
-        self.record(stream, vec![subject], event.into(), decided);
     }
 
     fn record(
@@ -454,89 +282,5 @@ impl WriteModel {
     fn known(&self, user_id: &UserId) -> Option<SubjectId> {
         let new = self.group.subjects.get(user_id).copied();
         new.or_else(|| self.committed.subjects.number(user_id.as_str()))
-    }
-
-    fn profile_state(&self, subject: SubjectId) -> ProfileState {
-        match self.group.profiles.get(&subject) {
-            Some(state) => state.clone(),
-            None => match self.committed.profiles.document(subject) {
-                Some(document) => ProfileState::Present(document),
-                None => ProfileState::Absent,
-            },
-        }
-    }
-
-    fn list_state(&self, list: &ListId) -> ListState {
-        match self.group.lists.get(list) {
-            Some(entry) => entry.state.clone(),
-            None => self.committed_list_state(list),
-        }
-    }
-
-    fn committed_list_state(&self, list: &ListId) -> ListState {
-        let Some(view) = self.committed.lists.get(list) else {
-            return ListState::Absent;
-        };
-        let (name, preferences) = (view.name, view.preferences);
-        match view.status {
-            ListStatus::Live => ListState::Live { name, preferences },
-            ListStatus::Deleted => ListState::Deleted { name, preferences },
-        }
-    }
-
-    fn group_list(&mut self, list: &ListId) -> &mut GroupList {
-        if !self.group.lists.contains_key(list) {
-            let state = self.committed_list_state(list);
-            let entry = GroupList {
-                state,
-                fresh: false,
-                members: BTreeMap::new(),
-            };
-            self.group.lists.insert(list.clone(), entry);
-        }
-        self.group
-            .lists
-            .get_mut(list)
-            .expect("it was inserted just above if it was missing")
-    }
-
-    fn member_state(&self, list: &ListId, subject: SubjectId) -> ListMemberState {
-        let entry = self.group.lists.get(list);
-        if let Some(state) = entry.and_then(|entry| entry.members.get(&subject)) {
-            return state.clone();
-        }
-        if entry.is_some_and(|entry| entry.fresh) {
-            return ListMemberState::Absent;
-        }
-        match self.committed.lists.subscription(list, subject) {
-            Some(preferences) => ListMemberState::Subscribed { preferences },
-            None => ListMemberState::Absent,
-        }
-    }
-
-    fn subscribers(&self, list: &ListId) -> Vec<SubjectId> {
-        let entry = self.group.lists.get(list);
-        let mut subscribers = if entry.is_some_and(|entry| entry.fresh) {
-            Vec::new()
-        } else {
-            self.committed.lists.subjects(list)
-        };
-        if let Some(entry) = entry {
-            subscribers.retain(|subject| !entry.members.contains_key(subject));
-            let decided = entry.members.iter();
-            subscribers.extend(decided.filter_map(|(subject, state)| match state {
-                ListMemberState::Subscribed { .. } => Some(*subject),
-                ListMemberState::Absent => None,
-            }));
-        }
-        subscribers
-    }
-
-    fn lists_of(&self, subject: SubjectId) -> Vec<ListId> {
-        let mut lists = self.committed.lists.of_subject(subject);
-        lists.extend(self.group.lists.keys().cloned());
-        lists.sort_unstable();
-        lists.dedup();
-        lists
     }
 }

@@ -5,6 +5,7 @@
 //! or what they are good for.
 
 mod audience;
+mod brand;
 mod clock;
 pub mod codec;
 mod envelope;
@@ -12,11 +13,19 @@ mod key;
 mod list;
 mod list_member;
 mod personal;
+mod preference;
+mod preference_page;
 mod profile;
 mod registry;
+mod section;
 mod subject;
+mod tenant;
+mod tenant_member;
+mod token;
+mod topic;
 
 pub use audience::{AudienceDefined, AudienceDeleted, AudienceEvent};
+pub use brand::{BrandCreated, BrandDeleted, BrandDetails, BrandEvent, BrandUpdated};
 pub use clock::{ClockAdvanced, ClockEvent};
 pub use codec::DecodeError;
 pub use envelope::{Actor, Envelope, Metadata};
@@ -27,6 +36,22 @@ pub use list_member::{
     ListMembersRemoved,
 };
 pub use personal::Personal;
+pub use preference::{
+    PersonalChoice, PreferenceCleared, PreferenceEvent, PreferenceSet, QuietHoursChanged,
+    RecipientPreferencesReplaced,
+};
+pub use preference_page::{PreferencePageEvent, PreferencePagePublished};
 pub use profile::{ProfileDeleted, ProfileEvent, ProfileUpdate, ProfileUpdated};
 pub use registry::{Event, EventPayload};
+pub use section::{SectionCreated, SectionDeleted, SectionDetails, SectionEvent, SectionUpdated};
 pub use subject::{SubjectEvent, SubjectRegistered};
+pub use tenant::{
+    TenantCreated, TenantDefaultPreferenceCleared, TenantDefaultPreferenceSet, TenantDeleted,
+    TenantDetails, TenantEvent, TenantUpdated,
+};
+pub use tenant_member::{
+    TenantMemberAdded, TenantMemberEvent, TenantMemberRemoved, TenantMemberUpdated,
+    TenantMembersAdded, TenantMembersRemoved,
+};
+pub use token::{TokenAdded, TokenDetails, TokenEvent, TokenRemoved, TokenUpdated};
+pub use topic::{TopicCreated, TopicDeleted, TopicDetails, TopicEvent, TopicUpdated};

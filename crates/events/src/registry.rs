@@ -3,7 +3,9 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::DecodeError;
 use crate::{
-    AudienceEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, ProfileEvent, SubjectEvent,
+    AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, PreferenceEvent,
+    PreferencePageEvent, ProfileEvent, SectionEvent, SubjectEvent, TenantEvent, TenantMemberEvent,
+    TokenEvent, TopicEvent,
 };
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
@@ -190,6 +192,14 @@ events! {
     List(ListEvent),
     ListMember(ListMemberEvent),
     Audience(AudienceEvent),
+    Tenant(TenantEvent),
+    TenantMember(TenantMemberEvent),
+    Section(SectionEvent),
+    Topic(TopicEvent),
+    PreferencePage(PreferencePageEvent),
+    Preference(PreferenceEvent),
+    Token(TokenEvent),
+    Brand(BrandEvent),
     Clock(ClockEvent),
     Key(KeyEvent),
 }

@@ -20,6 +20,17 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         r#"{"name":"Pros","description":"Who pays","filter":{"filters":[{"operator":"EQ","path":"plan","value":"pro"}],"operator":"AND"},"version":300}"#,
     ),
     ("audience.deleted", 1, "{}"),
+    (
+        "brand.created",
+        1,
+        r#"{"name":"Acme","settings":{"colors":{"primary":"black"}},"snippets":{"items":[]}}"#,
+    ),
+    ("brand.deleted", 1, "{}"),
+    (
+        "brand.updated",
+        1,
+        r#"{"name":"Acme","settings":{"colors":{"primary":"black"}},"snippets":{"items":[]}}"#,
+    ),
     ("clock.advanced", 1, "{}"),
     (
         "key.issued",
@@ -55,13 +66,105 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         1,
         r#"{"name":"Weekly","preferences":{"categories":{"c":{"status":"REQUIRED"}}}}"#,
     ),
+    (
+        "preference.cleared",
+        1,
+        r#"{"topic":"news","topic_name":"News","tenant":"acme","default_status":"OPTED_IN","previous":{"status":"OPTED_OUT","routing":["email","inbox"]}}"#,
+    ),
+    (
+        "preference.quiet_hours_changed",
+        1,
+        r#"{"quiet_hours":{"time_zone":"Europe/Berlin","days":["monday","sunday"],"from":1320,"to":420}}"#,
+    ),
+    (
+        "preference.recipient_replaced",
+        1,
+        r#"{"preferences":{"categories":{"c":{"status":"OPTED_OUT"}}}}"#,
+    ),
+    (
+        "preference.set",
+        1,
+        r#"{"topic":"news","topic_name":"News","tenant":"acme","chosen":{"choice":{"status":"OPTED_OUT","routing":["email","inbox"]},"digest_schedule_id":"sch_1","snoozes":[{"start":1690000000000000000,"until":1700000000000000000}]},"previous":{"status":"OPTED_IN","routing":["email","inbox"]}}"#,
+    ),
+    (
+        "preference_page.published",
+        1,
+        r#"{"page_id":"pg_1","brand_id":"default","heading":"Choose","description":"What you hear about"}"#,
+    ),
     ("profile.deleted", 1, "{}"),
     (
         "profile.updated",
         1,
         r#"{"update":"patch","changes":{"age":42,"email":"ada@example.com","gone":null,"ratio":1.10}}"#,
     ),
+    (
+        "section.created",
+        1,
+        r#"{"name":"Marketing","description":"What is new","has_custom_routing":true,"routing_options":["email","sms"]}"#,
+    ),
+    ("section.deleted", 1, "{}"),
+    (
+        "section.updated",
+        1,
+        r#"{"name":"Marketing","description":"What is new","has_custom_routing":true,"routing_options":["email","sms"]}"#,
+    ),
     ("subject.registered", 1, r#"{"user_id":"ada@example.com"}"#),
+    (
+        "tenant.created",
+        1,
+        r#"{"name":"Acme","parent_tenant_id":"group","brand_id":"bnd_1","properties":{"plan":"pro"},"user_profile":{"locale":"en"},"default_preferences":[["news",{"status":"OPTED_OUT","routing":["email","inbox"]}]]}"#,
+    ),
+    (
+        "tenant.default_preference_cleared",
+        1,
+        r#"{"topic":"news"}"#,
+    ),
+    (
+        "tenant.default_preference_set",
+        1,
+        r#"{"topic":"news","choice":{"status":"OPTED_OUT","routing":["email","inbox"]}}"#,
+    ),
+    ("tenant.deleted", 1, "{}"),
+    ("tenant.member_added", 1, r#"{"profile":{"role":"admin"}}"#),
+    ("tenant.member_removed", 1, "{}"),
+    (
+        "tenant.member_updated",
+        1,
+        r#"{"profile":{"role":"owner"}}"#,
+    ),
+    (
+        "tenant.members_added",
+        1,
+        r#"{"profiles":[[0,{"role":"admin"}],[300,{}]]}"#,
+    ),
+    ("tenant.members_removed", 1, "{}"),
+    (
+        "tenant.updated",
+        1,
+        r#"{"name":"Acme","parent_tenant_id":"group","brand_id":"bnd_1","properties":{"plan":"pro"},"user_profile":{"locale":"en"},"default_preferences":[["news",{"status":"OPTED_OUT","routing":["email","inbox"]}]]}"#,
+    ),
+    (
+        "token.added",
+        1,
+        r#"{"token":"abc123","details":{"provider_key":"apn","status":"failed","status_reason":"unregistered","device":{"platform":"ios"},"tracking":{"ip":"::1"},"properties":{"a":1},"expires_at":1700000000000000000}}"#,
+    ),
+    ("token.removed", 1, r#"{"token":"abc123"}"#),
+    (
+        "token.updated",
+        1,
+        r#"{"token":"abc123","details":{"provider_key":"apn","status":"failed","status_reason":"unregistered","device":{"platform":"ios"},"tracking":{"ip":"::1"},"properties":{"a":1},"expires_at":1700000000000000000}}"#,
+    ),
+    (
+        "topic.created",
+        1,
+        r#"{"section":"marketing","details":{"name":"News","description":"Weekly","default_status":"REQUIRED","allowed_preferences":["snooze","channel_preferences"],"include_unsubscribe_header":true,"routing_options":["direct_message","push"],"topic_data":{"a":1},"digest":{"schedules":[{"schedule_id":"sch_1"}],"template_id":"nt_1"}}}"#,
+    ),
+    ("topic.deleted", 1, "{}"),
+    (
+        "topic.updated",
+        1,
+        r#"{"name":"News","description":"Weekly","default_status":"REQUIRED","allowed_preferences":["snooze","channel_preferences"],"include_unsubscribe_header":true,"routing_options":["direct_message","push"],"topic_data":{"a":1},"digest":{"schedules":[{"schedule_id":"sch_1"}],"template_id":"nt_1"}}"#,
+    ),
 ];
 
 fn directory() -> PathBuf {

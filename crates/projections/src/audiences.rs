@@ -37,14 +37,14 @@ pub use self::changes::{ChangePlace, MembershipChange, RememberedChanges};
 use self::columns::{Wanted, build_all};
 pub use self::joined::Occasion;
 pub use self::person::SelfCheck;
-pub(crate) use self::state::{Others, State};
+pub(crate) use self::state::{Others, Sets, State};
 pub use self::views::{AudienceOfMember, AudienceView, MemberView, MembersPage, Unreadable};
 use crate::Profiles;
 
 /// The audiences.
 ///
 /// One lock, taken for writing once per committed group, for reading once per question. Whoever
-/// needs the lists too locks them first.
+/// needs lists or tenants too locks them first.
 #[derive(Default)]
 pub struct Audiences {
     state: RwLock<State>,

@@ -24,6 +24,12 @@ impl Digest {
         }
     }
 
+    /// A value of which the JSON depends on nothing but the value.
+    pub fn json(&mut self, value: &impl serde::Serialize) {
+        let text = serde_json::to_string(value).expect("read models hold plain data");
+        self.text(&text);
+    }
+
     /// In lower-case hexadecimal.
     pub fn finish(self) -> String {
         let mut hex = String::with_capacity(64);

@@ -37,27 +37,17 @@ impl Projection for Keys {
     const NAME: &'static str = "keys";
 
     fn apply(&self, envelope: &Envelope) {
-        match (&envelope.event, &envelope.stream) {
-            (Event::Key(KeyEvent::Issued(issued)), StreamId::Key(id)) => {
-                let view = KeyView {
-                    id: id.clone(),
-                    name: issued.name.clone(),
-                    prefix: issued.prefix.clone(),
-                    scopes: issued.scopes.clone(),
-                    issued_at: envelope.recorded_at,
-                };
-                self.by_hash.write().insert(issued.hash.clone(), view);
-            }
-            (
-                Event::Key(_)
-                | Event::Subject(_)
-                | Event::Profile(_)
-                | Event::List(_)
-                | Event::ListMember(_)
-                | Event::Audience(_)
-                | Event::Clock(_),
-                _,
-            ) => {}
+        if let (Event::Key(KeyEvent::Issued(issued)), StreamId::Key(id)) =
+            (&envelope.event, &envelope.stream)
+        {
+            let view = KeyView {
+                id: id.clone(),
+                name: issued.name.clone(),
+                prefix: issued.prefix.clone(),
+                scopes: issued.scopes.clone(),
+                issued_at: envelope.recorded_at,
+            };
+            self.by_hash.write().insert(issued.hash.clone(), view);
         }
     }
 

@@ -5,24 +5,36 @@
 //! or the disk.
 
 mod audiences;
+mod brands;
 mod digest;
 mod keys;
 mod lists;
 mod members;
+mod page;
+mod preferences;
 mod profiles;
 mod projection;
 mod read_models;
 mod segments;
 mod subjects;
+mod tenants;
+mod tokens;
+mod topics;
+mod users;
 
 pub use audiences::{
     AudienceOfMember, AudienceView, Audiences, ChangePlace, MemberView, MembersPage,
     MembershipChange, Occasion, RememberedChanges, SelfCheck, Unreadable,
 };
+pub use brands::{BrandView, Brands};
 pub use digest::Digest;
 pub use keys::{KeyView, Keys};
 pub use lists::{ListStatus, ListView, Lists, SubscriberView, SubscriptionView};
 pub use members::JoinKey;
+pub use preferences::{
+    ChannelUse, EffectivePreference, Layer, Layers, OlderChoice, PersonPreferences, Preferences,
+    effective, schedules_in_use,
+};
 pub use profiles::{AttributeFilter, ProfileView, Profiles, ProfilesPage};
 pub use projection::Projection;
 pub use read_models::ReadModels;
@@ -31,3 +43,10 @@ pub use segments::{
     UnknownSet,
 };
 pub use subjects::Subjects;
+pub use tenants::{MembershipView, TenantFilter, TenantView, Tenants};
+pub use tokens::{TokenView, Tokens};
+pub use topics::{PublishedPage, SectionView, TopicView, Topics};
+pub use users::{
+    EffectiveProfile, ProfileSource, TopicPreference, UserCounts, UserFilter, UserSummary,
+    UserView, UsersPage,
+};

@@ -7,6 +7,7 @@ use roaring::{MultiOps as _, RoaringBitmap};
 use types::{JsonDocument, ListId, ListPattern, PageLimit, StreamId, SubjectId, Timestamp};
 
 use crate::members::Members;
+use crate::page::{Weigh, page};
 use crate::{Digest, JoinKey, Projection};
 
 /// Lists and who is subscribed to them.
@@ -116,7 +117,7 @@ impl Lists {
             subject: member.subject,
             joined: member.joined,
             created_at: member.created_at,
-            preferences: member.preferences.cloned(),
+            preferences: member.document.cloned(),
         });
         Some(page(members, limit))
     }
@@ -128,18 +129,7 @@ impl Lists {
         after: Option<&ListId>,
         limit: PageLimit,
     ) -> (Vec<SubscriptionView>, bool) {
-        let state = self.state.read();
-        let mut lists: Vec<&StoredList> = state
-            .of_subject(subject)
-            .filter(|list| list.status == ListStatus::Live)
-            .filter(|list| after.is_none_or(|after| list.id > *after))
-            .collect();
-        lists.sort_unstable_by_key(|list| &list.id);
-        let views = lists.into_iter().map(|list| SubscriptionView {
-            list: list.view(),
-            preferences: list.members.preferences(subject).cloned(),
-        });
-        page(views, limit)
+        self.state.read().subscriptions(subject, after, limit)
     }
 
     /// Every list to which the person is subscribed, deleted ones included.
@@ -158,7 +148,7 @@ impl Lists {
         let members = &state.get(list)?.members;
         members
             .contains(subject)
-            .then(|| members.preferences(subject).cloned())
+            .then(|| members.document(subject).cloned())
     }
 
     /// All subscribers of the list in whatever status, in the order in which they joined.
@@ -182,25 +172,6 @@ impl Lists {
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()
     }
-}
-
-/// Fills a page until the limit or its bytes are reached, and says whether there is more.
-fn page<T: Weigh>(rows: impl Iterator<Item = T>, limit: PageLimit) -> (Vec<T>, bool) {
-    let mut page = Vec::new();
-    let mut bytes = 0;
-    for row in rows {
-        if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
-            return (page, true);
-        }
-        bytes += row.bytes();
-        page.push(row);
-    }
-    (page, false)
-}
-
-/// About how much of an answer a row takes, where that is not bounded by little.
-trait Weigh {
-    fn bytes(&self) -> usize;
 }
 
 impl Weigh for ListView {
@@ -251,6 +222,34 @@ impl State {
         numbers.iter().map(|number| &self.lists[*number as usize])
     }
 
+    pub(crate) fn subscriptions(
+        &self,
+        subject: SubjectId,
+        after: Option<&ListId>,
+        limit: PageLimit,
+    ) -> (Vec<SubscriptionView>, bool) {
+        let mut lists: Vec<&StoredList> = self
+            .of_subject(subject)
+            .filter(|list| list.status == ListStatus::Live)
+            .filter(|list| after.is_none_or(|after| list.id > *after))
+            .collect();
+        lists.sort_unstable_by_key(|list| &list.id);
+        let views = lists.into_iter().map(|list| SubscriptionView {
+            list: list.view(),
+            preferences: list.members.document(subject).cloned(),
+        });
+        page(views, limit)
+    }
+
+    /// Everybody who is subscribed to a live list.
+    pub(crate) fn everybody(&self) -> RoaringBitmap {
+        let live = self
+            .lists
+            .iter()
+            .filter(|list| list.status == ListStatus::Live);
+        live.map(|list| list.members.subjects()).union()
+    }
+
     /// The live lists of a person.
     pub(crate) fn of_subject_live(&self, subject: SubjectId) -> impl Iterator<Item = &ListId> {
         self.of_subject(subject)
@@ -293,24 +292,16 @@ impl State {
     }
 
     pub(crate) fn apply(&mut self, envelope: &Envelope) {
-        match &envelope.event {
-            Event::List(event) => {
-                if let StreamId::List(list) = &envelope.stream {
-                    self.apply_to_list(list, event, envelope.recorded_at);
-                }
+        match (&envelope.event, &envelope.stream) {
+            (Event::List(event), StreamId::List(list)) => {
+                self.apply_to_list(list, event, envelope.recorded_at);
             }
-            Event::ListMember(event) => {
-                if let StreamId::List(list) | StreamId::ListMember(list, _) = &envelope.stream
-                    && let Some(number) = self.numbers.get(list)
-                {
+            (Event::ListMember(event), StreamId::List(list) | StreamId::ListMember(list, _)) => {
+                if let Some(number) = self.numbers.get(list) {
                     self.apply_to_members(*number, event, envelope);
                 }
             }
-            Event::Subject(_)
-            | Event::Profile(_)
-            | Event::Audience(_)
-            | Event::Clock(_)
-            | Event::Key(_) => {}
+            _ => {}
         }
     }
 
@@ -376,13 +367,13 @@ impl State {
                 }
                 for (ordinal, Personal(preferences)) in &added.preferences {
                     if let Some(subject) = envelope.subjects.get(*ordinal as usize) {
-                        members.set_preferences(*subject, Some(preferences.clone()));
+                        members.set_document(*subject, Some(preferences.clone()));
                     }
                 }
             }
             ListMemberEvent::Updated(updated) => {
                 for (_, subject) in subjects {
-                    members.set_preferences(subject, clear(updated.preferences.as_ref()));
+                    members.set_document(subject, clear(updated.preferences.as_ref()));
                 }
             }
             ListMemberEvent::Removed(_) | ListMemberEvent::ManyRemoved(_) => {
@@ -432,14 +423,7 @@ impl Projection for Lists {
             digest.optional_text(list.preferences.as_ref().map(JsonDocument::as_str));
             digest.number(list.created_at.0);
             digest.number(list.updated_at.0);
-            digest.number(list.members.len() as u64);
-            for member in list.members.after(None) {
-                digest.number(u64::from(member.subject.0));
-                digest.number(member.joined.position.0);
-                digest.number(u64::from(member.joined.ordinal));
-                digest.number(member.created_at.0);
-                digest.optional_text(member.preferences.map(JsonDocument::as_str));
-            }
+            list.members.digest(digest);
         }
     }
 }

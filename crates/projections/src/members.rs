@@ -3,6 +3,8 @@ use std::collections::HashMap;
 use roaring::RoaringBitmap;
 use types::{JsonDocument, Position, SubjectId, Timestamp};
 
+use crate::Digest;
+
 /// When somebody joined, exactly: the event, and the place among those whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JoinKey {
@@ -10,7 +12,7 @@ pub struct JoinKey {
     pub ordinal: u32,
 }
 
-/// The subscribers of one list in the order in which they joined.
+/// The subscribers of one list, or the members of one tenant, in the order in which they joined.
 ///
 /// Joining appends, so the rows are sorted by themselves; leaving marks a row, and rows are packed
 /// when more of them are marked than not.
@@ -20,8 +22,8 @@ pub(crate) struct Members {
     row_of: HashMap<SubjectId, u32>,
     /// The same people as a set, for those who combine sets.
     subjects: RoaringBitmap,
-    /// Only of those who have any.
-    preferences: HashMap<SubjectId, JsonDocument>,
+    /// What is kept with a membership, of those who have it.
+    documents: HashMap<SubjectId, JsonDocument>,
 }
 
 struct Row {
@@ -35,7 +37,7 @@ pub(crate) struct Member<'a> {
     pub(crate) subject: SubjectId,
     pub(crate) joined: JoinKey,
     pub(crate) created_at: Timestamp,
-    pub(crate) preferences: Option<&'a JsonDocument>,
+    pub(crate) document: Option<&'a JsonDocument>,
 }
 
 impl Members {
@@ -51,8 +53,18 @@ impl Members {
         self.row_of.contains_key(&subject)
     }
 
-    pub(crate) fn preferences(&self, subject: SubjectId) -> Option<&JsonDocument> {
-        self.preferences.get(&subject)
+    pub(crate) fn get(&self, subject: SubjectId) -> Option<Member<'_>> {
+        let row = &self.rows[*self.row_of.get(&subject)? as usize];
+        Some(Member {
+            subject,
+            joined: row.joined,
+            created_at: row.created_at,
+            document: self.documents.get(&subject),
+        })
+    }
+
+    pub(crate) fn document(&self, subject: SubjectId) -> Option<&JsonDocument> {
+        self.documents.get(&subject)
     }
 
     pub(crate) fn after(&self, after: Option<JoinKey>) -> impl Iterator<Item = Member<'_>> {
@@ -65,7 +77,7 @@ impl Members {
                 subject,
                 joined: row.joined,
                 created_at: row.created_at,
-                preferences: self.preferences.get(&subject),
+                document: self.documents.get(&subject),
             })
         })
     }
@@ -75,7 +87,7 @@ impl Members {
         subject: SubjectId,
         joined: JoinKey,
         created_at: Timestamp,
-        preferences: Option<JsonDocument>,
+        document: Option<JsonDocument>,
     ) {
         self.remove(subject);
         let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
@@ -86,18 +98,25 @@ impl Members {
         });
         self.row_of.insert(subject, row);
         self.subjects.insert(subject.0);
-        self.set_preferences(subject, preferences);
+        self.set_document(subject, document);
     }
 
-    pub(crate) fn set_preferences(
-        &mut self,
-        subject: SubjectId,
-        preferences: Option<JsonDocument>,
-    ) {
-        match preferences {
-            Some(preferences) => self.preferences.insert(subject, preferences),
-            None => self.preferences.remove(&subject),
+    pub(crate) fn set_document(&mut self, subject: SubjectId, document: Option<JsonDocument>) {
+        match document {
+            Some(document) => self.documents.insert(subject, document),
+            None => self.documents.remove(&subject),
         };
+    }
+
+    pub(crate) fn digest(&self, digest: &mut Digest) {
+        digest.number(self.len() as u64);
+        for member in self.after(None) {
+            digest.number(u64::from(member.subject.0));
+            digest.number(member.joined.position.0);
+            digest.number(u64::from(member.joined.ordinal));
+            digest.number(member.created_at.0);
+            digest.optional_text(member.document.map(JsonDocument::as_str));
+        }
     }
 
     pub(crate) fn remove(&mut self, subject: SubjectId) {
@@ -106,7 +125,7 @@ impl Members {
         };
         self.rows[row as usize].subject = None;
         self.subjects.remove(subject.0);
-        self.preferences.remove(&subject);
+        self.documents.remove(&subject);
         if self.rows.len() > 2 * self.row_of.len() + 16 {
             self.rows.retain(|row| row.subject.is_some());
             for (place, row) in (0..).zip(&self.rows) {

@@ -1,11 +1,9 @@
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use events::{Envelope, Event, Personal, ProfileEvent, ProfileUpdated, SubjectEvent};
 use memchr::memmem;
-use parking_lot::RwLock;
 use types::{AttributePath, JsonDocument, PageLimit, SubjectId, Timestamp, UserId, equals_operand};
 
 use crate::{Digest, Projection, Subjects};
@@ -20,7 +18,7 @@ const SCAN_USERS_MAX: usize = 1_024;
 pub struct Profiles {
     subjects: Arc<Subjects>,
     slots: boxcar::Vec<ArcSwapOption<StoredProfile>>,
-    by_user: RwLock<BTreeMap<UserId, SubjectId>>,
+    count: AtomicUsize,
 }
 
 struct StoredProfile {
@@ -58,7 +56,7 @@ impl Profiles {
         Self {
             subjects,
             slots: boxcar::Vec::new(),
-            by_user: RwLock::default(),
+            count: AtomicUsize::new(0),
         }
     }
 
@@ -101,7 +99,7 @@ impl Profiles {
             for profile in self.take_after(after, limit.rows() + 1) {
                 take(&mut page, profile);
             }
-            page.count = self.by_user.read().len();
+            page.count = self.count.load(Ordering::Relaxed);
             return page;
         }
         let filters = PreparedFilters::new(filters);
@@ -124,11 +122,8 @@ impl Profiles {
     }
 
     fn take_after(&self, after: Option<&UserId>, rows_max: usize) -> Vec<ProfileView> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.by_user
-            .read()
-            .range::<UserId, _>((from, Bound::Unbounded))
-            .filter_map(|(user_id, subject)| {
+        self.subjects
+            .following(after, rows_max, |user_id, subject| {
                 let profile = self.slots.get(subject.index())?.load_full()?;
                 Some(ProfileView {
                     user_id: user_id.clone(),
@@ -137,8 +132,16 @@ impl Profiles {
                     updated_at: profile.updated_at,
                 })
             })
-            .take(rows_max)
-            .collect()
+    }
+
+    pub(crate) fn view(&self, subject: SubjectId) -> Option<ProfileView> {
+        let profile = self.slots.get(subject.index())?.load_full()?;
+        Some(ProfileView {
+            user_id: self.subjects.user_id(subject)?,
+            document: profile.document.clone(),
+            created_at: profile.created_at,
+            updated_at: profile.updated_at,
+        })
     }
 }
 
@@ -146,20 +149,14 @@ impl Profiles {
     /// Folds an event; `known` is the profile as the event leaves it, where somebody has worked it
     /// out already.
     pub(crate) fn apply_known(&self, envelope: &Envelope, known: Option<JsonDocument>) {
-        match &envelope.event {
-            Event::Subject(SubjectEvent::Registered(_)) => {
+        match (&envelope.event, envelope.subjects.first()) {
+            (Event::Subject(SubjectEvent::Registered(_)), _) => {
                 self.slots.push(ArcSwapOption::empty());
             }
-            Event::Profile(event) => {
-                if let Some(subject) = envelope.subjects.first() {
-                    self.apply_to(*subject, event, envelope.recorded_at, known);
-                }
+            (Event::Profile(event), Some(subject)) => {
+                self.apply_to(*subject, event, envelope.recorded_at, known);
             }
-            Event::List(_)
-            | Event::ListMember(_)
-            | Event::Audience(_)
-            | Event::Clock(_)
-            | Event::Key(_) => {}
+            _ => {}
         }
     }
 
@@ -170,8 +167,7 @@ impl Profiles {
         at: Timestamp,
         known: Option<JsonDocument>,
     ) {
-        let slot = self.slots.get(subject.index());
-        let (Some(slot), Some(user_id)) = (slot, self.subjects.user_id(subject)) else {
+        let Some(slot) = self.slots.get(subject.index()) else {
             return;
         };
         match event {
@@ -191,12 +187,13 @@ impl Profiles {
                     updated_at: at,
                 })));
                 if current.is_none() {
-                    self.by_user.write().insert(user_id, subject);
+                    self.count.fetch_add(1, Ordering::Relaxed);
                 }
             }
             ProfileEvent::Deleted(_) => {
-                self.by_user.write().remove(&user_id);
-                slot.store(None);
+                if slot.swap(None).is_some() {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -222,14 +219,14 @@ impl Projection for Profiles {
 }
 
 /// Filters that look at the text first: parsing a document costs far more than searching it.
-struct PreparedFilters<'a> {
+pub(crate) struct PreparedFilters<'a> {
     filters: &'a [AttributeFilter],
     /// Whatever key a path ends in, its text ends like this.
     key_ends: Vec<memmem::Finder<'static>>,
 }
 
 impl<'a> PreparedFilters<'a> {
-    fn new(filters: &'a [AttributeFilter]) -> Self {
+    pub(crate) fn new(filters: &'a [AttributeFilter]) -> Self {
         let key_end = |filter: &AttributeFilter| {
             let quoted = serde_json::Value::from(filter.path.key_suffix()).to_string();
             let key_end = format!("{}:", quoted.trim_start_matches('"'));
@@ -241,7 +238,7 @@ impl<'a> PreparedFilters<'a> {
         }
     }
 
-    fn accept(&self, document: &JsonDocument) -> bool {
+    pub(crate) fn accept(&self, document: &JsonDocument) -> bool {
         let text = document.as_str().as_bytes();
         if !self
             .key_ends

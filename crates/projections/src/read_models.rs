@@ -2,16 +2,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use events::{Envelope, Event};
+use parking_lot::RwLockReadGuard;
 use types::{JsonDocument, Position};
 
-use crate::audiences::Others;
-use crate::{Audiences, Digest, Keys, Lists, Profiles, Projection, Subjects};
+use crate::audiences::{Others, Sets};
+use crate::{
+    Audiences, Brands, Digest, Keys, Lists, Preferences, Profiles, Projection, Subjects, Tenants,
+    Tokens, Topics,
+};
+use crate::{audiences, lists, preferences, tenants, tokens, topics};
 
 /// All read models, folded together: what one shows, the others know too.
 pub struct ReadModels {
     pub subjects: Arc<Subjects>,
     pub profiles: Profiles,
     pub lists: Lists,
+    pub tenants: Tenants,
+    pub topics: Topics,
+    pub preferences: Preferences,
+    pub tokens: Tokens,
+    pub brands: Brands,
     pub audiences: Audiences,
     pub keys: Keys,
     checkpoint: AtomicU64,
@@ -24,6 +34,11 @@ impl Default for ReadModels {
             profiles: Profiles::new(Arc::clone(&subjects)),
             subjects,
             lists: Lists::default(),
+            tenants: Tenants::default(),
+            topics: Topics::default(),
+            preferences: Preferences::default(),
+            tokens: Tokens::default(),
+            brands: Brands::default(),
             audiences: Audiences::default(),
             keys: Keys::default(),
             checkpoint: AtomicU64::default(),
@@ -31,7 +46,50 @@ impl Default for ReadModels {
     }
 }
 
+/// Everything as of one event: as long as it is held nothing changes.
+///
+/// The lists are locked first, as by whoever folds, so it does not matter in which order the others
+/// are.
+pub(crate) struct Frozen<'a> {
+    pub(crate) profiles: &'a Profiles,
+    pub(crate) lists: RwLockReadGuard<'a, lists::State>,
+    pub(crate) tenants: RwLockReadGuard<'a, tenants::State>,
+    pub(crate) topics: RwLockReadGuard<'a, topics::State>,
+    pub(crate) preferences: RwLockReadGuard<'a, preferences::State>,
+    pub(crate) tokens: RwLockReadGuard<'a, tokens::State>,
+    pub(crate) audiences: RwLockReadGuard<'a, audiences::State>,
+}
+
+impl Frozen<'_> {
+    pub(crate) fn sets(&self) -> Sets<'_> {
+        Sets {
+            lists: &self.lists,
+            tenants: &self.tenants,
+        }
+    }
+
+    pub(crate) fn others(&self) -> Others<'_> {
+        Others {
+            profiles: self.profiles,
+            sets: self.sets(),
+        }
+    }
+}
+
 impl ReadModels {
+    /// For questions that go over several read models.
+    pub(crate) fn frozen(&self) -> Frozen<'_> {
+        Frozen {
+            profiles: &self.profiles,
+            lists: self.lists.read(),
+            tenants: self.tenants.read(),
+            topics: self.topics.read(),
+            preferences: self.preferences.read(),
+            tokens: self.tokens.read(),
+            audiences: self.audiences.read(),
+        }
+    }
+
     /// Every query from now on shows at least the events up to here.
     pub fn checkpoint(&self) -> Position {
         Position(self.checkpoint.load(Ordering::Acquire))
@@ -45,11 +103,16 @@ impl ReadModels {
     /// document twice more. A replay knows none and gives an empty slice.
     pub fn apply(&self, group: &[Envelope], documents: &[Option<JsonDocument>]) {
         let Some(last) = group.last() else { return };
-        // Subjects come first: the others ask them for user ids. Lists and audiences are locked for
-        // the whole group, so that nobody sees half of a request in them.
+        // Subjects come first: the others ask them for user ids. The others are locked for the whole
+        // group, so that nobody sees half of a request in them; the lists first, as in [`Frozen`].
         let mut lists = self.lists.write();
+        let mut tenants = self.tenants.write();
+        let mut topics = self.topics.write();
+        let mut preferences = self.preferences.write();
+        let mut tokens = self.tokens.write();
         let mut audiences = self.audiences.write();
         for (place, envelope) in group.iter().enumerate() {
+            tokens.expire(envelope.recorded_at);
             match &envelope.event {
                 Event::Subject(_) => {
                     self.subjects.apply(envelope);
@@ -60,17 +123,27 @@ impl ReadModels {
                     self.profiles.apply_known(envelope, known);
                 }
                 Event::List(_) | Event::ListMember(_) => lists.apply(envelope),
+                Event::Tenant(_) | Event::TenantMember(_) => tenants.apply(envelope),
+                Event::Section(_) | Event::Topic(_) | Event::PreferencePage(_) => {
+                    topics.apply(envelope);
+                }
+                Event::Preference(_) => preferences.apply(envelope),
+                Event::Token(_) => tokens.apply(envelope),
+                Event::Brand(_) => self.brands.apply(envelope),
                 Event::Audience(_) | Event::Clock(_) => {}
                 Event::Key(_) => self.keys.apply(envelope),
             }
             // Audiences come last: they follow from what the others now hold.
             let others = Others {
                 profiles: &self.profiles,
-                lists: &lists,
+                sets: Sets {
+                    lists: &lists,
+                    tenants: &tenants,
+                },
             };
             audiences.apply(envelope, others);
         }
-        drop((audiences, lists));
+        drop((audiences, tokens, preferences, topics, tenants, lists));
         self.checkpoint.store(last.position.0, Ordering::Release);
     }
 
@@ -86,6 +159,11 @@ impl ReadModels {
             of(&*self.subjects),
             of(&self.profiles),
             of(&self.lists),
+            of(&self.tenants),
+            of(&self.topics),
+            of(&self.preferences),
+            of(&self.tokens),
+            of(&self.brands),
             of(&self.keys),
         ];
         let mut digest = Digest::default();

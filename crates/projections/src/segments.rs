@@ -6,8 +6,8 @@ use serde_json::Value;
 use types::filter::{Group, Set};
 use types::{AudienceId, PageLimit, SubjectId, Timestamp};
 
-use crate::audiences::{Others, State as AudiencesState};
-use crate::lists::State as ListsState;
+use crate::audiences::{Sets, State as AudiencesState};
+use crate::read_models::Frozen;
 use crate::{AudienceOfMember, MemberView, ReadModels, SelfCheck};
 
 /// How many people, and some of them: spread evenly over all in the order of their numbers.
@@ -132,9 +132,9 @@ impl ReadModels {
     ) -> Option<Comparison> {
         let set = Set::Audience(audience.clone());
         let (accepted, members) =
-            self.accepted_by(rule, now, still_wanted, |audiences, lists| {
+            self.accepted_by(rule, now, still_wanted, |audiences, sets| {
                 let known = audiences.known(audience);
-                known.then(|| audiences.set(&set, lists))
+                known.then(|| audiences.set(&set, sets))
             })?;
         let members = members?;
         Some(Comparison {
@@ -149,16 +149,15 @@ impl ReadModels {
         rule: &Group,
         now: Timestamp,
         still_wanted: &dyn Fn() -> bool,
-        also: impl FnOnce(&AudiencesState, &ListsState) -> T,
+        also: impl FnOnce(&AudiencesState, Sets<'_>) -> T,
     ) -> Option<(RoaringBitmap, T)> {
         let _prepared = Prepared {
             pinned: self.audiences.pin(&self.profiles, rule, still_wanted),
             read_models: self,
         };
-        let lists = self.lists.read();
-        let audiences = self.audiences.read();
-        let rows = audiences.accepted_by(rule, &lists, now)?;
-        Some((rows, also(&audiences, &lists)))
+        let frozen = self.frozen();
+        let rows = frozen.audiences.accepted_by(rule, frozen.sets(), now)?;
+        Some((rows, also(&frozen.audiences, frozen.sets())))
     }
 
     /// One page of the members of an audience, with reasons. It ends early when much had to be read
@@ -169,12 +168,8 @@ impl ReadModels {
         after: Option<SubjectId>,
         limit: PageLimit,
     ) -> Option<(Vec<MemberWithReason>, bool)> {
-        let lists = self.lists.read();
-        let audiences = self.audiences.read();
-        let others = Others {
-            profiles: &self.profiles,
-            lists: &lists,
-        };
+        let now = self.frozen();
+        let (audiences, others) = (&now.audiences, now.others());
         let page = audiences.members(audience, after, limit)?;
         let mut items = Vec::with_capacity(page.items.len());
         let mut bytes = 0;
@@ -198,25 +193,9 @@ impl ReadModels {
         after: Option<&AudienceId>,
         limit: PageLimit,
     ) -> (Vec<AudienceOfMember>, bool) {
-        let lists = self.lists.read();
-        let audiences = self.audiences.read();
-        let others = Others {
-            profiles: &self.profiles,
-            lists: &lists,
-        };
-        let Some(facts) = audiences.facts(subject, others) else {
-            return (Vec::new(), false);
-        };
-        let mut holding = audiences.holding(subject, after);
-        let items = holding.by_ref().take(limit.rows());
-        let items = items.map(|(id, name, member, rule)| AudienceOfMember {
-            id: id.clone(),
-            name: name.to_owned(),
-            member,
-            reason: rule.map_or_else(String::new, |rule| rule.reason(&facts)),
-        });
-        let items = items.collect();
-        (items, holding.next().is_some())
+        let now = self.frozen();
+        let (items, more) = now.holding(subject, after, limit);
+        (items, more > 0)
     }
 
     /// Why somebody is in the audience or not, all of it at one moment. `None` if there is no such
@@ -226,12 +205,8 @@ impl ReadModels {
         audience: &AudienceId,
         subject: Option<SubjectId>,
     ) -> Option<Explanation> {
-        let lists = self.lists.read();
-        let audiences = self.audiences.read();
-        let others = Others {
-            profiles: &self.profiles,
-            lists: &lists,
-        };
+        let now = self.frozen();
+        let (audiences, others) = (&now.audiences, now.others());
         let standing = audiences.standing(audience, subject)?;
         let facts = subject.and_then(|subject| audiences.facts(subject, others));
         Some(Explanation {
@@ -250,8 +225,8 @@ impl ReadModels {
         limit: PageLimit,
     ) -> Result<QueryPage, UnknownSet> {
         let rows = {
-            let lists = self.lists.read();
-            rows_of(combination, &self.audiences.read(), &lists)?
+            let now = self.frozen();
+            rows_of(combination, &now.audiences, now.sets())?
         };
         let mut page = rows.iter();
         if let Some(after) = after {
@@ -274,37 +249,67 @@ impl ReadModels {
         from: SubjectId,
         bytes_max: usize,
     ) -> Option<SelfCheck> {
-        let lists = self.lists.read();
-        let audiences = self.audiences.read();
-        let others = Others {
-            profiles: &self.profiles,
-            lists: &lists,
-        };
+        let now = self.frozen();
+        let (audiences, others) = (&now.audiences, now.others());
         let (next, divergent) = audiences.check(audience, from, bytes_max, others)?;
         Some(SelfCheck { next, divergent })
+    }
+}
+
+impl Frozen<'_> {
+    /// One page of the audiences of a person by id, and how many there are after it.
+    fn holding(
+        &self,
+        subject: SubjectId,
+        after: Option<&AudienceId>,
+        limit: PageLimit,
+    ) -> (Vec<AudienceOfMember>, usize) {
+        let Some(facts) = self.audiences.facts(subject, self.others()) else {
+            return (Vec::new(), 0);
+        };
+        let mut holding = self.audiences.holding(subject, after);
+        let items = holding.by_ref().take(limit.rows());
+        let items = items.map(|(id, name, member, rule)| AudienceOfMember {
+            id: id.clone(),
+            name: name.to_owned(),
+            member,
+            reason: rule.map_or_else(String::new, |rule| rule.reason(&facts)),
+        });
+        (items.collect(), holding.count())
+    }
+
+    /// The first audiences of a person by id, and how many there are in all.
+    pub(crate) fn audiences_of(
+        &self,
+        subject: SubjectId,
+        limit: PageLimit,
+    ) -> (Vec<AudienceOfMember>, usize) {
+        let (items, more) = self.holding(subject, None, limit);
+        let count = items.len() + more;
+        (items, count)
     }
 }
 
 fn rows_of(
     combination: &Combination,
     audiences: &AudiencesState,
-    lists: &ListsState,
+    sets: Sets<'_>,
 ) -> Result<RoaringBitmap, UnknownSet> {
     let each = |parts: &[Combination]| {
-        let rows = parts.iter().map(|part| rows_of(part, audiences, lists));
+        let rows = parts.iter().map(|part| rows_of(part, audiences, sets));
         rows.collect::<Result<Vec<_>, _>>()
     };
     Ok(match combination {
         Combination::Set(set) => {
             let known = match set {
-                Set::List(pattern) => lists.live_matching(pattern).next().is_some(),
+                Set::List(pattern) => sets.lists.live_matching(pattern).next().is_some(),
                 Set::Audience(audience) => audiences.known(audience),
-                Set::Tenant(_) | Set::TenantTree(_) => false,
+                Set::Tenant(tenant) | Set::TenantTree(tenant) => sets.tenants.is_known(tenant),
             };
             if !known {
                 return Err(UnknownSet(set.clone()));
             }
-            audiences.set(set, lists)
+            audiences.set(set, sets)
         }
         Combination::Union(parts) => each(parts)?.union(),
         Combination::Intersect(parts) => each(parts)?.intersection(),

@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use dashmap::DashMap;
 use events::{Envelope, Event, Personal, SubjectEvent, SubjectRegistered};
+use parking_lot::RwLock;
 use types::{SubjectId, UserId};
 
 use crate::{Digest, Projection};
@@ -9,6 +13,8 @@ use crate::{Digest, Projection};
 pub struct Subjects {
     numbers: DashMap<UserId, SubjectId>,
     users: boxcar::Vec<UserId>,
+    /// In the order of the user ids, byte by byte.
+    by_user: RwLock<BTreeMap<UserId, SubjectId>>,
 }
 
 impl Subjects {
@@ -18,6 +24,23 @@ impl Subjects {
 
     pub fn user_id(&self, subject: SubjectId) -> Option<UserId> {
         self.users.get(subject.index()).cloned()
+    }
+
+    /// Of those who follow in the order of the user ids, as many as asked for who are wanted. The
+    /// order is locked meanwhile.
+    pub(crate) fn following<T>(
+        &self,
+        after: Option<&UserId>,
+        at_most: usize,
+        wanted: impl Fn(&UserId, SubjectId) -> Option<T>,
+    ) -> Vec<T> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let by_user = self.by_user.read();
+        let range = by_user.range::<UserId, _>((from, Bound::Unbounded));
+        range
+            .filter_map(|(user_id, subject)| wanted(user_id, *subject))
+            .take(at_most)
+            .collect()
     }
 
     /// The number that the next new person gets.
@@ -30,20 +53,14 @@ impl Projection for Subjects {
     const NAME: &'static str = "subjects";
 
     fn apply(&self, envelope: &Envelope) {
-        match &envelope.event {
-            Event::Subject(SubjectEvent::Registered(SubjectRegistered {
-                user_id: Personal(user_id),
-            })) => {
-                let number = self.next();
-                self.users.push(user_id.clone());
-                self.numbers.insert(user_id.clone(), number);
-            }
-            Event::Profile(_)
-            | Event::List(_)
-            | Event::ListMember(_)
-            | Event::Audience(_)
-            | Event::Clock(_)
-            | Event::Key(_) => {}
+        if let Event::Subject(SubjectEvent::Registered(SubjectRegistered {
+            user_id: Personal(user_id),
+        })) = &envelope.event
+        {
+            let number = self.next();
+            self.users.push(user_id.clone());
+            self.numbers.insert(user_id.clone(), number);
+            self.by_user.write().insert(user_id.clone(), number);
         }
     }
 

@@ -67,7 +67,10 @@ impl Server {
             Arc::clone(&log),
             rebuilt,
             Arc::new(SystemClock),
-            EngineOptions::default(),
+            EngineOptions {
+                tenant_levels: config.tenant_levels,
+                ..EngineOptions::default()
+            },
         );
         let new_key = if config.api_key.is_none() && read_models.keys.is_empty() {
             Some(issue_first_key(&engine).await?)
@@ -83,6 +86,7 @@ impl Server {
             history,
             authenticator,
             Arc::clone(&metrics),
+            config.tenant_levels,
         );
         Ok(Self {
             listener,

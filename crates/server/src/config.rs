@@ -10,4 +10,6 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A key with full access, good as long as it is given here.
     pub api_key: Option<String>,
+    /// Levels of a tenant's ancestry that are loaded, the tenant's own included.
+    pub tenant_levels: usize,
 }

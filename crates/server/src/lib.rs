@@ -10,5 +10,6 @@ mod telemetry;
 
 pub use app::{Server, Stopped};
 pub use config::Config;
+pub use engine::TENANT_LEVELS_LOADED;
 pub use store::{compact_log, doctor, import_log, open_log, rewrite_head};
 pub use telemetry::start_tracing;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// The longest id of any kind, in bytes.
-const ID_BYTES_MAX: usize = 512;
+pub const ID_BYTES_MAX: usize = 512;
 
 /// A list id has at most this many parts, separated by dots.
 pub(crate) const LIST_ID_PARTS_MAX: usize = 4;
@@ -69,6 +69,22 @@ opaque_id! {
     /// The caller's id of a tenant.
     TenantId
 }
+opaque_id! {
+    /// The id of a section of topics, chosen by the caller or made here.
+    SectionId
+}
+opaque_id! {
+    /// The id of a topic that people choose about, chosen by the caller or made here.
+    TopicId
+}
+opaque_id! {
+    /// The id of a brand, chosen by the caller or made here.
+    BrandId
+}
+opaque_id! {
+    /// What a provider of push messages knows one device by.
+    DeviceToken
+}
 
 /// The id of a list: one to four parts separated by dots, without `*`, `#` or white space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,6 +144,21 @@ text_id!(UserId);
 text_id!(ListId);
 text_id!(AudienceId);
 text_id!(TenantId);
+text_id!(SectionId);
+text_id!(TopicId);
+text_id!(BrandId);
+text_id!(DeviceToken);
+
+/// A new id of this kind, as `kind_` and 26 characters: 128 bits in Crockford's base 32, lower case
+/// (the form of type ids, <https://github.com/jetify-com/typeid>), sorted by time.
+pub fn new_type_id(kind: &str, now: crate::Timestamp) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let bits = CommandId::generate(now).0;
+    let digits = (0..26)
+        .rev()
+        .map(|place| char::from(ALPHABET[(bits >> (5 * place)) as usize & 31]));
+    format!("{kind}_{}", digits.collect::<String>())
+}
 
 /// A person by number, from 0 in the order of first appearance; also the row id of every bitmap.
 #[derive(

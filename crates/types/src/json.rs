@@ -175,6 +175,11 @@ impl<'de> Deserialize<'de> for JsonDocument {
     }
 }
 
+/// A member's name as a part of a JSON pointer (RFC 6901, section 3).
+pub fn escaped_pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// `null` in a stored profile is the same as absent, at any depth. Elements of arrays keep their
 /// places, so a `null` there stays.
 #[must_use]

@@ -9,20 +9,31 @@ mod ids;
 mod json;
 mod json_parse;
 mod json_patch;
+mod named;
 mod page;
 mod pattern;
+mod preference;
+mod quiet_hours;
 mod stream;
 mod time;
+mod token;
 
 pub use attribute::{AttributePath, InvalidPath, equals_operand};
 pub use decimal::Decimal;
-pub use ids::{AudienceId, CommandId, EventId, InvalidId, ListId, SubjectId, TenantId, UserId};
+pub use ids::{
+    AudienceId, BrandId, CommandId, DeviceToken, EventId, ID_BYTES_MAX, InvalidId, ListId,
+    SectionId, SubjectId, TenantId, TopicId, UserId, new_type_id,
+};
 pub use json::{
-    JsonDocument, depth_within, escaped_key, merge_patch, merge_patch_between, without_nulls,
+    JsonDocument, depth_within, escaped_key, escaped_pointer, merge_patch, merge_patch_between,
+    without_nulls,
 };
 pub use json_parse::{JSON_VALUES_MAX, parse_json};
 pub use json_patch::{InvalidPatch, JsonPatch, PatchLimits, PatchRefused};
 pub use page::PageLimit;
 pub use pattern::{InvalidPattern, ListPattern};
+pub use preference::{Channel, Choice, PreferenceControl, PreferenceStatus, Snooze};
+pub use quiet_hours::{MinuteOfDay, QuietHours, Weekday};
 pub use stream::{Position, StreamId, StreamVersion};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use token::{ProviderKey, TokenStatus};

@@ -8,6 +8,9 @@ impl PageLimit {
     /// As many rows as a page can hold.
     pub const MOST: Self = Self(Self::MAX);
 
+    /// For what is bounded by something else.
+    pub const UNBOUNDED: Self = Self(usize::MAX);
+
     /// A page that holds more bytes than this is not filled further, whatever its limit.
     pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, ListId, SubjectId, UserId};
+use crate::{AudienceId, BrandId, ListId, SectionId, SubjectId, TenantId, TopicId, UserId};
 
 /// Place of an event in the whole log. The first event has position 1; there are no gaps.
 #[derive(
@@ -46,6 +46,22 @@ pub enum StreamId {
     ListMember(ListId, SubjectId),
     /// `audience-{audience}`.
     Audience(AudienceId),
+    /// `tenant-{tenant}`.
+    Tenant(TenantId),
+    /// `tenant_member-{tenant}:{n}`: one person's membership of one tenant.
+    TenantMember(TenantId, SubjectId),
+    /// `section-{section}`: a section of topics.
+    Section(SectionId),
+    /// `topic-{topic}`.
+    Topic(TopicId),
+    /// `preference_page`: the page on which people choose.
+    PreferencePage,
+    /// `preference-{n}`: what one person chose.
+    Preference(SubjectId),
+    /// `token-{n}`: the devices of one person.
+    Token(SubjectId),
+    /// `brand-{brand}`.
+    Brand(BrandId),
     /// `clock`: time that passed without anything else happening.
     Clock,
     /// `key-{id}`: an API key.
@@ -53,15 +69,27 @@ pub enum StreamId {
 }
 
 const CLOCK: &str = "clock";
+const PREFERENCE_PAGE: &str = "preference_page";
 
 impl StreamId {
     /// The person whose stream it is, if it is a person's.
     pub fn subject(&self) -> Option<SubjectId> {
         match self {
-            Self::Subject(subject) | Self::Profile(subject) | Self::ListMember(_, subject) => {
-                Some(*subject)
-            }
-            Self::List(_) | Self::Audience(_) | Self::Clock | Self::Key(_) => None,
+            Self::Subject(subject)
+            | Self::Profile(subject)
+            | Self::ListMember(_, subject)
+            | Self::TenantMember(_, subject)
+            | Self::Preference(subject)
+            | Self::Token(subject) => Some(*subject),
+            Self::List(_)
+            | Self::Audience(_)
+            | Self::Tenant(_)
+            | Self::Section(_)
+            | Self::Topic(_)
+            | Self::PreferencePage
+            | Self::Brand(_)
+            | Self::Clock
+            | Self::Key(_) => None,
         }
     }
 
@@ -72,8 +100,10 @@ impl StreamId {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             (canonical && digits).then(|| text.parse().ok().map(SubjectId))?
         };
-        if name == CLOCK {
-            return Some(Self::Clock);
+        match name {
+            CLOCK => return Some(Self::Clock),
+            PREFERENCE_PAGE => return Some(Self::PreferencePage),
+            _ => {}
         }
         // No category holds a hyphen, so a name belongs to one category whatever its key is.
         let (category, key) = name.split_once('-')?;
@@ -89,6 +119,19 @@ impl StreamId {
                 ))
             }
             "audience" => AudienceId::parse(key).ok().map(Self::Audience),
+            "tenant" => TenantId::parse(key).ok().map(Self::Tenant),
+            "tenant_member" => {
+                let (tenant, subject) = key.rsplit_once(':')?;
+                Some(Self::TenantMember(
+                    TenantId::parse(tenant).ok()?,
+                    number(subject)?,
+                ))
+            }
+            "section" => SectionId::parse(key).ok().map(Self::Section),
+            "topic" => TopicId::parse(key).ok().map(Self::Topic),
+            "preference" => number(key).map(Self::Preference),
+            "token" => number(key).map(Self::Token),
+            "brand" => BrandId::parse(key).ok().map(Self::Brand),
             "key" => UserId::parse(key).ok().map(|_| Self::Key(key.to_owned())),
             _ => None,
         }
@@ -103,6 +146,14 @@ impl fmt::Display for StreamId {
             Self::List(list) => write!(f, "list-{list}"),
             Self::ListMember(list, subject) => write!(f, "list_member-{list}:{subject}"),
             Self::Audience(audience) => write!(f, "audience-{audience}"),
+            Self::Tenant(tenant) => write!(f, "tenant-{tenant}"),
+            Self::TenantMember(tenant, subject) => write!(f, "tenant_member-{tenant}:{subject}"),
+            Self::Section(section) => write!(f, "section-{section}"),
+            Self::Topic(topic) => write!(f, "topic-{topic}"),
+            Self::PreferencePage => f.write_str(PREFERENCE_PAGE),
+            Self::Preference(subject) => write!(f, "preference-{subject}"),
+            Self::Token(subject) => write!(f, "token-{subject}"),
+            Self::Brand(brand) => write!(f, "brand-{brand}"),
             Self::Clock => f.write_str(CLOCK),
             Self::Key(id) => write!(f, "key-{id}"),
         }
@@ -121,6 +172,10 @@ mod tests {
             "(list|member|list_member|key|a)?[-:.a-z0-9_]{1,12}"
                 .prop_filter_map("not a list id", |text| ListId::parse(&text).ok())
         };
+        let tenant = || {
+            "(tenant|member|preference_page)?[-: a-z0-9_]{1,12}"
+                .prop_filter_map("not a tenant id", |text| TenantId::parse(&text).ok())
+        };
         prop_oneof![
             subject().prop_map(StreamId::Subject),
             subject().prop_map(StreamId::Profile),
@@ -129,7 +184,13 @@ mod tests {
             "(clock|a)?[-:a-z]{1,12}".prop_filter_map("not an audience id", |text| {
                 AudienceId::parse(&text).ok().map(StreamId::Audience)
             }),
+            (tenant(), subject())
+                .prop_map(|(tenant, subject)| StreamId::TenantMember(tenant, subject)),
+            tenant().prop_map(StreamId::Tenant),
+            subject().prop_map(StreamId::Preference),
+            subject().prop_map(StreamId::Token),
             Just(StreamId::Clock),
+            Just(StreamId::PreferencePage),
             "[-a-f0-9]{1,12}".prop_map(StreamId::Key),
         ]
     }
@@ -154,6 +215,10 @@ mod tests {
             "key-",
             "audience-",
             "clock-",
+            "preference_page-",
+            "preference-x",
+            "tenant-",
+            "tenant_member-a",
             "x-1",
         ] {
             assert_eq!(StreamId::parse(name), None, "{name}");

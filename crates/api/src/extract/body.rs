@@ -3,34 +3,48 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
+use axum::body::{Bytes, HttpBody as _, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use domain::Change;
-use domain::limits::{BODY_BYTES_MAX, PREFERENCES_BYTES_MAX, RULE_LIMITS, SAMPLE_MAX};
+use domain::limits::{
+    BODY_BYTES_MAX, ID_BYTES_MAX, PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, RULE_LIMITS,
+    SAMPLE_MAX, SNOOZES_MAX,
+};
+use domain::{Change, ChoiceRequest, parse_token};
+use engine::TokenDetails;
 use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
-use types::filter::{Group, GroupOperator};
-use types::{JsonDocument, parse_json};
+use types::filter::{Group, GroupOperator, Moment};
+use types::{
+    Channel, Choice, DeviceToken, JsonDocument, MinuteOfDay, PreferenceStatus, QuietHours, Snooze,
+    Timestamp, Weekday, depth_within, escaped_pointer, parse_json, without_nulls,
+};
 
 use crate::error::ApiError;
+use crate::extract::path::PathId;
 use crate::state::{ApiState, SMALL_BODY_BYTES_MAX};
 
 /// How long a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The JSON that is the body of a request; nothing if it is empty.
+pub(crate) struct Body {
+    pub(crate) value: Option<Value>,
+    /// A large body counts until its request has been answered.
+    room: Option<OwnedSemaphorePermit>,
+}
 
 /// The object that is the body of a request; an empty body is an empty object. Members that are not
 /// asked for are ignored. Knows where in the body it stands, so that errors can say it.
 pub(crate) struct Fields {
     object: Map<String, Value>,
     pointer: String,
-    /// A large body counts until its request has been answered.
     _room: Option<OwnedSemaphorePermit>,
 }
 
-impl FromRequest<ApiState> for Fields {
+impl FromRequest<ApiState> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
@@ -48,15 +62,23 @@ impl FromRequest<ApiState> for Fields {
             read.note();
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self {
-                object: Map::new(),
-                pointer: String::new(),
-                _room: room,
-            });
+            return Ok(Self { value: None, room });
         }
         let value = parse_json(&bytes)
             .map_err(|error| ApiError::malformed_json(format!("the body is not JSON: {error}")))?;
-        match value {
+        Ok(Self {
+            value: Some(value),
+            room,
+        })
+    }
+}
+
+impl FromRequest<ApiState> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        let Body { value, room } = Body::from_request(request, state).await?;
+        match value.unwrap_or_else(|| Value::Object(Map::new())) {
             Value::Object(object) => Ok(Self {
                 object,
                 pointer: String::new(),
@@ -77,7 +99,7 @@ pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// The whole body, if it arrives in time and is not larger than allowed.
-pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read_body(body: axum::body::Body, bytes_max: usize) -> Result<Bytes, ApiError> {
     match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, bytes_max)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => {
@@ -201,6 +223,240 @@ impl Fields {
         }
     }
 
+    /// A string that is not too long; `null` is as if not given.
+    pub(crate) fn text(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+    ) -> Result<Option<String>, ApiError> {
+        match self.text_change(name, bytes_max)? {
+            Change::Set(text) => Ok(Some(text)),
+            Change::Keep | Change::Clear => Ok(None),
+        }
+    }
+
+    /// As [`Fields::text`], of what cannot be left out.
+    pub(crate) fn required_text(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+    ) -> Result<String, ApiError> {
+        let text = self.string(name)?;
+        if text.len() > bytes_max {
+            let expected = format!("at most {bytes_max} bytes long");
+            return Err(ApiError::invalid_field(&self.pointer(name), expected));
+        }
+        Ok(text)
+    }
+
+    /// `null` is as if not given.
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.take(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(ApiError::invalid_field(&self.pointer(name), "a boolean"))
+            }
+        }
+    }
+
+    /// An id; `null` is as if not given.
+    pub(crate) fn id<A: PathId>(&mut self, name: &str) -> Result<Option<A>, ApiError> {
+        let Some(value) = self.take(name).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let pointer = self.pointer(name);
+        let raw = value
+            .as_str()
+            .ok_or_else(|| ApiError::invalid_field(&pointer, "a string"))?;
+        let id = A::read(raw).map_err(|error| ApiError::invalid_id(error, &pointer))?;
+        Ok(Some(id))
+    }
+
+    pub(crate) fn required_id<A: PathId>(&mut self, name: &str) -> Result<A, ApiError> {
+        let missing = || ApiError::missing_field(&self.pointer(name));
+        let id = self.object.get(name).filter(|id| !id.is_null());
+        id.ok_or_else(missing)?;
+        self.id(name)?
+            .ok_or_else(|| ApiError::missing_field(&self.pointer(name)))
+    }
+
+    /// An object that is not too large, without its nulls; kept when left out, cleared when `null`.
+    pub(crate) fn document(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+    ) -> Result<Change<JsonDocument>, ApiError> {
+        let value = match self.take(name) {
+            None => return Ok(Change::Keep),
+            Some(Value::Null) => return Ok(Change::Clear),
+            Some(value) => value,
+        };
+        let pointer = self.pointer(name);
+        let value = without_nulls(value);
+        if !value.is_object() {
+            return Err(ApiError::invalid_field(&pointer, "an object"));
+        }
+        let document = JsonDocument::from_value(&value);
+        if document.as_str().len() > bytes_max || !depth_within(&value, PROFILE_LEVELS_MAX) {
+            let expected =
+                format!("at most {bytes_max} bytes of JSON, {PROFILE_LEVELS_MAX} levels deep");
+            return Err(ApiError::invalid_field(&pointer, expected));
+        }
+        Ok(Change::Set(document))
+    }
+
+    /// One of the names of an enum; `null` is as if not given.
+    pub(crate) fn named<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        names: &[&str],
+    ) -> Result<Option<T>, ApiError> {
+        let Some(value) = self.take(name).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        value.as_str().and_then(parse).map(Some).ok_or_else(|| {
+            let expected = format!("one of {}", names.join(", "));
+            ApiError::invalid_field(&self.pointer(name), expected)
+        })
+    }
+
+    /// Several of the names of an enum, each once; `null` is as if not given.
+    pub(crate) fn all_named<T: PartialEq>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        names: &[&str],
+    ) -> Result<Option<Vec<T>>, ApiError> {
+        let Some(value) = self.take(name).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let pointer = self.pointer(name);
+        let items = value
+            .as_array()
+            .ok_or_else(|| ApiError::invalid_field(&pointer, "an array"))?;
+        let mut found = Vec::new();
+        for (place, item) in items.iter().enumerate() {
+            let item = item.as_str().and_then(&parse).ok_or_else(|| {
+                let expected = format!("one of {}", names.join(", "));
+                ApiError::invalid_field(&format!("{pointer}/{place}"), expected)
+            })?;
+            if !found.contains(&item) {
+                found.push(item);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    pub(crate) fn status(&mut self) -> Result<PreferenceStatus, ApiError> {
+        const NAME: &str = "status";
+        self.named(NAME, PreferenceStatus::parse, PreferenceStatus::NAMES)?
+            .ok_or_else(|| ApiError::missing_field(&self.pointer(NAME)))
+    }
+
+    /// `has_custom_routing` and `custom_routing`: channels, if some are to be used only.
+    pub(crate) fn routing(&mut self) -> Result<Option<Vec<Channel>>, ApiError> {
+        const NAME: &str = "custom_routing";
+        let wanted = self.boolean("has_custom_routing")?;
+        let channels = self.all_named(NAME, Channel::parse, Channel::NAMES)?;
+        let channels = channels.unwrap_or_default();
+        match (wanted, channels.is_empty()) {
+            (Some(false), _) | (None, true) => Ok(None),
+            (Some(true), true) => {
+                let expected = "at least one channel where has_custom_routing is true";
+                Err(ApiError::invalid_field(&self.pointer(NAME), expected))
+            }
+            (Some(true) | None, false) => Ok(Some(channels)),
+        }
+    }
+
+    /// A status with channels.
+    pub(crate) fn choice(&mut self) -> Result<Choice, ApiError> {
+        Ok(Choice {
+            status: self.status()?,
+            routing: self.routing()?,
+        })
+    }
+
+    /// What somebody chooses for a topic.
+    pub(crate) fn choice_request(&mut self) -> Result<ChoiceRequest, ApiError> {
+        let Choice { status, routing } = self.choice()?;
+        Ok(ChoiceRequest {
+            status,
+            routing,
+            digest_schedule_id: self.text_change("digest_schedule_id", ID_BYTES_MAX)?,
+            snoozes: self.snoozes()?,
+        })
+    }
+
+    fn snoozes(&mut self) -> Result<Change<Vec<Snooze>>, ApiError> {
+        const NAME: &str = "rules";
+        let rules = match self.peek_given(NAME) {
+            None => return Ok(Change::Keep),
+            Some(Value::Null) => return Ok(Change::Clear),
+            Some(_) => self.array(NAME, SNOOZES_MAX)?,
+        };
+        let pointer = self.pointer(NAME);
+        let snoozes = rules.into_iter().enumerate().map(|(place, rule)| {
+            let mut rule = Self::of(rule, format!("{pointer}/{place}"))?;
+            let until = rule.moment("until")?;
+            Ok(Snooze {
+                until: until.ok_or_else(|| ApiError::missing_field(&rule.pointer("until")))?,
+                start: rule.moment("start")?,
+            })
+        });
+        snoozes.collect::<Result<_, ApiError>>().map(Change::Set)
+    }
+
+    /// A time; `null` is as if not given.
+    fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let Some(value) = self.take(name).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let moment = value.as_str().and_then(Moment::parse);
+        let moment = moment.map(Moment::to_timestamp);
+        moment.map(Some).ok_or_else(|| {
+            ApiError::invalid_field(&self.pointer(name), "a date or a time (ISO 8601)")
+        })
+    }
+
+    /// The member as it is, where `null` is told from what is not there.
+    fn peek_given(&self, name: &str) -> Option<&Value> {
+        self.object.get(name)
+    }
+
+    /// A device token with what is known about it.
+    pub(crate) fn token(
+        &mut self,
+        token: DeviceToken,
+        now: Timestamp,
+    ) -> Result<(DeviceToken, TokenDetails), ApiError> {
+        let details = parse_token(&mut self.object, now);
+        let details = details.map_err(|error| ApiError::invalid_token(&error, &self.pointer))?;
+        Ok((token, details))
+    }
+
+    pub(crate) fn quiet_hours(&mut self) -> Result<QuietHours, ApiError> {
+        let time_zone = self.string("time_zone")?;
+        let days = self.all_named("days", Weekday::parse, Weekday::NAMES)?;
+        let days = days.unwrap_or_else(|| Weekday::ALL.to_vec());
+        if days.is_empty() {
+            let expected = "at least one day; left out, every day is meant";
+            return Err(ApiError::invalid_field(&self.pointer("days"), expected));
+        }
+        let mut time = |name: &str| {
+            let text = self.string(name)?;
+            MinuteOfDay::parse(&text)
+                .ok_or_else(|| ApiError::invalid_field(&self.pointer(name), "a time as HH:MM"))
+        };
+        let (from, to) = (time("from")?, time("to")?);
+        QuietHours::new(&time_zone, days, from, to).ok_or_else(|| {
+            let expected = "the name of a time zone, such as Europe/Berlin";
+            ApiError::invalid_field(&self.pointer("time_zone"), expected)
+        })
+    }
+
     /// The top operator of a rule, given beside it.
     pub(crate) fn operator(&mut self) -> Result<Option<GroupOperator>, ApiError> {
         const NAME: &str = "operator";
@@ -260,18 +516,36 @@ impl Fields {
 
     /// Courier's `RecipientPreferences`; `null` is as if not given.
     pub(crate) fn preferences(&mut self) -> Result<Option<JsonDocument>, ApiError> {
-        const NAME: &str = "preferences";
-        let Some(value) = self.object.remove(NAME).filter(|value| !value.is_null()) else {
+        self.preferences_at("preferences")
+    }
+
+    pub(crate) fn preferences_at(&mut self, name: &str) -> Result<Option<JsonDocument>, ApiError> {
+        let Some(value) = self.object.remove(name).filter(|value| !value.is_null()) else {
             return Ok(None);
         };
-        let pointer = self.pointer(NAME);
-        check_preferences(&value, &pointer)?;
-        let document = JsonDocument::from_value(&value);
-        if document.as_str().len() > PREFERENCES_BYTES_MAX {
-            let expected = format!("at most {PREFERENCES_BYTES_MAX} bytes of JSON");
-            return Err(ApiError::invalid_field(&pointer, expected));
+        preferences(&value, &self.pointer(name)).map(Some)
+    }
+
+    /// Courier's `RecipientPreferences` that are the body itself.
+    pub(crate) fn as_preferences(&mut self) -> Result<JsonDocument, ApiError> {
+        let body = Value::Object(self.take_all());
+        preferences(&body, &self.pointer)
+    }
+
+    /// Changes to Courier's `RecipientPreferences` that are the body itself: `null` removes.
+    pub(crate) fn as_preferences_patch(&mut self) -> Result<JsonDocument, ApiError> {
+        let body = Value::Object(self.take_all());
+        let mut given = without_nulls(body.clone());
+        for group in ["notifications", "categories"] {
+            // What is only to be removed leaves nothing to look at.
+            let entries = given.get_mut(group).and_then(Value::as_object_mut);
+            if let Some(entries) = entries {
+                let asked = |id: &String| body[group].get(id).is_some_and(|it| !it.is_null());
+                entries.retain(|id, _| asked(id));
+            }
         }
-        Ok(Some(document))
+        check_preferences(&given, &self.pointer)?;
+        Ok(JsonDocument::from_value(&body))
     }
 
     fn required(&mut self, name: &str) -> Result<Value, ApiError> {
@@ -280,10 +554,18 @@ impl Fields {
     }
 }
 
+fn preferences(value: &Value, pointer: &str) -> Result<JsonDocument, ApiError> {
+    check_preferences(value, pointer)?;
+    let document = JsonDocument::from_value(value);
+    if document.as_str().len() > PREFERENCES_BYTES_MAX {
+        let expected = format!("at most {PREFERENCES_BYTES_MAX} bytes of JSON");
+        return Err(ApiError::invalid_field(pointer, expected));
+    }
+    Ok(document)
+}
+
 /// What Courier requires of preferences, and no more: dates in rules are not looked at.
 fn check_preferences(value: &Value, pointer: &str) -> Result<(), ApiError> {
-    const STATUSES: [&str; 3] = ["OPTED_IN", "OPTED_OUT", "REQUIRED"];
-    const CHANNELS: [&str; 6] = ["direct_message", "email", "push", "sms", "webhook", "inbox"];
     let groups = object(value, pointer)?;
     for group in ["notifications", "categories"] {
         let pointer = format!("{pointer}/{group}");
@@ -291,12 +573,11 @@ fn check_preferences(value: &Value, pointer: &str) -> Result<(), ApiError> {
             continue;
         };
         for (id, choice) in object(choices, &pointer)? {
-            let escaped = id.replace('~', "~0").replace('/', "~1");
-            let pointer = format!("{pointer}/{escaped}");
+            let pointer = format!("{pointer}/{}", escaped_pointer(id));
             let choice = object(choice, &pointer)?;
             one_of(
                 choice.get("status"),
-                &STATUSES,
+                PreferenceStatus::NAMES,
                 &format!("{pointer}/status"),
             )?;
             let pointer = format!("{pointer}/channel_preferences");
@@ -304,7 +585,7 @@ fn check_preferences(value: &Value, pointer: &str) -> Result<(), ApiError> {
             {
                 let pointer = format!("{pointer}/{place}");
                 let channel = object(channel, &pointer)?.get("channel");
-                one_of(channel, &CHANNELS, &format!("{pointer}/channel"))?;
+                one_of(channel, Channel::NAMES, &format!("{pointer}/channel"))?;
             }
         }
     }

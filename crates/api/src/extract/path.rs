@@ -1,65 +1,67 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use types::{AudienceId, ListId, UserId};
+use types::{
+    AudienceId, BrandId, DeviceToken, InvalidId, ListId, SectionId, TenantId, TopicId, UserId,
+};
 
 use crate::error::ApiError;
 
-/// The user id in the path `/…/{user_id}/…`.
-pub(crate) struct UserPath(pub(crate) UserId);
+/// The only id in the path.
+pub(crate) struct Id<A>(pub(crate) A);
 
-/// The list id in the path `/…/{list_id}/…`.
-pub(crate) struct ListPath(pub(crate) ListId);
+/// The two ids in the path, in the order in which they stand there.
+pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
 
-/// The audience id in the path `/…/{audience_id}/…`.
-pub(crate) struct AudiencePath(pub(crate) AudienceId);
+/// What can stand in a path.
+pub(crate) trait PathId: Sized {
+    /// JSON pointer by which errors name it.
+    const POINTER: &'static str;
 
-/// The ids in the path `/lists/{list_id}/subscriptions/{user_id}`.
-pub(crate) struct SubscriptionPath(pub(crate) ListId, pub(crate) UserId);
+    fn read(raw: &str) -> Result<Self, InvalidId>;
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+macro_rules! path_ids {
+    ($($id:ident = $pointer:literal,)+) => {
+        $(impl PathId for $id {
+            const POINTER: &'static str = $pointer;
+
+            fn read(raw: &str) -> Result<Self, InvalidId> {
+                Self::parse(raw)
+            }
+        })+
+    };
+}
+path_ids! {
+    UserId = "/user_id",
+    ListId = "/list_id",
+    AudienceId = "/audience_id",
+    TenantId = "/tenant_id",
+    SectionId = "/section_id",
+    TopicId = "/topic_id",
+    BrandId = "/brand_id",
+    DeviceToken = "/token",
+}
+
+impl<A: PathId, S: Send + Sync> FromRequestParts<S> for Id<A> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw: String = segments(parts, state, "/user_id").await?;
-        user_id(&raw).map(Self)
+        let raw: String = segments(parts, state, A::POINTER).await?;
+        read(&raw).map(Self)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ListPath {
+impl<A: PathId, B: PathId, S: Send + Sync> FromRequestParts<S> for Ids<A, B> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw: String = segments(parts, state, "/list_id").await?;
-        list_id(&raw).map(Self)
+        let (first, second): (String, String) = segments(parts, state, A::POINTER).await?;
+        Ok(Self(read(&first)?, read(&second)?))
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for AudiencePath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw: String = segments(parts, state, "/audience_id").await?;
-        let id = AudienceId::parse(&raw);
-        id.map(Self)
-            .map_err(|error| ApiError::invalid_id(error, "/audience_id"))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for SubscriptionPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let (list, user): (String, String) = segments(parts, state, "/list_id").await?;
-        Ok(Self(list_id(&list)?, user_id(&user)?))
-    }
-}
-
-fn user_id(raw: &str) -> Result<UserId, ApiError> {
-    UserId::parse(raw).map_err(|error| ApiError::invalid_id(error, "/user_id"))
-}
-
-fn list_id(raw: &str) -> Result<ListId, ApiError> {
-    ListId::parse(raw).map_err(|error| ApiError::invalid_id(error, "/list_id"))
+fn read<A: PathId>(raw: &str) -> Result<A, ApiError> {
+    A::read(raw).map_err(|error| ApiError::invalid_id(error, A::POINTER))
 }
 
 /// The path is split at `/` first and each segment decoded afterwards, so an id may hold a slash.

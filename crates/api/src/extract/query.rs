@@ -6,6 +6,7 @@ use types::PageLimit;
 
 use crate::cursor;
 use crate::error::ApiError;
+use crate::extract::path::PathId;
 
 /// The query string. An empty value means that the parameter is not given, as the SDKs send `null`.
 pub(crate) struct Parameters(Vec<(String, String)>);
@@ -58,6 +59,19 @@ impl Parameters {
     pub(crate) fn limit_clamped(&self) -> PageLimit {
         let rows = self.get("limit").and_then(|limit| limit.parse().ok());
         rows.map_or_else(PageLimit::default, PageLimit::clamped)
+    }
+
+    /// As [`Parameters::limit_clamped`], with another limit where none is given.
+    pub(crate) fn limit_clamped_from(&self, by_default: u64) -> PageLimit {
+        let rows = self.get("limit").and_then(|limit| limit.parse().ok());
+        PageLimit::clamped(rows.unwrap_or(by_default))
+    }
+
+    /// An id that narrows the question.
+    pub(crate) fn id<A: PathId>(&self, name: &str) -> Result<Option<A>, ApiError> {
+        let read =
+            |raw| A::read(raw).map_err(|error| ApiError::invalid_id(error, &format!("/{name}")));
+        self.get(name).map(read).transpose()
     }
 
     /// On our own routes: a limit out of bounds is an error.

@@ -12,7 +12,7 @@ use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
-use crate::extract::path::AudiencePath;
+use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, at, json, no_content};
 use crate::state::ApiState;
@@ -133,7 +133,7 @@ pub(crate) async fn page(
 pub(crate) async fn get(
     State(state): State<ApiState>,
     _: Authenticated,
-    AudiencePath(audience): AudiencePath,
+    Id(audience): Id<AudienceId>,
 ) -> Result<Response, ApiError> {
     Ok(json(&view(&state.read_models, &audience)?))
 }
@@ -148,7 +148,7 @@ fn view(models: &ReadModels, audience: &AudienceId) -> Result<Audience, ApiError
 pub(crate) async fn put(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    AudiencePath(audience): AudiencePath,
+    Id(audience): Id<AudienceId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let given = body.peek("filter");
@@ -178,27 +178,27 @@ pub(crate) async fn put(
     let executed = state.engine.execute(command, origin).await;
     let committed = executed.map_err(|error| ApiError::from(error).at_audience_in(&given))?;
     let audience = view(&state.read_models, &audience)?;
-    Ok(at(committed, json(&Defined { audience })))
+    Ok(at(&committed, json(&Defined { audience })))
 }
 
 /// `DELETE /audiences/{audience_id}`.
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    AudiencePath(audience): AudiencePath,
+    Id(audience): Id<AudienceId>,
 ) -> Result<Response, ApiError> {
     let command = Command::Audience {
         audience,
         command: AudienceCommand::Delete,
     };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }
 
 /// `GET /audiences/{audience_id}/members`: in the order in which people first appeared.
 pub(crate) async fn members(
     State(state): State<ApiState>,
     _: Authenticated,
-    AudiencePath(audience): AudiencePath,
+    Id(audience): Id<AudienceId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let after = parameters

@@ -9,7 +9,7 @@ use types::{AudienceId, Position, SubjectId, UserId};
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::origin::Authenticated;
-use crate::extract::path::AudiencePath;
+use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, json};
 use crate::state::ApiState;
@@ -100,7 +100,7 @@ pub(crate) async fn explain(
 pub(crate) async fn changes(
     State(state): State<ApiState>,
     _: Authenticated,
-    AudiencePath(audience): AudiencePath,
+    Id(audience): Id<AudienceId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let limit = parameters.limit()?;

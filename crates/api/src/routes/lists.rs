@@ -11,7 +11,7 @@ use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
-use crate::extract::path::ListPath;
+use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, json, no_content};
 use crate::state::ApiState;
@@ -91,7 +91,7 @@ pub(crate) async fn page(
 pub(crate) async fn get(
     State(state): State<ApiState>,
     _: Authenticated,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
 ) -> Result<Response, ApiError> {
     let view = state
         .read_models
@@ -105,7 +105,7 @@ pub(crate) async fn get(
 pub(crate) async fn put(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let name = body.string("name")?;
@@ -118,7 +118,7 @@ pub(crate) async fn put(
         preferences: body.preferences()?,
     };
     Ok(no_content(
-        state
+        &state
             .engine
             .execute(Command::List { list, command }, origin)
             .await?,
@@ -129,24 +129,24 @@ pub(crate) async fn put(
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
 ) -> Result<Response, ApiError> {
     let command = Command::List {
         list,
         command: ListCommand::Delete,
     };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }
 
 /// `PUT /lists/{list_id}/restore`: bring the deleted list back with its subscribers.
 pub(crate) async fn restore(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
 ) -> Result<Response, ApiError> {
     let command = Command::List {
         list,
         command: ListCommand::Restore,
     };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }

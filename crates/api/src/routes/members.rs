@@ -5,13 +5,13 @@ use projections::{Combination, UnknownSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use types::filter::Set;
-use types::{AudienceId, ListPattern, SubjectId, TenantId};
+use types::{AudienceId, ListPattern, SubjectId, TenantId, UserId};
 
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::Authenticated;
-use crate::extract::path::UserPath;
+use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::routes::{Paging, json};
 use crate::state::ApiState;
@@ -191,7 +191,7 @@ fn set(kind: &str, value: &Value, pointer: &str, descendants: bool) -> Result<Se
 pub(crate) async fn audiences(
     State(state): State<ApiState>,
     _: Authenticated,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let limit = parameters.limit()?;

@@ -8,7 +8,7 @@ use types::{AudienceId, Clock as _, SystemClock, UserId};
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::Authenticated;
-use crate::extract::path::AudiencePath;
+use crate::extract::path::Id;
 use crate::routes::json;
 use crate::state::ApiState;
 
@@ -75,7 +75,7 @@ pub(crate) async fn preview(
 pub(crate) async fn diff(
     State(state): State<ApiState>,
     _: Authenticated,
-    AudiencePath(audience): AudiencePath,
+    Id(audience): Id<AudienceId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let given = body.peek("filter");

@@ -1,18 +1,18 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::ProfileCommand;
-use domain::limits::{FILTERS_MAX, PATCH_OPERATIONS_MAX};
+use domain::limits::PATCH_OPERATIONS_MAX;
 use engine::Command;
-use projections::AttributeFilter;
 use serde::Serialize;
-use types::{AttributePath, JsonDocument, JsonPatch, PageLimit, UserId};
+use types::{JsonDocument, JsonPatch, UserId};
 
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
-use crate::extract::path::UserPath;
+use crate::extract::path::Id;
 use crate::extract::query::Parameters;
+use crate::routes::users::attribute_filters;
 use crate::routes::{Paging, json, no_content, success};
 use crate::state::ApiState;
 
@@ -21,6 +21,9 @@ const COLLECTION: &str = "profiles";
 #[derive(Serialize)]
 struct Profile<'a> {
     profile: &'a JsonDocument,
+    /// Those of the older form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferences: Option<JsonDocument>,
 }
 
 #[derive(Serialize)]
@@ -44,19 +47,7 @@ pub(crate) async fn page(
     _: Authenticated,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let filters = parameters
-        .attributes()
-        .map(|(path, operand)| {
-            Ok(AttributeFilter {
-                path: AttributePath::parse(path)
-                    .map_err(|error| ApiError::invalid_attribute(path, error))?,
-                operand: operand.to_owned(),
-            })
-        })
-        .collect::<Result<Vec<AttributeFilter>, ApiError>>()?;
-    if filters.len() > FILTERS_MAX {
-        return Err(ApiError::too_many_items("/attribute", FILTERS_MAX));
-    }
+    let filters = attribute_filters(&parameters)?;
     let after = parameters
         .place(COLLECTION)
         .and_then(|id| UserId::parse(&id).ok());
@@ -93,28 +84,31 @@ impl From<projections::ProfilesPage> for ProfilesPage {
     }
 }
 
-/// `GET /profiles/{user_id}`: someone without a profile but with subscriptions has an empty one.
+/// `GET /profiles/{user_id}`: somebody of whom only other things are known has an empty one.
 pub(crate) async fn get(
     State(state): State<ApiState>,
     _: Authenticated,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let models = &state.read_models;
     let subject = models
         .subjects
         .number(user_id.as_str())
         .ok_or_else(ApiError::profile_not_found)?;
+    let preferences = models.preferences.recipient(subject);
     if let Some(document) = models.profiles.document(subject) {
-        return Ok(json(&Profile { profile: &document }));
+        return Ok(json(&Profile {
+            profile: &document,
+            preferences,
+        }));
     }
-    let (subscriptions, _) = models
-        .lists
-        .subscriptions(subject, None, PageLimit::clamped(1));
-    if subscriptions.is_empty() {
+    if !models.has_rows(subject) {
         return Err(ApiError::profile_not_found());
     }
+    let empty = JsonDocument::from(serde_json::Map::new());
     Ok(json(&Profile {
-        profile: &JsonDocument::from(serde_json::Map::new()),
+        profile: &empty,
+        preferences,
     }))
 }
 
@@ -122,7 +116,7 @@ pub(crate) async fn get(
 pub(crate) async fn merge(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let command = ProfileCommand::Merge(body.object("profile")?);
@@ -130,14 +124,14 @@ pub(crate) async fn merge(
         .engine
         .execute(Command::Profile { user_id, command }, origin)
         .await?;
-    Ok(success(committed))
+    Ok(success(&committed))
 }
 
 /// `PUT /profiles/{user_id}`: replace the profile, creating it if absent.
 pub(crate) async fn replace(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let command = ProfileCommand::Replace(body.object("profile")?);
@@ -145,42 +139,36 @@ pub(crate) async fn replace(
         .engine
         .execute(Command::Profile { user_id, command }, origin)
         .await?;
-    Ok(success(committed))
+    Ok(success(&committed))
 }
 
 /// `PATCH /profiles/{user_id}`: apply a JSON Patch (RFC 6902) to the profile.
 pub(crate) async fn patch(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let operations = body.array("patch", PATCH_OPERATIONS_MAX)?;
-    let patch = JsonPatch::parse(operations).map_err(|invalid| {
-        let operation = body.pointer(&format!("patch/{}", invalid.operation));
-        let pointer = match invalid.member {
-            "" => operation,
-            member => format!("{operation}/{member}"),
-        };
-        ApiError::invalid_field(&pointer, format!("valid: {}", invalid.reason))
-    })?;
+    let patch =
+        JsonPatch::parse(operations).map_err(|invalid| ApiError::invalid_patch(&invalid))?;
     let command = ProfileCommand::Patch(patch);
     let committed = state
         .engine
         .execute(Command::Profile { user_id, command }, origin)
         .await?;
-    Ok(no_content(committed))
+    Ok(no_content(&committed))
 }
 
 /// `DELETE /profiles/{user_id}`: subscriptions stay; deleting what is not there is fine.
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::Profile {
         user_id,
         command: ProfileCommand::Delete,
     };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }

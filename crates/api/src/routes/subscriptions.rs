@@ -2,17 +2,17 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::limits::{LISTS_MAX, RECIPIENTS_MAX};
 use engine::{Command, SubscribeMode, Subscriber};
-use projections::JoinKey;
 use serde::Serialize;
-use types::{JsonDocument, ListId, PageLimit, Position, UserId};
+use types::{JsonDocument, ListId, PageLimit, UserId};
 
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
-use crate::extract::path::{ListPath, SubscriptionPath, UserPath};
+use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
 use crate::routes::lists::List;
+use crate::routes::memberships::{join_key, place_of};
 use crate::routes::{Paging, json, no_content, success};
 use crate::state::ApiState;
 
@@ -43,7 +43,7 @@ struct ListsOfUser {
 pub(crate) async fn subscribers(
     State(state): State<ApiState>,
     _: Authenticated,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let after = parameters
@@ -71,23 +71,11 @@ pub(crate) async fn subscribers(
     }))
 }
 
-fn place_of(joined: JoinKey) -> String {
-    format!("{} {}", joined.position, joined.ordinal)
-}
-
-fn join_key(place: &str) -> Option<JoinKey> {
-    let (position, ordinal) = place.split_once(' ')?;
-    Some(JoinKey {
-        position: Position(position.parse().ok()?),
-        ordinal: ordinal.parse().ok()?,
-    })
-}
-
 /// `POST /lists/{list_id}/subscriptions`: add; subscriptions that exist stay as they are.
 pub(crate) async fn add(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
     body: Fields,
 ) -> Result<Response, ApiError> {
     subscribe_many(state, origin, list, body, SubscribeMode::Add).await
@@ -97,7 +85,7 @@ pub(crate) async fn add(
 pub(crate) async fn overwrite(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    ListPath(list): ListPath,
+    Id(list): Id<ListId>,
     body: Fields,
 ) -> Result<Response, ApiError> {
     subscribe_many(state, origin, list, body, SubscribeMode::Overwrite).await
@@ -129,14 +117,14 @@ async fn subscribe_many(
         subscribers,
         mode,
     };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }
 
 /// `PUT /lists/{list_id}/subscriptions/{user_id}`: subscribe one person.
 pub(crate) async fn subscribe(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    SubscriptionPath(list, user_id): SubscriptionPath,
+    Ids(list, user_id): Ids<ListId, UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let subscribers = vec![Subscriber {
@@ -148,24 +136,24 @@ pub(crate) async fn subscribe(
         subscribers,
         mode: SubscribeMode::Put,
     };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }
 
 /// `DELETE /lists/{list_id}/subscriptions/{user_id}`: who is not subscribed need not be.
 pub(crate) async fn unsubscribe(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    SubscriptionPath(list, user_id): SubscriptionPath,
+    Ids(list, user_id): Ids<ListId, UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::Unsubscribe { list, user_id };
-    Ok(no_content(state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.engine.execute(command, origin).await?))
 }
 
 /// `GET /profiles/{user_id}/lists`: the live lists of a person, by id.
 pub(crate) async fn lists_of_user(
     State(state): State<ApiState>,
     _: Authenticated,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let after = parameters
@@ -191,7 +179,7 @@ pub(crate) async fn lists_of_user(
 pub(crate) async fn subscribe_to_lists(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let lists = body
@@ -206,15 +194,15 @@ pub(crate) async fn subscribe_to_lists(
         })
         .collect::<Result<_, ApiError>>()?;
     let command = Command::SubscribeToLists { user_id, lists };
-    Ok(success(state.engine.execute(command, origin).await?))
+    Ok(success(&state.engine.execute(command, origin).await?))
 }
 
 /// `DELETE /profiles/{user_id}/lists`: end every subscription.
 pub(crate) async fn leave_every_list(
     State(state): State<ApiState>,
     Origin(origin): Origin,
-    UserPath(user_id): UserPath,
+    Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::LeaveEveryList { user_id };
-    Ok(success(state.engine.execute(command, origin).await?))
+    Ok(success(&state.engine.execute(command, origin).await?))
 }

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::TypedValueParser as _;
 use server::{Config, Server, Stopped};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +23,14 @@ pub(crate) struct Options {
     /// A key with full access, good as long as it is given. Without it one is made at the first start.
     #[arg(long = "api-key", env = "MUSTER_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// Levels of a tenant's ancestry that are loaded, the tenant's own included: 1 to 32.
+    #[arg(
+        long,
+        env = "MUSTER_TENANT_LEVELS",
+        default_value_t = server::TENANT_LEVELS_LOADED,
+        value_parser = clap::value_parser!(u8).range(1..=32).map(usize::from)
+    )]
+    tenant_levels: usize,
 }
 
 impl Options {
@@ -31,6 +40,7 @@ impl Options {
             data_dir: self.data.path,
             listen: self.listen,
             api_key,
+            tenant_levels: self.tenant_levels,
         };
         let runtime = tokio::runtime::Runtime::new()?;
         let outcome = runtime.block_on(serve(config));

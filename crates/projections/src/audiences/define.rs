@@ -230,10 +230,19 @@ impl State {
         }
         match set {
             Set::List(pattern) => {
-                let members = others.lists.union_of(pattern);
-                let live = others.lists.live_matching(pattern).cloned().collect();
-                self.predicates.members.insert(predicate, members);
+                let live = others.sets.lists.live_matching(pattern).cloned().collect();
+                self.predicates
+                    .members
+                    .insert(predicate, others.sets.rows(set));
                 self.predicates.live_lists.insert(predicate, live);
+            }
+            Set::Tenant(tenant) | Set::TenantTree(tenant) => {
+                self.predicates
+                    .members
+                    .insert(predicate, others.sets.rows(set));
+                if others.sets.tenants.is_known(tenant) {
+                    self.predicates.known_tenants.insert(predicate);
+                }
             }
             Set::Audience(id) => {
                 if let Some(number) = self.numbers.get(id).copied() {
@@ -241,7 +250,6 @@ impl State {
                     self.audience_mut(number).as_set = Some(predicate);
                 }
             }
-            Set::Tenant(_) | Set::TenantTree(_) => {}
         }
         predicate
     }

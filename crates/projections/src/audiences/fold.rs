@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
+
 use events::{AudienceEvent, Envelope, Event, ListEvent, ListMemberEvent, ProfileEvent};
 use roaring::RoaringBitmap;
-use types::filter::Moment;
-use types::{ListId, StreamId, SubjectId};
+use types::filter::{Moment, Set};
+use types::{ListId, StreamId, SubjectId, TenantId};
 
 use super::joined::Occasion;
-use super::predicates::PredicateId;
-use super::settle::{Effects, SETS_FROM, are_many};
+use super::predicates::{PredicateId, Question};
+use super::settle::{Effects, are_many};
 use super::state::{NEVER, Others, State};
 
 impl State {
@@ -66,7 +68,27 @@ impl State {
                     }
                 }
             }
-            Event::Subject(_) | Event::Clock(_) | Event::Key(_) => {}
+            Event::Tenant(_) => {
+                if let StreamId::Tenant(tenant) = &envelope.stream {
+                    self.tenant_changed(tenant, others, &mut effects);
+                }
+            }
+            Event::TenantMember(_) => {
+                if let StreamId::Tenant(tenant) | StreamId::TenantMember(tenant, _) =
+                    &envelope.stream
+                {
+                    self.memberships_changed(tenant, &envelope.subjects, others, &mut effects);
+                }
+            }
+            Event::Subject(_)
+            | Event::Section(_)
+            | Event::Topic(_)
+            | Event::PreferencePage(_)
+            | Event::Preference(_)
+            | Event::Token(_)
+            | Event::Brand(_)
+            | Event::Clock(_)
+            | Event::Key(_) => {}
         }
         self.settle(effects, others);
     }
@@ -119,8 +141,13 @@ impl State {
             effects.presence = Some((row, is_there));
             // To audiences somebody without a profile is nobody: what is true of a newcomer
             // becomes true now.
-            for list in others.lists.of_subject_live(SubjectId(row)) {
+            for list in others.sets.lists.of_subject_live(SubjectId(row)) {
                 flipped.extend(self.predicates.about_list(list));
+            }
+            if self.predicates.ask_about_tenants() {
+                for tenant in others.sets.tenants.of_subject(SubjectId(row)) {
+                    flipped.extend(self.about_membership(tenant, others));
+                }
             }
         }
         effects.rows.extend(flipped.into_iter().map(|it| (row, it)));
@@ -139,7 +166,7 @@ impl State {
             };
             let members = self.predicates.members.entry(predicate).or_default();
             for subject in subjects {
-                let is_member = others.lists.is_member(&pattern, *subject);
+                let is_member = others.sets.lists.is_member(&pattern, *subject);
                 let changed = if is_member {
                     members.insert(subject.0)
                 } else {
@@ -160,7 +187,7 @@ impl State {
         effects: &mut Effects,
     ) {
         let nobody = RoaringBitmap::new();
-        let subscribers = others.lists.subjects_of(list).unwrap_or(&nobody);
+        let subscribers = others.sets.lists.subjects_of(list).unwrap_or(&nobody);
         for predicate in self.predicates.about_list(list) {
             let Some(pattern) = self.predicates.pattern(predicate).cloned() else {
                 continue;
@@ -173,7 +200,7 @@ impl State {
                 // a history from elsewhere may say so.
                 ListEvent::Created(_) if live.insert(list.clone()) => continue,
                 ListEvent::Created(_) => {
-                    let now = others.lists.union_of(&pattern);
+                    let now = others.sets.lists.union_of(&pattern);
                     &now ^ &*members
                 }
                 ListEvent::Restored(_) => {
@@ -187,17 +214,106 @@ impl State {
                         leaving
                     } else {
                         let elsewhere =
-                            |row: &u32| others.lists.is_member(&pattern, SubjectId(*row));
+                            |row: &u32| others.sets.lists.is_member(&pattern, SubjectId(*row));
                         leaving.iter().filter(|row| !elsewhere(row)).collect()
                     }
                 }
             };
             *members ^= &changed;
-            if changed.len() >= SETS_FROM as u64 {
-                effects.sets.push(predicate);
+            effects.turn(predicate, &changed);
+        }
+    }
+
+    /// The predicates that are true of a member of this tenant.
+    fn about_membership(&self, tenant: &TenantId, others: Others<'_>) -> Vec<PredicateId> {
+        let lineage = others.sets.tenants.lineage(tenant);
+        let trees = lineage.filter_map(|it| self.predicates.about_tree(it));
+        let itself = self.predicates.about_tenant(tenant);
+        itself.into_iter().chain(trees).collect()
+    }
+
+    fn memberships_changed(
+        &mut self,
+        tenant: &TenantId,
+        subjects: &[SubjectId],
+        others: Others<'_>,
+        effects: &mut Effects,
+    ) {
+        if !self.predicates.ask_about_tenants() {
+            return;
+        }
+        self.note_known(tenant, others);
+        let tenants = others.sets.tenants;
+        for predicate in self.about_membership(tenant, others) {
+            let Question::Set(set) = self.predicates.get(predicate).question.clone() else {
+                continue;
+            };
+            let members = self.predicates.members.entry(predicate).or_default();
+            for subject in subjects {
+                let is_member = match &set {
+                    Set::Tenant(tenant) => tenants.is_member(tenant, *subject),
+                    Set::TenantTree(root) => tenants.is_member_of_tree(root, *subject),
+                    Set::List(_) | Set::Audience(_) => continue,
+                };
+                let changed = if is_member {
+                    members.insert(subject.0)
+                } else {
+                    members.remove(subject.0)
+                };
+                if changed {
+                    effects.rows.push((subject.0, predicate));
+                }
+            }
+        }
+    }
+
+    /// With a tenant's parent everybody below it comes into other trees, or leaves them.
+    fn tenant_changed(&mut self, tenant: &TenantId, others: Others<'_>, effects: &mut Effects) {
+        self.note_known(tenant, others);
+        let tenants = others.sets.tenants;
+        let details = tenants.details(tenant);
+        let after = details.and_then(|details| details.parent_tenant_id.clone());
+        let before = match &after {
+            Some(parent) => self.parents.insert(tenant.clone(), parent.clone()),
+            None => self.parents.remove(tenant),
+        };
+        if before == after || !self.predicates.ask_about_tenants() {
+            return;
+        }
+        let moved = tenants.rows_of_tree(tenant);
+        if moved.is_empty() {
+            return;
+        }
+        // Nothing above has changed, so the ancestors that it had are still those of its parent.
+        let above = |parent: &Option<TenantId>| {
+            let lineage = parent.iter().flat_map(|parent| tenants.lineage(parent));
+            let trees =
+                lineage.filter_map(|it| Some((it.clone(), self.predicates.about_tree(it)?)));
+            trees.collect::<Vec<_>>()
+        };
+        let roots: BTreeMap<_, _> = above(&before).into_iter().chain(above(&after)).collect();
+        for (root, predicate) in roots {
+            let members = self.predicates.members.entry(predicate).or_default();
+            let is_member = |row: &u32| tenants.is_member_of_tree(&root, SubjectId(*row));
+            let now: RoaringBitmap = moved.iter().filter(is_member).collect();
+            let changed = now ^ (&moved & &*members);
+            *members ^= &changed;
+            effects.turn(predicate, &changed);
+        }
+    }
+
+    /// Takes note of whether anybody knows of the tenant.
+    fn note_known(&mut self, tenant: &TenantId, others: Others<'_>) {
+        let known = others.sets.tenants.is_known(tenant);
+        let about = [
+            self.predicates.about_tenant(tenant),
+            self.predicates.about_tree(tenant),
+        ];
+        for predicate in about.into_iter().flatten() {
+            if known {
+                self.predicates.known_tenants.insert(predicate);
             } else {
-                let rows = changed.iter().map(|row| (row, predicate));
-                effects.rows.extend(rows);
+                self.predicates.known_tenants.remove(&predicate);
             }
         }
     }

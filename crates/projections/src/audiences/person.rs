@@ -1,8 +1,7 @@
 use types::filter::Set;
 use types::{AudienceId, SubjectId, Timestamp};
 
-use super::state::{Others, State};
-use crate::lists::State as Lists;
+use super::state::{Others, Sets, State};
 
 /// How one audience stands to what its rule says, for some of the people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ impl State {
                 profile: document.to_object(),
                 document_bytes: document.as_str().len(),
                 state: self,
-                lists: others.lists,
+                sets: others.sets,
                 row,
             });
             let holds = match (&facts, rule) {
@@ -64,7 +63,7 @@ impl State {
             profile: document.to_object(),
             document_bytes: document.as_str().len(),
             state: self,
-            lists: others.lists,
+            sets: others.sets,
             row: subject.0,
         })
     }
@@ -75,7 +74,7 @@ pub(crate) struct PersonFacts<'a> {
     profile: serde_json::Map<String, serde_json::Value>,
     document_bytes: usize,
     state: &'a State,
-    lists: &'a Lists,
+    sets: Sets<'a>,
     row: u32,
 }
 
@@ -92,7 +91,7 @@ impl types::filter::Facts for PersonFacts<'_> {
     }
 
     fn is_member(&self, set: &Set) -> bool {
-        self.state.is_member(set, self.row, self.lists)
+        self.state.is_member(set, self.row, self.sets)
     }
 
     fn now(&self) -> Timestamp {

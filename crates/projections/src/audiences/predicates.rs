@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use types::filter::{Set, Test};
-use types::{ListId, ListPattern};
+use types::{ListId, ListPattern, TenantId};
 
 /// One question, whichever audiences ask it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,10 +44,14 @@ pub(super) struct Predicates {
     /// Sets of lists: single lists by their id, the others apart.
     of_list: HashMap<ListId, PredicateId>,
     of_lists: Vec<PredicateId>,
-    /// Who is in the lists of the predicates that ask about lists.
+    of_tenant: HashMap<TenantId, PredicateId>,
+    of_tenant_tree: HashMap<TenantId, PredicateId>,
+    /// Who is in the lists or tenants of the predicates that ask about such.
     pub(super) members: HashMap<PredicateId, RoaringBitmap>,
     /// The live lists among which they are.
     pub(super) live_lists: HashMap<PredicateId, HashSet<ListId>>,
+    /// The predicates about tenants of which somebody knows.
+    pub(super) known_tenants: HashSet<PredicateId>,
 }
 
 impl Predicates {
@@ -82,11 +86,18 @@ impl Predicates {
             self.slots.push(None);
             PredicateId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
-        if let Question::Set(Set::List(pattern)) = &question {
-            match pattern.exactly() {
+        match &question {
+            Question::Set(Set::List(pattern)) => match pattern.exactly() {
                 Some(list) => drop(self.of_list.insert(list, predicate)),
                 None => self.of_lists.push(predicate),
+            },
+            Question::Set(Set::Tenant(tenant)) => {
+                self.of_tenant.insert(tenant.clone(), predicate);
             }
+            Question::Set(Set::TenantTree(root)) => {
+                self.of_tenant_tree.insert(root.clone(), predicate);
+            }
+            Question::Set(Set::Audience(_)) | Question::Attribute { .. } => {}
         }
         self.by_question.insert(question.clone(), predicate);
         self.slots[predicate.index()] = Some(Predicate {
@@ -109,13 +120,24 @@ impl Predicates {
         let question = self.slots[predicate.index()].take()?.question;
         self.by_question.remove(&question);
         self.free.push(predicate);
-        if let Question::Set(Set::List(pattern)) = &question {
-            self.members.remove(&predicate);
-            self.live_lists.remove(&predicate);
-            match pattern.exactly() {
-                Some(list) => drop(self.of_list.remove(&list)),
-                None => self.of_lists.retain(|held| *held != predicate),
+        self.members.remove(&predicate);
+        match &question {
+            Question::Set(Set::List(pattern)) => {
+                self.live_lists.remove(&predicate);
+                match pattern.exactly() {
+                    Some(list) => drop(self.of_list.remove(&list)),
+                    None => self.of_lists.retain(|held| *held != predicate),
+                }
             }
+            Question::Set(Set::Tenant(tenant)) => {
+                self.of_tenant.remove(tenant);
+                self.known_tenants.remove(&predicate);
+            }
+            Question::Set(Set::TenantTree(root)) => {
+                self.of_tenant_tree.remove(root);
+                self.known_tenants.remove(&predicate);
+            }
+            Question::Set(Set::Audience(_)) | Question::Attribute { .. } => {}
         }
         Some(question)
     }
@@ -181,6 +203,23 @@ impl Predicates {
             .chain(several)
             .copied()
             .collect()
+    }
+}
+
+impl Predicates {
+    /// The predicate about the tenant without its descendants.
+    pub(super) fn about_tenant(&self, tenant: &TenantId) -> Option<PredicateId> {
+        self.of_tenant.get(tenant).copied()
+    }
+
+    /// The predicate about the tenant with its descendants.
+    pub(super) fn about_tree(&self, root: &TenantId) -> Option<PredicateId> {
+        self.of_tenant_tree.get(root).copied()
+    }
+
+    /// Whether any predicate asks about tenants.
+    pub(super) fn ask_about_tenants(&self) -> bool {
+        !(self.of_tenant.is_empty() && self.of_tenant_tree.is_empty())
     }
 }
 

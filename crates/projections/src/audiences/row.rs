@@ -7,8 +7,7 @@ use types::{AttributePath, SubjectId, Timestamp};
 
 use super::predicates::{PredicateId, Question};
 use super::scratch::Scratch;
-use super::state::State;
-use crate::lists::State as Lists;
+use super::state::{Sets, State};
 
 /// What changes for one person in one event.
 #[derive(Debug, Default)]
@@ -42,7 +41,7 @@ impl<'a> Reading<'a> {
             Question::Attribute { column, test } => {
                 test.accepts(self.stored(*column), state.last.at)
             }
-            Question::Set(Set::List(_)) => {
+            Question::Set(Set::List(_) | Set::Tenant(_) | Set::TenantTree(_)) => {
                 let members = state.predicates.members.get(&predicate);
                 members.is_some_and(|members| members.contains(self.row))
             }
@@ -50,8 +49,6 @@ impl<'a> Reading<'a> {
                 let target = state.targets.get(&predicate);
                 target.is_some_and(|number| state.audience(*number).members.contains(self.row))
             }
-            // There are no tenants yet.
-            Question::Set(Set::Tenant(_) | Set::TenantTree(_)) => false,
         }
     }
 }
@@ -173,7 +170,7 @@ impl State {
 /// What the index knows about one person, in the form in which the definition of truth asks.
 pub(super) struct RowFacts<'a> {
     pub(super) state: &'a State,
-    pub(super) lists: &'a Lists,
+    pub(super) sets: Sets<'a>,
     pub(super) now: Timestamp,
     pub(super) row: u32,
 }
@@ -184,7 +181,7 @@ impl Facts for RowFacts<'_> {
     }
 
     fn is_member(&self, set: &Set) -> bool {
-        self.state.is_member(set, self.row, self.lists)
+        self.state.is_member(set, self.row, self.sets)
     }
 
     fn now(&self) -> Timestamp {
@@ -194,14 +191,15 @@ impl Facts for RowFacts<'_> {
 
 impl State {
     /// Whether the person is in the set, whatever rule asks.
-    pub(super) fn is_member(&self, set: &Set, row: u32, lists: &Lists) -> bool {
+    pub(super) fn is_member(&self, set: &Set, row: u32, sets: Sets<'_>) -> bool {
         match set {
-            Set::List(pattern) => lists.is_member(pattern, SubjectId(row)),
+            Set::List(pattern) => sets.lists.is_member(pattern, SubjectId(row)),
             Set::Audience(audience) => {
                 let number = self.numbers.get(audience);
                 number.is_some_and(|number| self.audience(*number).members.contains(row))
             }
-            Set::Tenant(_) | Set::TenantTree(_) => false,
+            Set::Tenant(tenant) => sets.tenants.is_member(tenant, SubjectId(row)),
+            Set::TenantTree(root) => sets.tenants.is_member_of_tree(root, SubjectId(row)),
         }
     }
 }

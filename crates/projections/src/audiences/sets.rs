@@ -6,8 +6,7 @@ use types::filter::{Condition, Group, GroupOperator, Rule, Set, Test};
 
 use super::predicates::Question;
 use super::row::RowFacts;
-use super::state::State;
-use crate::lists::State as Lists;
+use super::state::{Sets, State};
 
 /// So few people are asked one by one rather than by sets.
 const FEW: u64 = 256;
@@ -15,7 +14,7 @@ const FEW: u64 = 256;
 /// What is asked about besides the index.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
-    pub(crate) lists: &'a Lists,
+    pub(crate) sets: Sets<'a>,
     /// The present of windows.
     pub(crate) now: Timestamp,
 }
@@ -56,7 +55,7 @@ impl State {
         match rule {
             Rule::Group(group) => self.rows_of_group(group, at),
             Rule::Attribute(condition) => self.rows_of_tests(condition, at.now),
-            Rule::Member(membership) => Some(self.rows_of_set(&membership.set, at.lists)),
+            Rule::Member(membership) => Some(self.rows_of_set(&membership.set, at.sets)),
             Rule::Not(rule) => self.rows_of(rule, at),
         }
     }
@@ -75,7 +74,7 @@ impl State {
                     let accepts = |row: &u32| {
                         rule.matches(&RowFacts {
                             state: self,
-                            lists: at.lists,
+                            sets: at.sets,
                             now: at.now,
                             row: *row,
                         })
@@ -115,21 +114,30 @@ impl State {
     }
 
     /// Everybody in the set, with a stored profile or without.
-    pub(super) fn rows_of_set(&self, set: &Set, lists: &Lists) -> Cow<'_, RoaringBitmap> {
+    pub(super) fn rows_of_set(&self, set: &Set, sets: Sets<'_>) -> Cow<'_, RoaringBitmap> {
+        let question = Question::Set(set.clone());
+        let asked = self.predicates.find(&question);
+        if let Some(members) = asked.and_then(|asked| self.predicates.members.get(&asked)) {
+            return Cow::Borrowed(members);
+        }
         match set {
-            Set::List(pattern) => {
-                let question = Question::Set(set.clone());
-                let known = self.predicates.find(&question);
-                match known.and_then(|known| self.predicates.members.get(&known)) {
-                    Some(members) => Cow::Borrowed(members),
-                    None => Cow::Owned(lists.union_of(pattern)),
-                }
-            }
             Set::Audience(audience) => match self.numbers.get(audience) {
                 Some(number) => Cow::Borrowed(&self.audience(*number).members),
                 None => Cow::default(),
             },
-            Set::Tenant(_) | Set::TenantTree(_) => Cow::default(),
+            Set::List(_) | Set::Tenant(_) | Set::TenantTree(_) => Cow::Owned(sets.rows(set)),
+        }
+    }
+}
+
+impl Sets<'_> {
+    /// Everybody in the lists or tenants that are meant; nobody for any other set.
+    pub(super) fn rows(self, set: &Set) -> RoaringBitmap {
+        match set {
+            Set::List(pattern) => self.lists.union_of(pattern),
+            Set::Tenant(tenant) => self.tenants.rows(tenant).cloned().unwrap_or_default(),
+            Set::TenantTree(root) => self.tenants.rows_of_tree(root),
+            Set::Audience(_) => RoaringBitmap::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::sets::At;
 use super::state::{Others, State};
 
 /// From as many people on, an event is worked out by sets and not person by person.
-pub(super) const SETS_FROM: usize = 1_024;
+const SETS_FROM: usize = 1_024;
 /// Cohorts of one audience; beyond that the smallest is told member by member.
 const COHORTS_MAX: usize = 256;
 
@@ -26,6 +26,17 @@ pub(super) struct Effects {
     pub(super) sets: Vec<PredicateId>,
     /// An audience whose rule is another now.
     pub(super) redefined: Option<u32>,
+}
+
+impl Effects {
+    /// The predicate is now another of these people.
+    pub(super) fn turn(&mut self, predicate: PredicateId, changed: &RoaringBitmap) {
+        if changed.len() >= SETS_FROM as u64 {
+            self.sets.push(predicate);
+        } else {
+            self.rows.extend(changed.iter().map(|row| (row, predicate)));
+        }
+    }
 }
 
 impl State {
@@ -180,7 +191,7 @@ impl State {
         let members = rule.map_or_else(RoaringBitmap::new, |rule| {
             let group = Arc::clone(&rule.group);
             let at = At {
-                lists: others.lists,
+                sets: others.sets,
                 now: self.last.at,
             };
             self.members_of(&group, at)

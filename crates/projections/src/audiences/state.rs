@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use roaring::RoaringBitmap;
 use types::filter::Moment;
-use types::{AudienceId, Timestamp};
+use types::{AudienceId, TenantId, Timestamp};
 
 use super::audience::{Audience, Former};
 use super::columns::Columns;
@@ -12,6 +12,7 @@ use super::recent::Recent;
 use super::scratch::Scratch;
 use crate::Profiles;
 use crate::lists::State as Lists;
+use crate::tenants::State as Tenants;
 
 /// No time that anybody will see.
 pub(super) const NEVER: Moment = Moment::LATEST;
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(super) targets: HashMap<PredicateId, u32>,
     /// Audiences that hold of people of whom nothing is true.
     pub(super) held_by_default: BTreeSet<u32>,
+    /// The parent of every tenant that has one, as of the event before the one that is being folded.
+    pub(super) parents: HashMap<TenantId, TenantId>,
     pub(super) single_joins: SingleJoins,
     pub(super) recent: Recent,
     /// Before this no window changes for anybody.
@@ -59,6 +62,7 @@ impl Default for State {
             access_columns: BTreeMap::new(),
             targets: HashMap::new(),
             held_by_default: BTreeSet::new(),
+            parents: HashMap::new(),
             single_joins: SingleJoins::default(),
             recent: Recent::default(),
             next_crossing: NEVER,
@@ -71,7 +75,14 @@ impl Default for State {
 #[derive(Clone, Copy)]
 pub(crate) struct Others<'a> {
     pub(crate) profiles: &'a Profiles,
+    pub(crate) sets: Sets<'a>,
+}
+
+/// Where it is known who is subscribed to what and who is a member of what.
+#[derive(Clone, Copy)]
+pub(crate) struct Sets<'a> {
     pub(crate) lists: &'a Lists,
+    pub(crate) tenants: &'a Tenants,
 }
 
 impl State {

@@ -9,9 +9,8 @@ use types::{AudienceId, JsonDocument, PageLimit, SubjectId, Timestamp};
 use super::joined::Occasion;
 use super::predicates::Question;
 use super::sets::At;
-use super::state::State;
+use super::state::{Sets, State};
 use crate::Digest;
-use crate::lists::State as Lists;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudienceView {
@@ -102,7 +101,11 @@ impl State {
                     live.is_some_and(|live| !live.is_empty())
                 }
                 Set::Audience(audience) => self.numbers.contains_key(audience),
-                Set::Tenant(_) | Set::TenantTree(_) => false,
+                Set::Tenant(_) | Set::TenantTree(_) => {
+                    let question = Question::Set(set.clone());
+                    let predicate = self.predicates.find(&question);
+                    predicate.is_some_and(|it| self.predicates.known_tenants.contains(&it))
+                }
             };
             if !known && !unknown.contains(set) {
                 unknown.push(set.clone());
@@ -273,14 +276,14 @@ impl State {
     pub(crate) fn accepted_by(
         &self,
         rule: &Group,
-        lists: &Lists,
+        sets: Sets<'_>,
         now: Timestamp,
     ) -> Option<RoaringBitmap> {
         let now = now.max(self.last.at);
-        self.members_of(rule, At { lists, now })
+        self.members_of(rule, At { sets, now })
     }
 
-    pub(crate) fn set(&self, set: &Set, lists: &Lists) -> RoaringBitmap {
-        self.rows_of_set(set, lists).into_owned()
+    pub(crate) fn set(&self, set: &Set, sets: Sets<'_>) -> RoaringBitmap {
+        self.rows_of_set(set, sets).into_owned()
     }
 }

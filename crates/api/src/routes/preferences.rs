@@ -1,0 +1,647 @@
+use std::collections::BTreeSet;
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::ChoiceRequest;
+use domain::limits::CHOICES_MAX;
+use engine::{
+    Choices, ChoicesOutcome, Command, Committed, Outcome, PreferenceChange, PreferenceLogQuery,
+};
+use projections::{EffectivePreference, Layer, TopicPreference};
+use serde::Serialize;
+use types::filter::Moment;
+use types::{
+    Choice, Clock as _, Position, QuietHours, SubjectId, SystemClock, TenantId, Timestamp, TopicId,
+    UserId,
+};
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::path::{Id, Ids};
+use crate::extract::query::Parameters;
+use crate::routes::tenants::names;
+use crate::routes::{Paging, at, json, no_content, success};
+use crate::state::ApiState;
+
+const LOGS: &str = "preference logs";
+/// Rows of a page of the log when the caller does not say.
+const LOG_ROWS_BY_DEFAULT: u64 = 25;
+const TENANT: &str = "tenant_id";
+
+#[derive(Serialize)]
+struct Preference {
+    topic_id: String,
+    topic_name: String,
+    default_status: &'static str,
+    status: &'static str,
+    has_custom_routing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_routing: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    section_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    section_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_schedule_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snoozed_until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Preferences {
+    items: Vec<Preference>,
+    paging: Paging,
+}
+
+#[derive(Serialize)]
+struct OnePreference {
+    topic: Preference,
+}
+
+/// What one request chose, as it is stored.
+#[derive(Serialize)]
+struct Chosen {
+    topic_id: String,
+    status: &'static str,
+    has_custom_routing: bool,
+    custom_routing: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    topic_id: String,
+    reason: String,
+    code: &'static str,
+}
+
+#[derive(Serialize)]
+struct ManyChosen {
+    items: Vec<Chosen>,
+    errors: Vec<Refused>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct LogEntry {
+    id: String,
+    timestamp: String,
+    user_id: String,
+    topic_id: String,
+    topic_name: String,
+    #[serde(flatten)]
+    value: LogValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<LogValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LogValue {
+    status: &'static str,
+    has_custom_routing: bool,
+    custom_routing: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Log {
+    items: Vec<LogEntry>,
+    paging: Paging,
+}
+
+#[derive(Serialize)]
+struct Effective {
+    user_id: String,
+    tenant_id: Option<String>,
+    /// The tenant was not named: it is the only one of which the person is a member.
+    tenant_inferred: bool,
+    at: String,
+    quiet_hours: Option<QuietHoursNow>,
+    items: Vec<EffectiveTopic>,
+    paging: Paging,
+}
+
+#[derive(Serialize)]
+struct EffectiveTopic {
+    topic_id: String,
+    topic_name: String,
+    section_id: Option<String>,
+    default_status: &'static str,
+    status: &'static str,
+    status_from: Said,
+    channels: Vec<Channel>,
+    snoozed_until: Option<String>,
+    digest_schedule_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Channel {
+    #[serde(rename = "channel")]
+    name: &'static str,
+    used: bool,
+    from: Said,
+}
+
+/// Who had the last word.
+#[derive(Serialize)]
+struct Said {
+    layer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+}
+
+/// Quiet hours as they are given and shown.
+#[derive(Serialize)]
+pub(crate) struct ShownQuietHours {
+    time_zone: String,
+    days: Vec<&'static str>,
+    from: String,
+    to: String,
+}
+
+#[derive(Serialize)]
+struct QuietHoursNow {
+    #[serde(flatten)]
+    hours: ShownQuietHours,
+    active: bool,
+    /// When those end that are now.
+    until: Option<String>,
+}
+
+impl From<TopicPreference> for Preference {
+    fn from(preference: TopicPreference) -> Self {
+        let EffectivePreference {
+            status,
+            routing,
+            snoozed_until,
+            digest_schedule_id,
+            ..
+        } = preference.effective;
+        let (section_id, section_name) = preference.section.unzip();
+        Self {
+            topic_id: preference.topic.into(),
+            topic_name: preference.name,
+            default_status: preference.default_status.name(),
+            status: status.name(),
+            has_custom_routing: routing.is_some(),
+            custom_routing: routing.map(|channels| names(Some(&channels))),
+            section_id: section_id.map(Into::into),
+            section_name,
+            digest_schedule_id,
+            snoozed_until: snoozed_until.map(Timestamp::to_rfc3339_millis),
+        }
+    }
+}
+
+impl From<TopicPreference> for EffectiveTopic {
+    fn from(preference: TopicPreference) -> Self {
+        let effective = preference.effective;
+        let channels = effective.channels.into_iter().map(|it| Channel {
+            name: it.channel.name(),
+            used: it.used,
+            from: it.from.into(),
+        });
+        Self {
+            topic_id: preference.topic.into(),
+            topic_name: preference.name,
+            section_id: preference.section.map(|(id, _)| id.into()),
+            default_status: preference.default_status.name(),
+            status: effective.status.name(),
+            status_from: effective.status_from.into(),
+            channels: channels.collect(),
+            snoozed_until: effective.snoozed_until.map(Timestamp::to_rfc3339_millis),
+            digest_schedule_id: effective.digest_schedule_id,
+        }
+    }
+}
+
+impl From<Layer> for Said {
+    fn from(layer: Layer) -> Self {
+        let name = layer.name();
+        let tenant_id = match layer {
+            Layer::TenantDefault(tenant) => Some(tenant.into()),
+            Layer::InTenant
+            | Layer::Everywhere
+            | Layer::Older
+            | Layer::Topic
+            | Layer::Section
+            | Layer::Unrestricted => None,
+        };
+        Self {
+            layer: name,
+            tenant_id,
+        }
+    }
+}
+
+impl From<Choice> for LogValue {
+    fn from(Choice { status, routing }: Choice) -> Self {
+        Self {
+            status: status.name(),
+            has_custom_routing: routing.is_some(),
+            custom_routing: names(routing.as_deref()),
+        }
+    }
+}
+
+impl From<PreferenceChange> for LogEntry {
+    fn from(change: PreferenceChange) -> Self {
+        Self {
+            id: change.position.to_string(),
+            timestamp: change.at.to_rfc3339_millis(),
+            user_id: change.user_id.into(),
+            topic_id: change.topic.into(),
+            topic_name: change.topic_name,
+            value: change.choice.into(),
+            previous: change.previous.map(LogValue::from),
+            tenant_id: change.tenant.map(Into::into),
+        }
+    }
+}
+
+impl From<&QuietHours> for ShownQuietHours {
+    fn from(hours: &QuietHours) -> Self {
+        Self {
+            time_zone: hours.time_zone().to_owned(),
+            days: hours.days().iter().map(|day| day.name()).collect(),
+            from: hours.from().to_string(),
+            to: hours.to().to_string(),
+        }
+    }
+}
+
+/// `GET /users/{user_id}/preferences`: what holds of every topic; nobody needs to be known.
+pub(crate) async fn page(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let tenant: Option<TenantId> = parameters.id(TENANT)?;
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let models = &state.read_models;
+        let subject = models.subjects.number(user_id.as_str());
+        let (tenant, levels) = (tenant.as_ref(), state.tenant_levels);
+        let preferences = models.effective_preferences(subject, tenant, levels, SystemClock.now());
+        json(&Preferences {
+            items: preferences.into_iter().map(Preference::from).collect(),
+            paging: Paging::new(false, || None),
+        })
+    };
+    state.scan(answer).await
+}
+
+/// `GET /users/{user_id}/preferences/{topic_id}`.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Ids(user_id, topic): Ids<UserId, TopicId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let tenant: Option<TenantId> = parameters.id(TENANT)?;
+    let models = &state.read_models;
+    let subject = models.subjects.number(user_id.as_str());
+    let (tenant, levels) = (tenant.as_ref(), state.tenant_levels);
+    let now = SystemClock.now();
+    let preference = models.effective_preference(&topic, subject, tenant, levels, now);
+    let preference = preference.ok_or_else(ApiError::topic_not_found)?;
+    let topic = preference.into();
+    Ok(json(&OnePreference { topic }))
+}
+
+/// `PUT /users/{user_id}/preferences/{topic_id}`.
+pub(crate) async fn put(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Ids(user_id, topic): Ids<UserId, TopicId>,
+    parameters: Parameters,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Stored {
+        message: &'static str,
+    }
+    let chosen = body.object("topic")?;
+    let mut chosen = Fields::of(chosen.into(), "/topic".to_owned())?;
+    let command = Command::Choose {
+        user_id,
+        tenant: parameters.id(TENANT)?,
+        choices: Choices::Set(topic, chosen.choice_request()?),
+    };
+    let executed = state.engine.execute(command, origin).await;
+    let committed = executed.map_err(|error| ApiError::from(error).below_if_placed("/topic"))?;
+    Ok(at(&committed, json(&Stored { message: "success" })))
+}
+
+/// `DELETE /users/{user_id}/preferences/{topic_id}`: defaults hold again.
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Ids(user_id, topic): Ids<UserId, TopicId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let command = Command::Choose {
+        user_id,
+        tenant: parameters.id(TENANT)?,
+        choices: Choices::Clear(topic),
+    };
+    Ok(no_content(&state.engine.execute(command, origin).await?))
+}
+
+/// `POST /users/{user_id}/preferences`: these too; what is refused does not hold up the others.
+pub(crate) async fn add_many(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let pointer = body.pointer("topics");
+    let (requests, refused) = requests(&mut body)?;
+    if requests.is_empty() && refused.is_empty() {
+        return Err(ApiError::invalid_field(&pointer, "at least one topic"));
+    }
+    choose_many(
+        &state,
+        origin,
+        user_id,
+        &parameters,
+        requests,
+        refused,
+        false,
+    )
+    .await
+}
+
+/// `PUT /users/{user_id}/preferences`: these, and no others in this context.
+pub(crate) async fn replace_all(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let (requests, refused) = requests(&mut body)?;
+    choose_many(
+        &state,
+        origin,
+        user_id,
+        &parameters,
+        requests,
+        refused,
+        true,
+    )
+    .await
+}
+
+type Requests = Vec<(TopicId, ChoiceRequest)>;
+
+/// The choices under `topics`, and those that cannot be read. Of a topic that is named twice the last
+/// counts.
+fn requests(body: &mut Fields) -> Result<(Requests, Vec<Refused>), ApiError> {
+    let pointer = body.pointer("topics");
+    let mut requests = Requests::new();
+    let mut refused = Vec::new();
+    for (place, topic) in body.array("topics", CHOICES_MAX)?.into_iter().enumerate() {
+        let mut topic = Fields::of(topic, format!("{pointer}/{place}"))?;
+        let id: TopicId = topic.required_id("topic_id")?;
+        requests.retain(|(held, _)| *held != id);
+        match topic.choice_request() {
+            Ok(request) => requests.push((id, request)),
+            Err(error) => refused.push(Refused::new(id, &error)),
+        }
+    }
+    Ok((requests, refused))
+}
+
+impl Refused {
+    fn new(topic: TopicId, error: &ApiError) -> Self {
+        Self {
+            topic_id: topic.into(),
+            reason: error.message().to_owned(),
+            code: error.code(),
+        }
+    }
+}
+
+async fn choose_many(
+    state: &ApiState,
+    origin: engine::Origin,
+    user_id: UserId,
+    parameters: &Parameters,
+    requests: Requests,
+    mut refused: Vec<Refused>,
+    replace: bool,
+) -> Result<Response, ApiError> {
+    let shown: Requests = requests.clone();
+    let choices = if replace {
+        Choices::ReplaceAll(requests)
+    } else {
+        Choices::SetMany(requests)
+    };
+    let command = Command::Choose {
+        user_id,
+        tenant: parameters.id(TENANT)?,
+        choices,
+    };
+    let committed: Committed = state.engine.execute(command, origin).await?;
+    let outcome = match &committed.outcome {
+        Outcome::Choices(outcome) => outcome.clone(),
+        Outcome::Done | Outcome::Users(_) | Outcome::Removed(_) => ChoicesOutcome::default(),
+    };
+    let not_stored: BTreeSet<TopicId> = outcome.refused.iter().map(|it| it.0.clone()).collect();
+    let of_topics = outcome.refused.into_iter();
+    refused.extend(of_topics.map(|(topic, refusal)| Refused::new(topic, &refusal.into())));
+    let stored = shown
+        .into_iter()
+        .filter(|(topic, _)| !not_stored.contains(topic));
+    let items = stored.map(|(topic, request)| Chosen {
+        topic_id: topic.into(),
+        status: request.status.name(),
+        has_custom_routing: request.routing.is_some(),
+        custom_routing: names(request.routing.as_deref()),
+    });
+    let deleted = outcome.cleared.into_iter().map(Into::into).collect();
+    let answer = ManyChosen {
+        items: items.collect(),
+        errors: refused,
+        deleted: replace.then_some(deleted),
+    };
+    Ok(at(&committed, json(&answer)))
+}
+
+/// `GET /preferences/logs`: what people chose and gave up, newest first.
+pub(crate) async fn logs(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let before = parameters.place(LOGS);
+    let before = before.and_then(|place| place.parse().ok().map(Position));
+    let query = PreferenceLogQuery {
+        user: parameters.get("user_id").map(str::to_owned),
+        tenant: parameters.id(TENANT)?,
+        // What cannot be read is as if not given, as elsewhere on these routes.
+        since: parameters
+            .get("since")
+            .and_then(Moment::parse)
+            .map(Moment::to_timestamp),
+        before,
+        limit: parameters.limit_clamped_from(LOG_ROWS_BY_DEFAULT),
+    };
+    if query.tenant.is_some() && query.user.is_none() {
+        return Err(ApiError::missing_parameter("user_id"));
+    }
+    let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+        let page = state.history.preference_changes(&query, still_wanted)?;
+        let cursor = page
+            .next
+            .map(|next| cursor::encode(LOGS, &next.to_string()));
+        Ok(json(&Log {
+            items: page.items.into_iter().map(LogEntry::from).collect(),
+            paging: Paging::new(cursor.is_some(), || cursor),
+        }))
+    };
+    state.scan(answer).await?
+}
+
+/// `GET /preferences/{recipient_id}`: what a person chose in the older form.
+pub(crate) async fn recipient(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Id(user_id): Id<UserId>,
+) -> Result<Response, ApiError> {
+    let models = &state.read_models;
+    let subject = models.subjects.number(user_id.as_str());
+    let preferences = subject.and_then(|subject| models.preferences.recipient(subject));
+    let nothing = || serde_json::Map::new().into();
+    Ok(json(&preferences.unwrap_or_else(nothing)))
+}
+
+/// `PUT /preferences/{recipient_id}`: all of it.
+pub(crate) async fn replace_recipient(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let preferences = body.as_preferences()?;
+    let is_empty = preferences.to_object().is_empty();
+    let command = Command::RecipientPreferences {
+        user_id,
+        preferences: (!is_empty).then_some(preferences),
+    };
+    Ok(success(&state.engine.execute(command, origin).await?))
+}
+
+/// `PATCH /preferences/{recipient_id}`: merged into what is there (RFC 7396).
+pub(crate) async fn merge_recipient(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let changes = body.as_preferences_patch()?;
+    let command = Command::MergeRecipientPreferences { user_id, changes };
+    Ok(success(&state.engine.execute(command, origin).await?))
+}
+
+/// The context in which a person is reached: the one that is named, or the only one there is.
+pub(crate) fn context(
+    state: &ApiState,
+    subject: Option<SubjectId>,
+    named: Option<TenantId>,
+) -> (Option<TenantId>, bool) {
+    if named.is_some() {
+        return (named, false);
+    }
+    let inferred = subject.and_then(|subject| state.read_models.inferred_tenant(subject));
+    let is_inferred = inferred.is_some();
+    (inferred, is_inferred)
+}
+
+/// `GET /v1/users/{user_id}/effective-preferences`: what holds of every topic and channel, and who
+/// says so.
+pub(crate) async fn effective(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let named: Option<TenantId> = parameters.id(TENANT)?;
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let models = &state.read_models;
+        let now = SystemClock.now();
+        let subject = models.subjects.number(user_id.as_str());
+        let (tenant, tenant_inferred) = context(state, subject, named);
+        let levels = state.tenant_levels;
+        let items = models.effective_preferences(subject, tenant.as_ref(), levels, now);
+        let hours = subject.and_then(|subject| models.preferences.quiet_hours(subject));
+        let quiet_hours = hours.map(|hours| {
+            let until = hours.end_of(now);
+            QuietHoursNow {
+                hours: (&hours).into(),
+                active: until.is_some(),
+                until: until.map(Timestamp::to_rfc3339_millis),
+            }
+        });
+        json(&Effective {
+            user_id: user_id.into(),
+            tenant_id: tenant.map(Into::into),
+            tenant_inferred,
+            at: now.to_rfc3339_millis(),
+            quiet_hours,
+            items: items.into_iter().map(EffectiveTopic::from).collect(),
+            paging: Paging::new(false, || None),
+        })
+    };
+    state.scan(answer).await
+}
+
+/// `GET /v1/users/{user_id}/quiet-hours`: `null` where there are none.
+pub(crate) async fn quiet_hours(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Id(user_id): Id<UserId>,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Answer {
+        quiet_hours: Option<ShownQuietHours>,
+    }
+    let models = &state.read_models;
+    let subject = models.subjects.number(user_id.as_str());
+    let hours = subject.and_then(|subject| models.preferences.quiet_hours(subject));
+    let quiet_hours = hours.as_ref().map(ShownQuietHours::from);
+    Ok(json(&Answer { quiet_hours }))
+}
+
+/// `PUT /v1/users/{user_id}/quiet-hours`.
+pub(crate) async fn put_quiet_hours(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let quiet_hours = Some(body.quiet_hours()?);
+    let command = Command::QuietHours {
+        user_id,
+        quiet_hours,
+    };
+    Ok(no_content(&state.engine.execute(command, origin).await?))
+}
+
+/// `DELETE /v1/users/{user_id}/quiet-hours`.
+pub(crate) async fn delete_quiet_hours(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+) -> Result<Response, ApiError> {
+    let command = Command::QuietHours {
+        user_id,
+        quiet_hours: None,
+    };
+    Ok(no_content(&state.engine.execute(command, origin).await?))
+}

@@ -1,0 +1,291 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::limits::{PREFERENCES_BYTES_MAX, USER_CHOICES_MAX};
+use domain::{
+    ChoiceRequest, ChosenTopic, Decider, Preference, PreferenceCommand, PreferenceRefusal,
+    TopicState, change_quiet_hours, replace_recipient_preferences,
+};
+use events::{PersonalChoice, PreferenceEvent};
+use projections::schedules_in_use;
+use types::{
+    JsonDocument, PreferenceStatus, QuietHours, StreamId, SubjectId, TenantId, TopicId, UserId,
+};
+
+use super::{ChoiceKey, Decided, WriteModel};
+use crate::command::{Choices, ChoicesOutcome, Outcome, Refusal};
+
+/// What was decided about the choices of one person.
+#[derive(Default)]
+pub(super) struct ChoicesPlan {
+    events: Vec<(ChoiceKey, PreferenceEvent)>,
+}
+
+impl ChoicesPlan {
+    pub(super) fn writes(&self) -> bool {
+        !self.events.is_empty()
+    }
+}
+
+impl WriteModel {
+    pub(super) fn choose(
+        &mut self,
+        user_id: &UserId,
+        tenant: Option<&TenantId>,
+        choices: Choices,
+        decided: &mut Vec<Decided>,
+    ) -> Result<Outcome, Refusal> {
+        self.room_for(1)?;
+        let known = self.known(user_id);
+        let mut plan = ChoicesPlan::default();
+        let mut outcome = ChoicesOutcome::default();
+        match choices {
+            Choices::Set(topic, request) => {
+                self.plan_choice(known, &(tenant.cloned(), topic), request, &mut plan)?;
+            }
+            Choices::Clear(topic) => {
+                if self.topic_state(&topic) == TopicState::Absent {
+                    return Err(PreferenceRefusal::UnknownTopic.into());
+                }
+                self.plan_clearing(known, &(tenant.cloned(), topic), &mut plan);
+            }
+            Choices::SetMany(requests) => {
+                self.plan_many(known, tenant, requests, &mut plan, &mut outcome);
+            }
+            Choices::ReplaceAll(requests) => {
+                let named: BTreeSet<TopicId> = requests.iter().map(|it| it.0.clone()).collect();
+                for (context, topic) in self.choices_of(known) {
+                    if context.as_ref() == tenant && !named.contains(&topic) {
+                        outcome.cleared.push(topic.clone());
+                        self.plan_clearing(known, &(context, topic), &mut plan);
+                    }
+                }
+                self.plan_many(known, tenant, requests, &mut plan, &mut outcome);
+            }
+        }
+        if !plan.events.is_empty() {
+            let subject = self.register(user_id, decided);
+            self.carry_out_choices(subject, plan, decided);
+        }
+        Ok(Outcome::Choices(outcome))
+    }
+
+    fn plan_many(
+        &self,
+        subject: Option<SubjectId>,
+        tenant: Option<&TenantId>,
+        requests: Vec<(TopicId, ChoiceRequest)>,
+        plan: &mut ChoicesPlan,
+        outcome: &mut ChoicesOutcome,
+    ) {
+        for (topic, request) in requests {
+            let key = (tenant.cloned(), topic.clone());
+            if let Err(refusal) = self.plan_choice(subject, &key, request, plan) {
+                outcome.refused.push((topic, refusal));
+            }
+        }
+    }
+
+    /// Decides on top of what the plan holds already.
+    pub(super) fn plan_choice(
+        &self,
+        subject: Option<SubjectId>,
+        key: &ChoiceKey,
+        request: ChoiceRequest,
+        plan: &mut ChoicesPlan,
+    ) -> Result<(), PreferenceRefusal> {
+        let TopicState::Present { details, .. } = self.topic_state(&key.1) else {
+            return Err(PreferenceRefusal::UnknownTopic);
+        };
+        let (context, topic) = key;
+        let required_in = |tenant: &TenantId| self.requires(tenant, topic);
+        let chosen_topic = ChosenTopic {
+            topic: topic.clone(),
+            tenant: context.clone(),
+            name: details.name.clone(),
+            default_status: details.default_status,
+            required: details.default_status == PreferenceStatus::Required
+                || context.as_ref().is_some_and(required_in),
+            schedules: schedules_in_use(&details),
+        };
+        let state = self.choice_under(subject, key, plan);
+        let is_new = state.is_none();
+        let events = Preference::decide(&state, PreferenceCommand::Set(chosen_topic, request))?;
+        if is_new && self.choices_of(subject).len() + plan.events.len() >= USER_CHOICES_MAX {
+            return Err(PreferenceRefusal::TooMany);
+        }
+        plan.events
+            .extend(events.into_iter().map(|event| (key.clone(), event)));
+        Ok(())
+    }
+
+    fn plan_clearing(&self, subject: Option<SubjectId>, key: &ChoiceKey, plan: &mut ChoicesPlan) {
+        let state = self.choice_under(subject, key, plan);
+        // What was chosen about a topic outlives it.
+        let (name, default_status) = match self.topic_state(&key.1) {
+            TopicState::Present { details, .. } => (details.name, details.default_status),
+            TopicState::Absent => (key.1.as_str().to_owned(), PreferenceStatus::OptedIn),
+        };
+        let topic = ChosenTopic {
+            topic: key.1.clone(),
+            tenant: key.0.clone(),
+            name,
+            default_status,
+            required: false,
+            schedules: vec![],
+        };
+        // Clearing is never refused.
+        let events = Preference::decide(&state, PreferenceCommand::Clear(topic));
+        let events = events.unwrap_or_default().into_iter();
+        plan.events.extend(events.map(|event| (key.clone(), event)));
+    }
+
+    pub(super) fn carry_out_choices(
+        &mut self,
+        subject: SubjectId,
+        plan: ChoicesPlan,
+        decided: &mut Vec<Decided>,
+    ) {
+        for (key, event) in plan.events {
+            let mut state = None;
+            Preference::evolve(&mut state, &event);
+            let choices = self.group.choices.entry(subject).or_default();
+            choices.insert(key, state);
+            self.record_preference(subject, event, decided);
+        }
+    }
+
+    /// Gives up every choice; says which there were.
+    pub(super) fn clear_every_choice(
+        &mut self,
+        subject: SubjectId,
+        decided: &mut Vec<Decided>,
+    ) -> Vec<ChoiceKey> {
+        let choices = self.choices_of(Some(subject));
+        let mut plan = ChoicesPlan::default();
+        for key in &choices {
+            self.plan_clearing(Some(subject), key, &mut plan);
+        }
+        self.carry_out_choices(subject, plan, decided);
+        choices
+    }
+
+    pub(super) fn recipient_preferences(
+        &mut self,
+        user_id: &UserId,
+        preferences: Option<JsonDocument>,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Refusal> {
+        let known = self.known(user_id);
+        let stored = known.and_then(|subject| self.stored_recipient_preferences(subject));
+        let events = replace_recipient_preferences(stored.as_ref(), preferences.clone());
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.room_for(1)?;
+        let subject = self.register(user_id, decided);
+        for event in events {
+            self.record_preference(subject, event, decided);
+        }
+        let group = &mut self.group.recipient_preferences;
+        group.insert(subject, preferences);
+        Ok(())
+    }
+
+    pub(super) fn merge_recipient_preferences(
+        &mut self,
+        user_id: &UserId,
+        changes: &JsonDocument,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Refusal> {
+        let known = self.known(user_id);
+        let stored = known.and_then(|subject| self.stored_recipient_preferences(subject));
+        let merged = match stored {
+            Some(stored) => stored.merged(changes),
+            None => JsonDocument::from(serde_json::Map::new()).merged(changes),
+        };
+        if merged.as_str().len() > PREFERENCES_BYTES_MAX {
+            return Err(Refusal::PreferencesTooLarge);
+        }
+        self.recipient_preferences(user_id, Some(merged), decided)
+    }
+
+    pub(super) fn quiet_hours(
+        &mut self,
+        user_id: &UserId,
+        quiet_hours: Option<QuietHours>,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Refusal> {
+        let known = self.known(user_id);
+        let stored = known.and_then(|subject| match self.group.quiet_hours.get(&subject) {
+            Some(decided) => decided.clone(),
+            None => self.committed.preferences.quiet_hours(subject),
+        });
+        let events = change_quiet_hours(stored.as_ref(), quiet_hours.clone());
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.room_for(1)?;
+        let subject = self.register(user_id, decided);
+        for event in events {
+            self.record_preference(subject, event, decided);
+        }
+        self.group.quiet_hours.insert(subject, quiet_hours);
+        Ok(())
+    }
+
+    fn record_preference(
+        &mut self,
+        subject: SubjectId,
+        event: PreferenceEvent,
+        decided: &mut Vec<Decided>,
+    ) {
+        let stream = StreamId::Preference(subject);
+        self.record(stream, vec![subject], event.into(), decided);
+    }
+
+    fn stored_recipient_preferences(&self, subject: SubjectId) -> Option<JsonDocument> {
+        match self.group.recipient_preferences.get(&subject) {
+            Some(decided) => decided.clone(),
+            None => self.committed.preferences.recipient(subject),
+        }
+    }
+
+    /// The choice as the plan leaves it.
+    fn choice_under(
+        &self,
+        subject: Option<SubjectId>,
+        key: &ChoiceKey,
+        plan: &ChoicesPlan,
+    ) -> Option<PersonalChoice> {
+        let planned = plan.events.iter().rev().find(|(held, _)| held == key);
+        if let Some((_, event)) = planned {
+            let mut state = None;
+            Preference::evolve(&mut state, event);
+            return state;
+        }
+        let subject = subject?;
+        let decided = self.group.choices.get(&subject);
+        if let Some(decided) = decided.and_then(|choices| choices.get(key)) {
+            return decided.clone();
+        }
+        let (tenant, topic) = key;
+        let preferences = &self.committed.preferences;
+        preferences.choice(subject, topic, tenant.as_ref())
+    }
+
+    /// All choices of a person, in the order of context and topic.
+    fn choices_of(&self, subject: Option<SubjectId>) -> Vec<ChoiceKey> {
+        let Some(subject) = subject else {
+            return Vec::new();
+        };
+        let committed = self.committed.preferences.of_subject(subject);
+        let committed = committed.map(|person| person.choices).unwrap_or_default();
+        let mut choices: BTreeMap<ChoiceKey, bool> =
+            committed.into_keys().map(|key| (key, true)).collect();
+        for (key, state) in self.group.choices.get(&subject).into_iter().flatten() {
+            choices.insert(key.clone(), state.is_some());
+        }
+        choices.retain(|_, is_there| *is_there);
+        choices.into_keys().collect()
+    }
+}

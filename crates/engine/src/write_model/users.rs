@@ -1,0 +1,144 @@
+use std::collections::BTreeMap;
+
+use domain::{Change, ListMemberCommand, ProfileCommand, TenantMemberCommand};
+use types::{JsonDocument, ListId, PageLimit, SubjectId, TenantId, Timestamp, UserId};
+
+use super::preferences::ChoicesPlan;
+use super::profiles::ProfilePlan;
+use super::{Decided, WriteModel};
+use crate::command::{Refusal, RemovedRows, UserUpsert};
+
+/// Who is to join what, gathered over all the people of one command.
+#[derive(Default)]
+struct Joining {
+    lists: BTreeMap<ListId, BTreeMap<SubjectId, Option<JsonDocument>>>,
+    tenants: BTreeMap<TenantId, BTreeMap<SubjectId, Change<JsonDocument>>>,
+}
+
+impl WriteModel {
+    /// Writes everybody about whom nothing is refused; says who was not written, and why.
+    pub(super) fn upsert_users(
+        &mut self,
+        users: Vec<UserUpsert>,
+        now: Timestamp,
+        decided: &mut Vec<Decided>,
+    ) -> Vec<(usize, Refusal)> {
+        let mut refused = Vec::new();
+        let mut joining = Joining::default();
+        for (place, user) in users.into_iter().enumerate() {
+            if let Err(refusal) = self.upsert_user(user, now, &mut joining, decided) {
+                refused.push((place, refusal));
+            }
+        }
+        // Those who join the same list or tenant stand in one event.
+        for (list, people) in joining.lists {
+            self.ensure(&list, decided);
+            let merge = |preferences| ListMemberCommand::Merge { preferences };
+            let commands = people.into_iter().map(|(who, it)| (who, merge(it)));
+            self.members(&list, commands.collect(), decided);
+        }
+        for (tenant, people) in joining.tenants {
+            let put = |profile| TenantMemberCommand::Put { profile };
+            let commands = people.into_iter().map(|(who, it)| (who, put(it)));
+            self.tenant_members(&tenant, commands.collect(), decided);
+        }
+        refused
+    }
+
+    fn upsert_user(
+        &mut self,
+        user: UserUpsert,
+        now: Timestamp,
+        joining: &mut Joining,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Refusal> {
+        let known = self.known(&user.user_id);
+        // Whatever can be refused comes first, so that a person is written as a whole or not at all.
+        self.room_for(1)?;
+        let profile = user.profile.map(ProfileCommand::Merge);
+        let profile = profile
+            .map(|command| self.plan_profile(known, command))
+            .transpose()?;
+        self.check_tenant_count(known, &user.tenants)?;
+        let mut choices = ChoicesPlan::default();
+        for (place, (tenant, topic, request)) in user.choices.into_iter().enumerate() {
+            self.plan_choice(known, &(tenant, topic), request, &mut choices)
+                .map_err(|refusal| Refusal::Choice { place, refusal })?;
+        }
+        let tokens = self.plan_tokens(known, user.tokens, now)?;
+
+        let writes = profile.as_ref().is_some_and(ProfilePlan::writes)
+            || choices.writes()
+            || tokens.writes()
+            || user.recipient_preferences.is_some()
+            || user.quiet_hours.is_some()
+            || !(user.lists.is_empty() && user.tenants.is_empty());
+        if !writes {
+            return Ok(());
+        }
+        let subject = self.register(&user.user_id, decided);
+        if let Some(profile) = profile {
+            self.carry_out_profile(subject, profile, decided);
+        }
+        self.carry_out_choices(subject, choices, decided);
+        self.carry_out_tokens(subject, tokens, decided);
+        if user.recipient_preferences.is_some() {
+            self.recipient_preferences(&user.user_id, user.recipient_preferences, decided)?;
+        }
+        if user.quiet_hours.is_some() {
+            self.quiet_hours(&user.user_id, user.quiet_hours, decided)?;
+        }
+        for (list, preferences) in user.lists {
+            let people = joining.lists.entry(list).or_default();
+            let held = people.entry(subject).or_default();
+            *held = preferences.or(held.take());
+        }
+        for (tenant, profile) in user.tenants {
+            let people = joining.tenants.entry(tenant).or_default();
+            let held = people.entry(subject).or_default();
+            if profile != Change::Keep {
+                *held = profile;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything that is known about a person; says what there was.
+    pub(super) fn delete_user(
+        &mut self,
+        user_id: &UserId,
+        now: Timestamp,
+        decided: &mut Vec<Decided>,
+    ) -> RemovedRows {
+        let Some(subject) = self.known(user_id) else {
+            return RemovedRows::default();
+        };
+        let (audiences, _) = self.committed.audiences_of(subject, None, PageLimit::MOST);
+        let lists = self.leave_every_list(subject, decided);
+        let tenants = self.tenants_of(subject);
+        for tenant in &tenants {
+            self.leave_tenant(subject, tenant, decided);
+        }
+        let tokens = self.remove_every_token(subject, now, decided);
+        let choices = self.clear_every_choice(subject, decided);
+        let so_far = decided.len();
+        // None of these is refused of somebody who is known.
+        let _ = self.recipient_preferences(user_id, None, decided);
+        let recipient_preferences = decided.len() > so_far;
+        let so_far = decided.len();
+        let _ = self.quiet_hours(user_id, None, decided);
+        let quiet_hours = decided.len() > so_far;
+        let so_far = decided.len();
+        let _ = self.profile(user_id, ProfileCommand::Delete, decided);
+        RemovedRows {
+            profile: decided.len() > so_far,
+            tokens,
+            lists,
+            audiences: audiences.into_iter().map(|held| held.id).collect(),
+            tenants,
+            choices,
+            recipient_preferences,
+            quiet_hours,
+        }
+    }
+}

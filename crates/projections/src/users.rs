@@ -1,0 +1,466 @@
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+use serde_json::{Map, Value};
+use types::{
+    BrandId, JsonDocument, PageLimit, PreferenceStatus, SectionId, SubjectId, TenantId, Timestamp,
+    TopicId, UserId, escaped_pointer,
+};
+
+use crate::profiles::PreparedFilters;
+use crate::read_models::Frozen;
+use crate::topics::TopicInSection;
+use crate::{
+    AttributeFilter, AudienceOfMember, EffectivePreference, Layers, MembershipView, OlderChoice,
+    PersonPreferences, ProfileView, ReadModels, SubscriptionView, TokenView, effective,
+};
+
+/// People looked at in one go while a page is being filled; nothing is locked for longer.
+const SCAN_USERS_MAX: usize = 1_024;
+
+/// Everything about one person, all of it at one moment. Of lists, tenants and audiences the first
+/// ones by id.
+#[derive(Clone, Debug)]
+pub struct UserView {
+    pub user_id: UserId,
+    pub profile: Option<ProfileView>,
+    pub tokens: Vec<TokenView>,
+    pub lists: Vec<SubscriptionView>,
+    pub memberships: Vec<MembershipView>,
+    pub audiences: Vec<AudienceOfMember>,
+    pub preferences: PersonPreferences,
+    pub counts: UserCounts,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserCounts {
+    pub tokens: usize,
+    pub lists: usize,
+    pub tenants: usize,
+    pub audiences: usize,
+    pub preferences: usize,
+}
+
+/// Which people to list.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Only those whose user id, or e-mail address, name or phone number begins so, whatever the case.
+    pub prefix: Option<String>,
+    pub attributes: Vec<AttributeFilter>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct UsersPage {
+    /// In the order of the user ids, byte by byte.
+    pub items: Vec<UserSummary>,
+    pub more: bool,
+    /// All that match, on whatever page.
+    pub count: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct UserSummary {
+    pub user_id: UserId,
+    pub profile: Option<ProfileView>,
+}
+
+/// The profile with which somebody is reached in a tenant, and where each part of it comes from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EffectiveProfile {
+    pub profile: Map<String, Value>,
+    /// By JSON pointer, for everything in the profile that is not an object with members.
+    pub sources: BTreeMap<String, ProfileSource>,
+    /// The nearest brand of the tenant and its ancestors, and whose it is.
+    pub brand: Option<(BrandId, TenantId)>,
+    pub properties: Map<String, Value>,
+    pub property_sources: BTreeMap<String, ProfileSource>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProfileSource {
+    Tenant(TenantId),
+    Profile,
+    Membership(TenantId),
+}
+
+/// What holds of one topic for one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPreference {
+    pub topic: TopicId,
+    pub name: String,
+    /// The section, if it is there.
+    pub section: Option<(SectionId, String)>,
+    pub default_status: PreferenceStatus,
+    pub effective: EffectivePreference,
+}
+
+impl ReadModels {
+    /// Whether anything is known about the person besides the user id: a profile, a subscription to a
+    /// list that is not deleted, a membership, a token or a choice.
+    pub fn has_rows(&self, subject: SubjectId) -> bool {
+        self.frozen().has_rows(subject)
+    }
+
+    /// Everything about one person, and of each kind at most as much as asked for. `None` if nothing
+    /// is known.
+    pub fn user(&self, subject: SubjectId, limit: PageLimit) -> Option<UserView> {
+        let now = self.frozen();
+        if !now.has_rows(subject) {
+            return None;
+        }
+        let user_id = self.subjects.user_id(subject)?;
+        Some(now.user(user_id, subject, limit, true))
+    }
+
+    /// One page of everybody about whom anything is known. The cost is that of the page without a
+    /// filter; with one, everybody is looked at, as long as somebody still wants to know.
+    pub fn users(
+        &self,
+        filter: &UserFilter,
+        after: Option<&UserId>,
+        limit: PageLimit,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> UsersPage {
+        let everybody = self.frozen().everybody();
+        let mut page = UsersPage::default();
+        let unfiltered = filter.prefix.is_none() && filter.attributes.is_empty();
+        let prefix = filter.prefix.as_ref().map(|prefix| prefix.to_lowercase());
+        let attributes = PreparedFilters::new(&filter.attributes);
+        let mut bytes = 0;
+        let mut scanned = unfiltered.then(|| after.cloned()).flatten();
+        while still_wanted() {
+            let wanted = |user_id: &UserId, subject: SubjectId| {
+                let known = everybody.contains(subject.0);
+                known.then(|| (user_id.clone(), subject))
+            };
+            let at_most = SCAN_USERS_MAX.min(if unfiltered {
+                limit.rows() + 1
+            } else {
+                usize::MAX
+            });
+            let candidates = self.subjects.following(scanned.as_ref(), at_most, wanted);
+            let Some((last, _)) = candidates.last() else {
+                break;
+            };
+            scanned = Some(last.clone());
+            for (user_id, subject) in candidates {
+                let profile = self.profiles.view(subject);
+                let document = profile.as_ref().map(|profile| &profile.document);
+                let begins = |prefix: &String| begins_with(prefix, &user_id, document);
+                let passes = prefix.as_ref().is_none_or(begins)
+                    && (filter.attributes.is_empty()
+                        || document.is_some_and(|document| attributes.accept(document)));
+                if !passes {
+                    continue;
+                }
+                page.count += 1;
+                if after.is_some_and(|after| user_id <= *after) {
+                    continue;
+                }
+                if page.more || page.items.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
+                    page.more = true;
+                } else {
+                    bytes += document.map_or(0, |document| document.as_str().len());
+                    page.items.push(UserSummary { user_id, profile });
+                }
+            }
+            if unfiltered && (page.more || page.items.len() > limit.rows()) {
+                break;
+            }
+        }
+        if unfiltered {
+            page.count = everybody.len();
+        }
+        page
+    }
+
+    /// One page of everybody with everything that was written about them, in the order of the user
+    /// ids, and whether there are more.
+    pub fn user_rows(&self, after: Option<&UserId>, limit: PageLimit) -> (Vec<UserView>, bool) {
+        let now = self.frozen();
+        let candidates = self
+            .subjects
+            .following(after, limit.rows() + 1, |user_id, subject| {
+                let known = now.has_rows(subject);
+                known.then(|| (user_id.clone(), subject))
+            });
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for (user_id, subject) in candidates {
+            if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
+                return (page, true);
+            }
+            let user = now.user(user_id, subject, PageLimit::UNBOUNDED, false);
+            bytes += user.bytes();
+            page.push(user);
+        }
+        (page, false)
+    }
+
+    /// The tenant in whose context somebody is reached who is reached without one: the only one of
+    /// which the person is a member.
+    pub fn inferred_tenant(&self, subject: SubjectId) -> Option<TenantId> {
+        let now = self.frozen();
+        let mut tenants = now.tenants.of_subject(subject);
+        let only = tenants.next().cloned();
+        only.filter(|_| tenants.next().is_none())
+    }
+
+    /// The profile of a person laid over those of the tenant, so many levels of it, and under that of
+    /// the membership; later ones win, objects are merged (RFC 7396).
+    pub fn effective_profile(
+        &self,
+        subject: Option<SubjectId>,
+        tenant: Option<&TenantId>,
+        levels: usize,
+    ) -> EffectiveProfile {
+        let now = self.frozen();
+        let mut outcome = EffectiveProfile::default();
+        let chain = tenant.map(|tenant| now.tenants.chain(tenant, levels));
+        let mut chain: Vec<_> = chain.into_iter().flatten().collect();
+        chain.reverse();
+        for (id, details) in chain {
+            let source = ProfileSource::Tenant(id.clone());
+            let mut lay = |document: &Option<JsonDocument>, properties: bool| {
+                let Some(document) = document else { return };
+                let (target, sources) = if properties {
+                    (&mut outcome.properties, &mut outcome.property_sources)
+                } else {
+                    (&mut outcome.profile, &mut outcome.sources)
+                };
+                lay_over(target, document.to_object(), "", &source, sources);
+            };
+            lay(&details.user_profile, false);
+            lay(&details.properties, true);
+            if let Some(brand) = &details.brand_id {
+                outcome.brand = Some((brand.clone(), id.clone()));
+            }
+        }
+        let mut lay = |document: &JsonDocument, source: &ProfileSource| {
+            let (target, sources) = (&mut outcome.profile, &mut outcome.sources);
+            lay_over(target, document.to_object(), "", source, sources);
+        };
+        if let Some(document) = subject.and_then(|subject| self.profiles.document(subject)) {
+            lay(&document, &ProfileSource::Profile);
+        }
+        if let (Some(subject), Some(tenant)) = (subject, tenant)
+            && let Some(document) = now.tenants.membership_profile(tenant, subject)
+        {
+            lay(document, &ProfileSource::Membership(tenant.clone()));
+        }
+        outcome
+    }
+
+    /// What holds of every topic, in the order of their ids, for one person in one context.
+    pub fn effective_preferences(
+        &self,
+        subject: Option<SubjectId>,
+        tenant: Option<&TenantId>,
+        levels: usize,
+        at: Timestamp,
+    ) -> Vec<TopicPreference> {
+        let now = self.frozen();
+        let topics = now.topics.all();
+        topics
+            .map(|topic| now.topic_preference(&topic, subject, tenant, levels, at))
+            .collect()
+    }
+
+    /// As [`ReadModels::effective_preferences`], of one topic; `None` if there is no such topic.
+    pub fn effective_preference(
+        &self,
+        topic: &TopicId,
+        subject: Option<SubjectId>,
+        tenant: Option<&TenantId>,
+        levels: usize,
+        at: Timestamp,
+    ) -> Option<TopicPreference> {
+        let now = self.frozen();
+        let topic = now.topics.one(topic)?;
+        Some(now.topic_preference(&topic, subject, tenant, levels, at))
+    }
+}
+
+fn begins_with(prefix: &str, user_id: &UserId, document: Option<&JsonDocument>) -> bool {
+    const NAMED: [&str; 3] = ["email", "name", "phone_number"];
+    let begins = |text: &str| text.to_lowercase().starts_with(prefix);
+    if begins(user_id.as_str()) {
+        return true;
+    }
+    let members = document.map(|document| document.members(|key| NAMED.contains(&key)));
+    let mut values = members.iter().flat_map(Map::values);
+    values.any(|value| value.as_str().is_some_and(begins))
+}
+
+impl Frozen<'_> {
+    fn has_rows(&self, subject: SubjectId) -> bool {
+        self.profiles.document(subject).is_some()
+            || self.lists.of_subject_live(subject).next().is_some()
+            || self.tenants.of_subject(subject).next().is_some()
+            || self.tokens.has_any(subject)
+            || self.preferences.person(subject).is_some()
+    }
+
+    fn everybody(&self) -> RoaringBitmap {
+        let mut everybody = self.lists.everybody();
+        everybody |= self.audiences.population();
+        everybody |= self.tenants.everybody();
+        everybody |= self.tokens.everybody();
+        everybody |= self.preferences.everybody();
+        everybody
+    }
+
+    fn user(
+        &self,
+        user_id: UserId,
+        subject: SubjectId,
+        limit: PageLimit,
+        with_audiences: bool,
+    ) -> UserView {
+        let tokens = self.tokens.of_subject(subject);
+        let (lists, _) = self.lists.subscriptions(subject, None, limit);
+        let (memberships, _) = self.tenants.memberships(subject, None, limit);
+        let mut audiences = Vec::new();
+        let mut audience_count = 0;
+        if with_audiences {
+            (audiences, audience_count) = self.audiences_of(subject, limit);
+        }
+        let preferences = self.preferences.person(subject).cloned();
+        let preferences = preferences.unwrap_or_default();
+        UserView {
+            user_id,
+            profile: self.profiles.view(subject),
+            counts: UserCounts {
+                tokens: tokens.len(),
+                lists: self.lists.of_subject_live(subject).count(),
+                tenants: self.tenants.of_subject(subject).count(),
+                audiences: audience_count,
+                preferences: preferences.choices.len(),
+            },
+            tokens,
+            lists,
+            memberships,
+            audiences,
+            preferences,
+        }
+    }
+
+    fn topic_preference(
+        &self,
+        topic: &TopicInSection<'_>,
+        subject: Option<SubjectId>,
+        tenant: Option<&TenantId>,
+        levels: usize,
+        at: Timestamp,
+    ) -> TopicPreference {
+        let person = subject.and_then(|subject| self.preferences.person(subject));
+        let choice = |tenant| person.and_then(|person| person.choice(topic.id, tenant));
+        let recipient = person.and_then(|person| person.recipient.as_ref());
+        let older = recipient.and_then(|recipient| OlderChoice::of(recipient, topic.id));
+        let chain = tenant.map(|tenant| self.tenants.chain(tenant, levels));
+        let defaults = chain.into_iter().flatten().filter_map(|(id, details)| {
+            let defaults = &details.default_preferences;
+            let place = defaults.binary_search_by(|(it, _)| it.cmp(topic.id)).ok()?;
+            Some((id, &defaults[place].1))
+        });
+        let layers = Layers {
+            in_tenant: tenant.and_then(|tenant| choice(Some(tenant))),
+            everywhere: choice(None),
+            older: older.as_ref(),
+            tenant_defaults: defaults.collect(),
+            topic: topic.details,
+            section: topic.section.map(|(_, details)| details),
+        };
+        let section = topic.section;
+        TopicPreference {
+            topic: topic.id.clone(),
+            name: topic.details.name.clone(),
+            section: section.map(|(id, details)| (id.clone(), details.name.clone())),
+            default_status: topic.details.default_status,
+            effective: effective(&layers, at),
+        }
+    }
+}
+
+impl UserView {
+    /// About how much of an answer it takes.
+    fn bytes(&self) -> usize {
+        let text = |document: Option<&JsonDocument>| document.map_or(0, |it| it.as_str().len());
+        let tokens = self.tokens.iter().map(|token| {
+            let details = &token.details;
+            let documents = [&details.device, &details.tracking, &details.properties];
+            documents
+                .into_iter()
+                .map(|it| text(it.as_ref()))
+                .sum::<usize>()
+        });
+        let lists = self.lists.iter().map(|it| text(it.preferences.as_ref()));
+        let memberships = self.memberships.iter().map(|it| text(it.profile.as_ref()));
+        text(self.profile.as_ref().map(|profile| &profile.document))
+            + text(self.preferences.recipient.as_ref())
+            + tokens
+                .chain(lists)
+                .chain(memberships)
+                .map(|bytes| 64 + bytes)
+                .sum::<usize>()
+            + 256 * self.preferences.choices.len()
+    }
+}
+
+/// Merges a document over another (RFC 7396), and notes by pointer where each part comes from.
+fn lay_over(
+    target: &mut Map<String, Value>,
+    document: Map<String, Value>,
+    pointer: &str,
+    source: &ProfileSource,
+    sources: &mut BTreeMap<String, ProfileSource>,
+) {
+    for (key, value) in document {
+        let pointer = format!("{pointer}/{}", escaped_pointer(&key));
+        match (target.get_mut(&key), value) {
+            (_, Value::Null) => {
+                target.remove(&key);
+                forget(&pointer, sources);
+            }
+            (Some(Value::Object(inner)), Value::Object(value)) => {
+                if !value.is_empty() {
+                    // It may have been an empty object, which has a source of its own.
+                    sources.remove(&pointer);
+                }
+                lay_over(inner, value, &pointer, source, sources);
+            }
+            (_, value) => {
+                forget(&pointer, sources);
+                note(&value, &pointer, source, sources);
+                target.insert(key, value);
+            }
+        }
+    }
+}
+
+fn forget(pointer: &str, sources: &mut BTreeMap<String, ProfileSource>) {
+    let below = format!("{pointer}/");
+    sources.retain(|held, _| held != pointer && !held.starts_with(&below));
+}
+
+fn note(
+    value: &Value,
+    pointer: &str,
+    source: &ProfileSource,
+    sources: &mut BTreeMap<String, ProfileSource>,
+) {
+    match value {
+        Value::Object(object) if !object.is_empty() => {
+            for (key, value) in object {
+                let pointer = format!("{pointer}/{}", escaped_pointer(key));
+                note(value, &pointer, source, sources);
+            }
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => drop(sources.insert(pointer.to_owned(), source.clone())),
+    }
+}
