@@ -15,10 +15,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use domain::{AudienceCommand, AudiencePut, Change, ListCommand, ProfileCommand};
+use domain::{AudienceCommand, AudiencePut, Change, ListCommand, ProfileCommand, TenantCommand};
 use engine::{
     Command, Engine, EngineOptions, EventJson, History, Importer, Origin, SubscribeMode,
-    Subscriber, Until, Writer, replay, start,
+    Subscriber, TenantDetails, Until, UserUpsert, Writer, replay, start,
 };
 use event_log::{EventLog, MemoryLog};
 use projections::{ChangePlace, MemberView, ReadModels};
@@ -27,7 +27,9 @@ use rules::{any_profile, any_rule};
 use serde_json::{Map, Value, json};
 use types::filter::Group;
 use types::{AudienceId, Clock, PageLimit, Position, SubjectId, Timestamp};
-use world::{AUDIENCES, CROWD, FEW, LISTS, World, audience_id, list_id, user_id};
+use world::{
+    AUDIENCES, CROWD, FEW, LISTS, TENANTS, World, audience_id, list_id, tenant_id, user_id,
+};
 
 /// 2026-01-31T00:00:00Z, the end of a month.
 const START: u64 = 1_769_817_600_000_000_000;
@@ -103,6 +105,9 @@ type Step = (Command, Box<dyn FnOnce(&mut World)>);
 fn any_step(random: &mut Random, people: usize, now: u64) -> Step {
     let who = random.below(people);
     let list = random.below(LISTS.len());
+    if random.percent(20) {
+        return any_tenant_step(random, people, now);
+    }
     match random.below(100) {
         0..50 => {
             let changes = any_profile(random, true, now);
@@ -223,6 +228,125 @@ fn any_step(random: &mut Random, people: usize, now: u64) -> Step {
     }
 }
 
+/// A step about tenants, or about everything of some people at once.
+fn any_tenant_step(random: &mut Random, people: usize, now: u64) -> Step {
+    let (who, tenant) = (random.below(people), random.below(TENANTS));
+    match random.below(100) {
+        0..30 => {
+            let parent = random.percent(80).then(|| random.below(TENANTS));
+            let details = TenantDetails {
+                name: format!("{}", random.below(3)),
+                parent_tenant_id: parent.map(tenant_id),
+                brand_id: None,
+                properties: None,
+                user_profile: None,
+                default_preferences: vec![],
+            };
+            let command = Command::Tenant {
+                tenant: tenant_id(tenant),
+                command: TenantCommand::Put(details),
+            };
+            (
+                command,
+                Box::new(move |world| world.put_tenant(tenant, parent)),
+            )
+        }
+        30..38 => {
+            let command = Command::Tenant {
+                tenant: tenant_id(tenant),
+                command: TenantCommand::Delete,
+            };
+            (command, Box::new(move |world| world.delete_tenant(tenant)))
+        }
+        38..65 => {
+            let named: BTreeSet<usize> = (0..random.between(1, 3))
+                .map(|_| random.below(TENANTS))
+                .collect();
+            let tenants = named.iter().map(|it| (tenant_id(*it), Change::Keep));
+            let command = Command::JoinTenants {
+                user_id: user_id(who),
+                tenants: tenants.collect(),
+            };
+            let join = move |world: &mut World| {
+                for tenant in named {
+                    world.memberships.entry(tenant).or_default().insert(who);
+                }
+            };
+            (command, Box::new(join))
+        }
+        65..78 => {
+            let command = Command::LeaveTenant {
+                user_id: user_id(who),
+                tenant: tenant_id(tenant),
+            };
+            let leave = move |world: &mut World| {
+                world.memberships.entry(tenant).or_default().remove(&who);
+            };
+            (command, Box::new(leave))
+        }
+        78..82 => {
+            let user_id = user_id(who);
+            let command = Command::LeaveEveryTenant { user_id };
+            (command, Box::new(move |world| world.leave_all(who)))
+        }
+        82..86 => {
+            let user_id = user_id(who);
+            let command = Command::DeleteUser { user_id };
+            (command, Box::new(move |world| world.delete_user(who)))
+        }
+        _ => {
+            let named: Vec<usize> = (0..random.between(1, 4))
+                .map(|_| random.below(people))
+                .collect();
+            upserting(random, named, now)
+        }
+    }
+}
+
+/// Writes profiles, subscriptions and memberships of some people in one command.
+fn upserting(random: &mut Random, named: Vec<usize>, now: u64) -> Step {
+    let (list, tenant) = (random.below(LISTS.len()), random.below(TENANTS));
+    let mut rows = Vec::new();
+    for who in named {
+        let profile = random.percent(60).then(|| any_profile(random, true, now));
+        rows.push((who, profile, random.percent(50), random.percent(70)));
+    }
+    let row =
+        |(who, profile, subscribes, joins): &(usize, Option<Map<String, Value>>, bool, bool)| {
+            UserUpsert {
+                user_id: user_id(*who),
+                profile: profile.clone(),
+                lists: subscribes
+                    .then(|| (list_id(list), None))
+                    .into_iter()
+                    .collect(),
+                tenants: joins
+                    .then(|| (tenant_id(tenant), Change::Keep))
+                    .into_iter()
+                    .collect(),
+                choices: vec![],
+                recipient_preferences: None,
+                quiet_hours: None,
+                tokens: vec![],
+            }
+        };
+    let command = Command::UpsertUsers(rows.iter().map(row).collect());
+    let upsert = move |world: &mut World| {
+        for (who, profile, subscribes, joins) in rows {
+            if let Some(profile) = profile {
+                world.merge(who, profile);
+            }
+            if subscribes {
+                world.subscribe(list, BTreeSet::from([who]), false);
+            }
+            if joins {
+                world.memberships.entry(tenant).or_default().insert(who);
+            }
+        }
+    };
+    (command, Box::new(upsert))
+}
+
 /// A crowd arrives: everybody with a profile, most of them seen at the same moment, and in a list.
 fn arrivals(random: &mut Random) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
@@ -251,6 +375,7 @@ fn arrivals(random: &mut Random) -> Vec<Step> {
         command,
         Box::new(move |world| world.subscribe(1, everybody, false)),
     ));
+    steps.push(upserting(random, (0..CROWD).collect(), START));
     steps
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use types::filter::{Group, Operator};
 
 use crate::random::Random;
-use crate::world::{AUDIENCES, LISTS};
+use crate::world::{AUDIENCES, LISTS, TENANTS};
 
 /// Paths of which some are exact keys, some descend, and some could be either.
 const PATHS: [&str; 9] = [
@@ -108,10 +108,11 @@ fn any_group(random: &mut Random, levels: usize) -> Value {
 
 fn any_leaf(random: &mut Random) -> Value {
     if random.percent(25) {
-        let (path, value) = match random.below(5) {
+        let (path, value) = match random.below(7) {
             0 => ("list", random.pick(&LISTS).to_owned()),
             1 => ("list", random.pick(&["*", "a.*", "a.**"]).to_owned()),
-            2 => ("tenant", "acme".to_owned()),
+            2 => ("tenant", format!("t{}", random.below(TENANTS))),
+            3 | 4 => ("tenant_tree", format!("t{}", random.below(TENANTS))),
             _ => ("audience", format!("audience {}", random.below(AUDIENCES))),
         };
         return json!({"operator": "MEMBER_OF", "path": path, "value": value});

@@ -4,7 +4,8 @@ use projections::ReadModels;
 use serde_json::{Map, Value};
 use types::filter::{Facts, Group, Set};
 use types::{
-    AttributePath, AudienceId, ListId, SubjectId, Timestamp, UserId, merge_patch, without_nulls,
+    AttributePath, AudienceId, ListId, SubjectId, TenantId, Timestamp, UserId, merge_patch,
+    without_nulls,
 };
 
 /// Few enough that everything happens to everybody.
@@ -13,6 +14,13 @@ pub(crate) const FEW: usize = 9;
 pub(crate) const CROWD: usize = 1_500;
 pub(crate) const AUDIENCES: usize = 6;
 pub(crate) const LISTS: [&str; 4] = ["a", "b", "a.x", "a.x.y"];
+
+/// Few enough that they come to be within each other in every way.
+pub(crate) const TENANTS: usize = 5;
+
+pub(crate) fn tenant_id(tenant: usize) -> TenantId {
+    TenantId::parse(&format!("t{tenant}")).unwrap()
+}
 
 pub(crate) fn user_id(who: usize) -> UserId {
     UserId::parse(&format!("person {who}")).unwrap()
@@ -38,6 +46,10 @@ pub(crate) struct World {
     /// Whether it is live, and who is in it.
     pub(crate) lists: BTreeMap<usize, (bool, BTreeSet<usize>)>,
     pub(crate) audiences: BTreeMap<usize, Option<Group>>,
+    /// Those that are there, with their parents.
+    pub(crate) tenants: BTreeMap<usize, Option<usize>>,
+    /// Who is a member of which, whether it is there or not.
+    pub(crate) memberships: BTreeMap<usize, BTreeSet<usize>>,
 }
 
 impl World {
@@ -71,6 +83,41 @@ impl World {
         }
     }
 
+    pub(crate) fn put_tenant(&mut self, tenant: usize, parent: Option<usize>) {
+        self.tenants.insert(tenant, parent);
+        assert!(
+            self.lineage(tenant).len() <= TENANTS,
+            "a tenant above itself"
+        );
+    }
+
+    pub(crate) fn delete_tenant(&mut self, tenant: usize) {
+        self.tenants.remove(&tenant);
+        self.memberships.remove(&tenant);
+    }
+
+    pub(crate) fn leave_all(&mut self, who: usize) {
+        for members in self.memberships.values_mut() {
+            members.remove(&who);
+        }
+    }
+
+    pub(crate) fn delete_user(&mut self, who: usize) {
+        self.profiles.remove(&who);
+        for (_, members) in self.lists.values_mut() {
+            members.remove(&who);
+        }
+        self.leave_all(who);
+    }
+
+    /// The tenant and its ancestors; not more than there are, although there be a cycle.
+    fn lineage(&self, tenant: usize) -> Vec<usize> {
+        let parent = |tenant: &usize| self.tenants.get(tenant).copied().flatten();
+        std::iter::successors(Some(tenant), parent)
+            .take(TENANTS + 1)
+            .collect()
+    }
+
     pub(crate) fn members(&self, rule: Option<&Group>, now: Timestamp) -> BTreeSet<usize> {
         let Some(rule) = rule else {
             return BTreeSet::new();
@@ -101,7 +148,11 @@ impl Facts for Person<'_> {
 
     fn is_member(&self, set: &Set) -> bool {
         match set {
-            Set::Tenant(_) | Set::TenantTree(_) => false,
+            Set::Tenant(tenant) => self.is_member(|it| tenant_id(it) == *tenant),
+            Set::TenantTree(root) => self.is_member(|it| {
+                let mut lineage = self.world.lineage(it).into_iter();
+                lineage.any(|it| tenant_id(it) == *root)
+            }),
             Set::List(pattern) => self.world.lists.iter().any(|(list, (live, members))| {
                 *live && pattern.matches(&list_id(*list)) && members.contains(&self.who)
             }),
@@ -115,5 +166,12 @@ impl Facts for Person<'_> {
 
     fn now(&self) -> Timestamp {
         self.now
+    }
+}
+
+impl Person<'_> {
+    fn is_member(&self, of: impl Fn(usize) -> bool) -> bool {
+        let mut memberships = self.world.memberships.iter();
+        memberships.any(|(tenant, members)| members.contains(&self.who) && of(*tenant))
     }
 }

@@ -223,3 +223,304 @@ impl OlderChoice {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use types::PreferenceStatus::{OptedIn, OptedOut, Required};
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/preferences.md");
+    const AT: Timestamp = Timestamp(1_000);
+
+    /// What each layer says; the inputs of one row of a table.
+    #[derive(Clone, Debug, Default)]
+    struct Said {
+        in_tenant: Option<PersonalChoice>,
+        everywhere: Option<PersonalChoice>,
+        older: Option<OlderChoice>,
+        tenant: Option<Choice>,
+        parent: Option<Choice>,
+        topic: Option<PreferenceStatus>,
+        topic_channels: Vec<Channel>,
+        section_channels: Vec<Channel>,
+    }
+
+    impl Said {
+        fn effective(&self) -> EffectivePreference {
+            let id = |id| TenantId::parse(id).expect("an id");
+            let (tenant, parent) = (id("tenant"), id("parent"));
+            let defaults = [(&tenant, &self.tenant), (&parent, &self.parent)];
+            let defaults = defaults.into_iter();
+            let section = SectionDetails {
+                name: String::new(),
+                description: None,
+                has_custom_routing: true,
+                routing_options: self.section_channels.clone(),
+            };
+            let topic = TopicDetails {
+                name: String::new(),
+                description: None,
+                default_status: self.topic.unwrap_or(OptedIn),
+                allowed_preferences: vec![],
+                include_unsubscribe_header: false,
+                routing_options: self.topic_channels.clone(),
+                topic_data: JsonDocument::from(serde_json::Map::new()),
+                digest: None,
+            };
+            let layers = Layers {
+                in_tenant: self.in_tenant.as_ref(),
+                everywhere: self.everywhere.as_ref(),
+                older: self.older.as_ref(),
+                tenant_defaults: defaults
+                    .filter_map(|(id, choice)| Some((id, choice.as_ref()?)))
+                    .collect(),
+                topic: &topic,
+                section: Some(&section),
+            };
+            effective(&layers, AT)
+        }
+    }
+
+    fn personal(choice: Choice) -> PersonalChoice {
+        PersonalChoice {
+            choice,
+            digest_schedule_id: None,
+            snoozes: vec![],
+        }
+    }
+
+    fn older(choice: Choice) -> OlderChoice {
+        OlderChoice {
+            choice,
+            snoozes: vec![],
+        }
+    }
+
+    fn plain(status: PreferenceStatus) -> Choice {
+        Choice {
+            status,
+            routing: None,
+        }
+    }
+
+    /// The cells of the rows of the table under a heading.
+    fn table(heading: &str) -> Vec<Vec<&'static str>> {
+        let (_, section) = PAGE.split_once(heading).expect("the heading is there");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+        let cells = |row: &'static str| row.trim_matches('|').split('|').map(str::trim).collect();
+        rows.map(cells).collect()
+    }
+
+    fn status(cell: &str) -> Option<PreferenceStatus> {
+        match cell {
+            "in" => Some(OptedIn),
+            "out" => Some(OptedOut),
+            "REQ" => Some(Required),
+            "-" => None,
+            _ => panic!("`{cell}` is no status"),
+        }
+    }
+
+    #[test]
+    fn the_table_of_statuses_holds() {
+        let rows = table("\n## Status\n");
+        assert!(rows.len() > 20);
+        for row in rows {
+            let [
+                in_tenant,
+                everywhere,
+                older_form,
+                tenant,
+                parent,
+                topic,
+                holds,
+                from,
+            ] = row[..]
+            else {
+                panic!("{row:?}")
+            };
+            let said = Said {
+                in_tenant: status(in_tenant).map(plain).map(personal),
+                everywhere: status(everywhere).map(plain).map(personal),
+                older: status(older_form).map(plain).map(older),
+                tenant: status(tenant).map(plain),
+                parent: status(parent).map(plain),
+                topic: status(topic),
+                ..Said::default()
+            };
+            let effective = said.effective();
+            assert_eq!(Some(effective.status), status(holds), "{row:?}");
+            assert_eq!(effective.status_from.name(), from, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_channels_holds() {
+        let channels = |cell: &str| -> Option<Vec<Channel>> {
+            let named = cell
+                .split(',')
+                .map(|name| Channel::parse(name).expect("a channel"));
+            (cell != "-").then(|| named.collect())
+        };
+        let rows = table("\n## Channels\n");
+        assert!(rows.len() > 5);
+        for row in rows {
+            let [
+                in_tenant,
+                everywhere,
+                older_form,
+                tenant,
+                topic,
+                section,
+                used,
+                from,
+            ] = row[..]
+            else {
+                panic!("{row:?}")
+            };
+            let choice = |cell| {
+                let routing = Some(channels(cell)?);
+                let status = OptedOut;
+                Some(Choice { status, routing })
+            };
+            let said = Said {
+                in_tenant: choice(in_tenant).map(personal),
+                everywhere: choice(everywhere).map(personal),
+                older: choice(older_form).map(older),
+                tenant: choice(tenant),
+                topic_channels: channels(topic).unwrap_or_default(),
+                section_channels: channels(section).unwrap_or_default(),
+                ..Said::default()
+            };
+            let effective = said.effective();
+            let all = || Some(Channel::ALL.to_vec());
+            let expected = if used == "all" { all() } else { channels(used) };
+            let shown = effective.channels.iter().filter(|it| it.used);
+            let shown: Vec<Channel> = shown.map(|it| it.channel).collect();
+            assert_eq!(Some(shown), expected, "{row:?}");
+            assert!(
+                effective.channels.iter().all(|it| it.from.name() == from),
+                "{row:?}"
+            );
+        }
+    }
+
+    /// What must hold whatever the layers say.
+    #[test]
+    fn every_combination_keeps_the_rules() {
+        let own = [None, Some(OptedIn), Some(OptedOut)];
+        let default = [None, Some(OptedIn), Some(OptedOut), Some(Required)];
+        let mut combinations = 0;
+        for in_tenant in own {
+            for everywhere in own {
+                for older_form in own {
+                    for tenant in default {
+                        for parent in default {
+                            for topic in [OptedIn, OptedOut, Required] {
+                                let said = Said {
+                                    in_tenant: in_tenant.map(plain).map(personal),
+                                    everywhere: everywhere.map(plain).map(personal),
+                                    older: older_form.map(plain).map(older),
+                                    tenant: tenant.map(plain),
+                                    parent: parent.map(plain),
+                                    topic: Some(topic),
+                                    ..Said::default()
+                                };
+                                let holds = said.effective().status;
+                                let own = in_tenant.or(everywhere).or(older_form);
+                                let default = tenant.or(parent);
+                                if topic == Required {
+                                    assert_eq!(holds, Required, "{said:?}");
+                                } else if own.is_none() {
+                                    assert_eq!(holds, default.unwrap_or(topic), "{said:?}");
+                                } else if holds != own.unwrap_or(holds) {
+                                    // Only one thing beats a person's own choice.
+                                    let beaten = (own, default, holds);
+                                    let required = (Some(OptedOut), Some(Required), Required);
+                                    assert_eq!(beaten, required, "{said:?}");
+                                } else {
+                                    let beaten = (own, default) == (Some(OptedOut), Some(Required));
+                                    assert!(!beaten, "{said:?}");
+                                }
+                                combinations += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(combinations, 3 * 3 * 3 * 4 * 4 * 3);
+    }
+
+    #[test]
+    fn snoozes_hold_from_their_start_until_their_end_unless_the_topic_is_required() {
+        let snooze = |start: Option<u64>, until: u64| Snooze {
+            start: start.map(Timestamp),
+            until: Timestamp(until),
+        };
+        let until = |snoozes: Vec<Snooze>, topic| {
+            let said = Said {
+                everywhere: Some(PersonalChoice {
+                    snoozes,
+                    ..personal(plain(OptedIn))
+                }),
+                topic: Some(topic),
+                ..Said::default()
+            };
+            said.effective().snoozed_until
+        };
+        assert_eq!(
+            until(vec![snooze(None, 1_001)], OptedIn),
+            Some(Timestamp(1_001))
+        );
+        assert_eq!(until(vec![snooze(None, 1_000)], OptedIn), None);
+        assert_eq!(
+            until(vec![snooze(Some(1_000), 2_000)], OptedIn),
+            Some(Timestamp(2_000))
+        );
+        assert_eq!(until(vec![snooze(Some(1_001), 2_000)], OptedIn), None);
+        let both = vec![snooze(None, 3_000), snooze(None, 2_000)];
+        assert_eq!(until(both.clone(), OptedIn), Some(Timestamp(3_000)));
+        assert_eq!(until(both, Required), None);
+    }
+
+    #[test]
+    fn the_older_form_is_read_by_category_then_by_notification() {
+        let topic = TopicId::parse("news").expect("an id");
+        let read = |value: Value| OlderChoice::of(&JsonDocument::from_value(&value), &topic);
+        assert_eq!(read(json!({})), None);
+        assert_eq!(
+            read(json!({"categories": {"other": {"status": "OPTED_OUT"}}})),
+            None
+        );
+        let out = Some(older(plain(OptedOut)));
+        let entry = json!({"news": {"status": "OPTED_OUT"}});
+        assert_eq!(read(json!({"notifications": entry})), out);
+        let required = json!({"news": {"status": "REQUIRED"}});
+        let both = json!({"categories": required, "notifications": entry});
+        assert_eq!(read(both), Some(older(plain(OptedIn))));
+        let full = json!({"categories": {"news": {
+            "status": "OPTED_IN",
+            "channel_preferences": [{"channel": "email"}, {"channel": "push"}],
+            "rules": [
+                {"until": "1970-01-01T00:00:01Z"},
+                {"until": "until", "start": "start"},
+                {"until": "1970-01-01T00:00:01Z", "start": "start"},
+            ],
+        }}});
+        let expected = OlderChoice {
+            choice: Choice {
+                status: OptedIn,
+                routing: Some(vec![Channel::Email, Channel::Push]),
+            },
+            snoozes: vec![Snooze {
+                start: None,
+                until: Timestamp(1_000_000_000),
+            }],
+        };
+        assert_eq!(read(full), Some(expected));
+    }
+}
