@@ -4,6 +4,7 @@ mod import;
 mod log;
 mod replay;
 mod serve;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ enum Command {
     Import(import::Options),
     Replay(replay::Options),
     Log(log::Options),
+    Users(users::Options),
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +58,7 @@ impl Cli {
             Command::Import(options) => options.run(),
             Command::Replay(options) => options.run(),
             Command::Log(options) => options.run(),
+            Command::Users(options) => options.run(),
         }
     }
 }

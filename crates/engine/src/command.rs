@@ -142,8 +142,11 @@ pub enum Choices {
     Clear(TopicId),
     /// Those that are refused do not hold up the others.
     SetMany(Vec<(TopicId, ChoiceRequest)>),
-    /// As `SetMany`, and whatever is not named is cleared.
-    ReplaceAll(Vec<(TopicId, ChoiceRequest)>),
+    /// As `SetMany`, and whatever is neither named there nor to be kept is cleared.
+    ReplaceAll {
+        wanted: Vec<(TopicId, ChoiceRequest)>,
+        kept: Vec<TopicId>,
+    },
 }
 
 /// One person and what to write about them. What is not named stays as it is.

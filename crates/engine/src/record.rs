@@ -3,7 +3,8 @@ use std::borrow::Cow;
 use event_log::{NewRecord, Record};
 use events::{
     AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
-    ProfileEvent, TenantMemberEvent,
+    Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantCreated, TenantEvent,
+    TenantMemberEvent, TenantUpdated,
 };
 use types::filter::{Group, RuleLimits};
 use types::{JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
@@ -89,7 +90,6 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             ),
             StreamId::TenantMember(..),
         )
-        | (Event::Preference(_), StreamId::Preference(_))
         | (Event::Token(_), StreamId::Token(_)) => about_one,
         (Event::Profile(event), StreamId::Profile(_)) => {
             if let ProfileEvent::Updated(updated) = event
@@ -99,8 +99,28 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             }
             about_one
         }
+        (Event::Tenant(event), StreamId::Tenant(_)) => {
+            if let TenantEvent::Created(TenantCreated(details))
+            | TenantEvent::Updated(TenantUpdated(details)) = event
+            {
+                let topics = details.default_preferences.iter().map(|(topic, _)| topic);
+                if !topics.is_sorted_by(|a, b| a < b) {
+                    return Err("the default preferences of a tenant are not in order");
+                }
+            }
+            subjects.is_empty()
+        }
+        (Event::Preference(event), StreamId::Preference(_)) => {
+            if let PreferenceEvent::QuietHoursChanged(QuietHoursChanged {
+                quiet_hours: Some(Personal(hours)),
+            }) = event
+                && !hours.is_valid()
+            {
+                return Err("the quiet hours are none");
+            }
+            about_one
+        }
         (Event::List(_), StreamId::List(_))
-        | (Event::Tenant(_), StreamId::Tenant(_))
         | (Event::Section(_), StreamId::Section(_))
         | (Event::Topic(_), StreamId::Topic(_))
         | (Event::PreferencePage(_), StreamId::PreferencePage)

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use domain::limits::TENANT_LEVELS_MAX;
 use domain::{audiences_of, refuse_cycle};
 use events::{AudienceEvent, Envelope, Event, TenantCreated, TenantEvent, TenantUpdated};
 use types::filter::{Group, RuleLimits};
@@ -39,7 +40,9 @@ pub enum SequenceError {
     UnknownSubject { position: Position },
     #[error("the event at position {position} makes an audience a part of itself")]
     AudienceCycle { position: Position },
-    #[error("the event at position {position} makes a tenant one of its own ancestors")]
+    #[error(
+        "the event at position {position} makes a tenant one of its own ancestors, or sets tenants too deep within each other"
+    )]
     TenantCycle { position: Position },
 }
 
@@ -116,8 +119,9 @@ impl Sequence {
             self.parents.remove(tenant);
             return true;
         };
-        let mut ancestors = std::iter::successors(Some(parent), |it| self.parents.get(*it));
-        if ancestors.any(|ancestor| ancestor == tenant) {
+        let ancestors = std::iter::successors(Some(parent), |it| self.parents.get(*it));
+        let ancestors: Vec<&TenantId> = ancestors.take(TENANT_LEVELS_MAX).collect();
+        if ancestors.contains(&tenant) || ancestors.len() == TENANT_LEVELS_MAX {
             return false;
         }
         self.parents.insert(tenant.clone(), parent.clone());

@@ -45,7 +45,9 @@ struct Group {
     lists: HashMap<ListId, GroupList>,
     audiences: HashMap<AudienceId, AudienceState>,
     tenants: HashMap<TenantId, Option<TenantDetails>>,
-    memberships: HashMap<SubjectId, BTreeMap<TenantId, TenantMemberState>>,
+    memberships: HashMap<TenantId, GroupMembers>,
+    /// Of which tenants somebody's membership was decided about.
+    tenants_of: HashMap<SubjectId, Vec<TenantId>>,
     sections: HashMap<SectionId, Option<SectionDetails>>,
     topics: HashMap<TopicId, TopicState>,
     page: Option<PreferencePagePublished>,
@@ -66,6 +68,13 @@ struct GroupList {
     /// The list was created in this group: its committed subscribers are history.
     fresh: bool,
     members: BTreeMap<SubjectId, ListMemberState>,
+}
+
+#[derive(Default)]
+struct GroupMembers {
+    /// Everybody has left in this group: the committed members are history.
+    emptied: bool,
+    members: BTreeMap<SubjectId, TenantMemberState>,
 }
 
 /// An event as decided, before it gets time, ids and position.
@@ -196,17 +205,13 @@ impl WriteModel {
     /// whatever that is about.
     pub(crate) fn advance_clock(&mut self, now: Timestamp) -> Vec<Decided> {
         let mut decided = Vec::new();
-        let audiences = &self.committed.audiences;
         // Once for a group: in the time that it takes to decide the rest hardly anybody crosses, and
         // whoever does does so by the next event.
         if self.group.clock_looked_at {
             return decided;
         }
         self.group.clock_looked_at = true;
-        let is_past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
-        let expires = is_past(self.committed.tokens.next_expiry());
-        let crosses = is_past(audiences.next_crossing()) && audiences.window_changes_by(now);
-        if expires || crosses {
+        if self.committed.time_matters(now) {
             self.record(
                 StreamId::Clock,
                 vec![],

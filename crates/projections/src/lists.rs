@@ -24,6 +24,8 @@ pub(crate) struct State {
     lists: Vec<StoredList>,
     /// Every list, deleted ones included, to which the person is subscribed; by number, sorted.
     of_subject: HashMap<SubjectId, Vec<u32>>,
+    /// Everybody who is subscribed to a live list.
+    everybody: RoaringBitmap,
 }
 
 struct StoredList {
@@ -242,12 +244,19 @@ impl State {
     }
 
     /// Everybody who is subscribed to a live list.
-    pub(crate) fn everybody(&self) -> RoaringBitmap {
-        let live = self
-            .lists
-            .iter()
-            .filter(|list| list.status == ListStatus::Live);
-        live.map(|list| list.members.subjects()).union()
+    pub(crate) fn everybody(&self) -> &RoaringBitmap {
+        &self.everybody
+    }
+
+    /// Takes note of whether these people are still subscribed to anything.
+    fn note_everybody(&mut self, subjects: &RoaringBitmap) {
+        for row in subjects {
+            if self.of_subject_live(SubjectId(row)).next().is_some() {
+                self.everybody.insert(row);
+            } else {
+                self.everybody.remove(row);
+            }
+        }
     }
 
     /// The live lists of a person.
@@ -320,6 +329,7 @@ impl State {
         });
         let list = &mut self.lists[number as usize];
         list.updated_at = at;
+        let mut concerned = list.members.subjects().clone();
         match event {
             ListEvent::Created(created) => {
                 let former = std::mem::take(&mut list.members);
@@ -332,12 +342,14 @@ impl State {
                 }
             }
             ListEvent::Updated(updated) => {
+                concerned.clear();
                 list.name.clone_from(&updated.name);
                 list.preferences.clone_from(&updated.preferences);
             }
             ListEvent::Deleted(_) => list.status = ListStatus::Deleted,
             ListEvent::Restored(_) => list.status = ListStatus::Live,
         }
+        self.note_everybody(&concerned);
     }
 
     fn apply_to_members(&mut self, number: u32, event: &ListMemberEvent, envelope: &Envelope) {
@@ -383,6 +395,8 @@ impl State {
                 }
             }
         }
+        let concerned = envelope.subjects.iter().map(|subject| subject.0);
+        self.note_everybody(&concerned.collect());
     }
 }
 

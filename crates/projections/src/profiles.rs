@@ -96,8 +96,17 @@ impl Profiles {
             }
         };
         if filters.is_empty() {
-            for profile in self.take_after(after, limit.rows() + 1) {
-                take(&mut page, profile);
+            let mut next = after.cloned();
+            loop {
+                let wanted = limit.rows() + 1 - page.items.len();
+                let (profiles, on) = self.take_after(next.as_ref(), wanted);
+                for profile in profiles {
+                    take(&mut page, profile);
+                }
+                next = on;
+                if next.is_none() || page.more {
+                    break;
+                }
             }
             page.count = self.count.load(Ordering::Relaxed);
             return page;
@@ -105,9 +114,7 @@ impl Profiles {
         let filters = PreparedFilters::new(filters);
         let mut scanned: Option<UserId> = None;
         while still_wanted() {
-            let candidates = self.take_after(scanned.as_ref(), SCAN_USERS_MAX);
-            let Some(last) = candidates.last() else { break };
-            scanned = Some(last.user_id.clone());
+            let (candidates, on) = self.take_after(scanned.as_ref(), SCAN_USERS_MAX);
             for profile in candidates {
                 if !filters.accept(&profile.document) {
                     continue;
@@ -117,11 +124,20 @@ impl Profiles {
                     take(&mut page, profile);
                 }
             }
+            scanned = on;
+            if scanned.is_none() {
+                break;
+            }
         }
         page
     }
 
-    fn take_after(&self, after: Option<&UserId>, rows_max: usize) -> Vec<ProfileView> {
+    /// Some of those who follow, and where to go on.
+    fn take_after(
+        &self,
+        after: Option<&UserId>,
+        rows_max: usize,
+    ) -> (Vec<ProfileView>, Option<UserId>) {
         self.subjects
             .following(after, rows_max, |user_id, subject| {
                 let profile = self.slots.get(subject.index())?.load_full()?;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use events::{Envelope, Event};
 use parking_lot::RwLockReadGuard;
-use types::{JsonDocument, Position};
+use types::{JsonDocument, Position, Timestamp};
 
 use crate::audiences::{Others, Sets};
 use crate::{
@@ -93,6 +93,14 @@ impl ReadModels {
     /// Every query from now on shows at least the events up to here.
     pub fn checkpoint(&self) -> Position {
         Position(self.checkpoint.load(Ordering::Acquire))
+    }
+
+    /// Whether an event at this time would change what is known although nothing else happened: for
+    /// somebody a window has changed, or a device token has expired.
+    pub fn time_matters(&self, now: Timestamp) -> bool {
+        let is_past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
+        is_past(self.tokens.next_expiry())
+            || is_past(self.audiences.next_crossing()) && self.audiences.window_changes_by(now)
     }
 
     /// Folds a group in order and moves the checkpoint. To be called by one thread, with durable

@@ -8,6 +8,9 @@ use types::{SubjectId, UserId};
 
 use crate::{Digest, Projection};
 
+/// People looked at in one go, while nobody can be registered.
+const EXAMINED_MAX: usize = 4_096;
+
 /// Who has which number.
 #[derive(Default)]
 pub struct Subjects {
@@ -26,21 +29,25 @@ impl Subjects {
         self.users.get(subject.index()).cloned()
     }
 
-    /// Of those who follow in the order of the user ids, as many as asked for who are wanted. The
-    /// order is locked meanwhile.
+    /// Of those who follow in the order of the user ids, as many as asked for who are wanted; and where
+    /// to go on, if not everybody was looked at. The order is locked meanwhile, so not too many are.
     pub(crate) fn following<T>(
         &self,
         after: Option<&UserId>,
         at_most: usize,
         wanted: impl Fn(&UserId, SubjectId) -> Option<T>,
-    ) -> Vec<T> {
+    ) -> (Vec<T>, Option<UserId>) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let by_user = self.by_user.read();
         let range = by_user.range::<UserId, _>((from, Bound::Unbounded));
-        range
-            .filter_map(|(user_id, subject)| wanted(user_id, *subject))
-            .take(at_most)
-            .collect()
+        let mut found = Vec::new();
+        for (examined, (user_id, subject)) in (1..).zip(range) {
+            found.extend(wanted(user_id, *subject));
+            if found.len() == at_most || examined == EXAMINED_MAX {
+                return (found, Some(user_id.clone()));
+            }
+        }
+        (found, None)
     }
 
     /// The number that the next new person gets.

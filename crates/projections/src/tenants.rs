@@ -33,6 +33,9 @@ pub(crate) struct State {
     everybody: RoaringBitmap,
     /// The tenants that name another as their parent, whether that is there or not.
     children: HashMap<TenantId, BTreeSet<TenantId>>,
+    /// Of every tenant that others name as their parent: with how many levels, themselves included,
+    /// how many of them are below it.
+    levels: HashMap<TenantId, BTreeMap<usize, usize>>,
     /// How many tenants use a brand.
     brand_uses: HashMap<BrandId, usize>,
 }
@@ -86,6 +89,15 @@ impl Tenants {
 
     pub fn details(&self, tenant: &TenantId) -> Option<TenantDetails> {
         self.state.read().details(tenant).cloned()
+    }
+
+    /// Looks at the tenant, as long as nothing changes.
+    pub fn with_details<T>(
+        &self,
+        tenant: &TenantId,
+        look: impl FnOnce(&TenantDetails) -> T,
+    ) -> Option<T> {
+        self.state.read().details(tenant).map(look)
     }
 
     /// Whether there is such a tenant, or somebody is a member of it.
@@ -187,11 +199,9 @@ impl Tenants {
         self.state.read().brand_uses.contains_key(brand)
     }
 
-    /// The tenants that name this one as their parent.
-    pub fn children(&self, tenant: &TenantId) -> Vec<TenantId> {
-        let state = self.state.read();
-        let children = state.children.get(tenant);
-        children.map_or_else(Vec::new, |children| children.iter().cloned().collect())
+    /// How many levels of tenants are below this one.
+    pub fn levels_below(&self, tenant: &TenantId) -> usize {
+        self.state.read().levels_below(tenant)
     }
 
     /// For questions that go over several read models.
@@ -419,6 +429,14 @@ impl State {
         after: Option<&TenantDetails>,
     ) {
         let before = before.map(|before| &before.details);
+        let parent_of = |it: Option<&TenantDetails>| it?.parent_tenant_id.clone();
+        let levels = self.levels_below(id) + 1;
+        if let Some(parent) = parent_of(before) {
+            self.change_levels(parent, Some(levels), None);
+        }
+        if let Some(parent) = parent_of(after) {
+            self.change_levels(parent, None, Some(levels));
+        }
         if let Some(parent) = before.and_then(|it| it.parent_tenant_id.as_ref())
             && let Some(children) = self.children.get_mut(parent)
         {
@@ -441,6 +459,42 @@ impl State {
         }
         if let Some(brand) = after.and_then(|it| it.brand_id.as_ref()) {
             *self.brand_uses.entry(brand.clone()).or_default() += 1;
+        }
+    }
+
+    fn levels_below(&self, tenant: &TenantId) -> usize {
+        let levels = self.levels.get(tenant);
+        let most = levels.and_then(|levels| levels.last_key_value());
+        most.map_or(0, |(levels, _)| *levels)
+    }
+
+    /// A child of the tenant, with so many levels, has left it or come to it; whoever is above learns
+    /// of it as far as it changes anything.
+    fn change_levels(&mut self, tenant: TenantId, left: Option<usize>, come: Option<usize>) {
+        let mut next = Some((tenant, left, come));
+        while let Some((tenant, left, come)) = next.take() {
+            let before = self.levels_below(&tenant);
+            let counts = self.levels.entry(tenant.clone()).or_default();
+            if let Some(levels) = come {
+                *counts.entry(levels).or_default() += 1;
+            }
+            if let Some(levels) = left
+                && let Some(count) = counts.get_mut(&levels)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&levels);
+                }
+            }
+            if counts.is_empty() {
+                self.levels.remove(&tenant);
+            }
+            let after = self.levels_below(&tenant);
+            if before != after {
+                let parent = self.details(&tenant);
+                let parent = parent.and_then(|details| details.parent_tenant_id.clone());
+                next = parent.map(|parent| (parent, Some(before + 1), Some(after + 1)));
+            }
         }
     }
 

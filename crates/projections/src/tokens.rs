@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use events::{
     Envelope, Event, Personal, TokenAdded, TokenDetails, TokenEvent, TokenRemoved, TokenUpdated,
@@ -11,7 +12,8 @@ use crate::{Digest, Projection};
 
 /// The device tokens of people.
 ///
-/// A token expires with the first event at or after its time, whatever that event is about.
+/// A token expires with the first event at or after its time, whatever that event is about: from then
+/// on nobody sees it. What is left of it goes a little later, for many may expire at once.
 #[derive(Default)]
 pub struct Tokens {
     state: RwLock<State>,
@@ -21,8 +23,14 @@ pub struct Tokens {
 pub(crate) struct State {
     people: HashMap<SubjectId, BTreeMap<DeviceToken, StoredToken>>,
     everybody: RoaringBitmap,
-    expiries: BTreeSet<(Timestamp, SubjectId, DeviceToken)>,
+    /// When tokens expire, those among them that have and are not gone yet.
+    expiries: BTreeSet<(Timestamp, Option<(SubjectId, DeviceToken)>)>,
+    /// The time of the last event.
+    last: Timestamp,
 }
+
+/// Expired tokens that go with one event.
+const GONE_WITH_EVENT_MAX: usize = 1_000;
 
 struct StoredToken {
     details: TokenDetails,
@@ -47,13 +55,14 @@ impl Tokens {
     pub fn get(&self, subject: SubjectId, token: &DeviceToken) -> Option<TokenView> {
         let state = self.state.read();
         let (token, stored) = state.people.get(&subject)?.get_key_value(token)?;
-        Some(stored.view(token))
+        stored.is_there(state.last).then(|| stored.view(token))
     }
 
     /// When the next token expires, if any does.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let state = self.state.read();
-        state.expiries.first().map(|(at, ..)| *at)
+        let later = (Bound::Included((state.last.next(), None)), Bound::Unbounded);
+        state.expiries.range(later).next().map(|(at, _)| *at)
     }
 
     /// For questions that go over several read models.
@@ -68,6 +77,10 @@ impl Tokens {
 }
 
 impl StoredToken {
+    fn is_there(&self, now: Timestamp) -> bool {
+        self.details.expires_at.is_none_or(|at| at > now)
+    }
+
     fn view(&self, token: &DeviceToken) -> TokenView {
         TokenView {
             token: token.clone(),
@@ -81,22 +94,35 @@ impl StoredToken {
 impl State {
     pub(crate) fn of_subject(&self, subject: SubjectId) -> Vec<TokenView> {
         let tokens = self.people.get(&subject).into_iter().flatten();
+        let tokens = tokens.filter(|(_, stored)| stored.is_there(self.last));
         tokens.map(|(token, stored)| stored.view(token)).collect()
     }
 
     /// Everybody who has a token.
-    pub(crate) fn everybody(&self) -> &RoaringBitmap {
-        &self.everybody
+    pub(crate) fn everybody(&self) -> RoaringBitmap {
+        let mut everybody = self.everybody.clone();
+        let expired = self.expiries.iter().take_while(|(at, _)| *at <= self.last);
+        for (subject, _) in expired.filter_map(|(_, of)| of.as_ref()) {
+            if !self.has_any(*subject) {
+                everybody.remove(subject.0);
+            }
+        }
+        everybody
     }
 
     pub(crate) fn has_any(&self, subject: SubjectId) -> bool {
-        self.people.contains_key(&subject)
+        let mut tokens = self.people.get(&subject).into_iter().flatten();
+        tokens.any(|(_, stored)| stored.is_there(self.last))
     }
 
     /// To be called with every event, before it is applied.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        while self.expiries.first().is_some_and(|(at, ..)| *at <= now) {
-            if let Some((_, subject, token)) = self.expiries.pop_first() {
+        self.last = now;
+        for _ in 0..GONE_WITH_EVENT_MAX {
+            if self.expiries.first().is_none_or(|(at, _)| *at > now) {
+                break;
+            }
+            if let Some((_, Some((subject, token)))) = self.expiries.pop_first() {
                 self.forget(subject, &token);
             }
         }
@@ -109,7 +135,7 @@ impl State {
         if let Some(stored) = tokens.remove(token)
             && let Some(at) = stored.details.expires_at
         {
-            self.expiries.remove(&(at, subject, token.clone()));
+            self.expiries.remove(&(at, Some((subject, token.clone()))));
         }
         if tokens.is_empty() {
             self.people.remove(&subject);
@@ -143,15 +169,17 @@ impl State {
                     },
                 );
                 if let Some(before) = before {
-                    if let Some(stored) = tokens.get_mut(token) {
+                    if before.is_there(self.last)
+                        && let Some(stored) = tokens.get_mut(token)
+                    {
                         stored.created_at = before.created_at;
                     }
                     if let Some(at) = before.details.expires_at {
-                        self.expiries.remove(&(at, *subject, token.clone()));
+                        self.expiries.remove(&(at, Some((*subject, token.clone()))));
                     }
                 }
                 if let Some(at) = details.expires_at {
-                    self.expiries.insert((at, *subject, token.clone()));
+                    self.expiries.insert((at, Some((*subject, token.clone()))));
                 }
             }
             TokenEvent::Removed(TokenRemoved {
@@ -174,9 +202,11 @@ impl Projection for Tokens {
         let state = self.state.read();
         let people: BTreeMap<_, _> = state.people.iter().collect();
         for (subject, tokens) in people {
-            digest.number(u64::from(subject.0));
-            digest.number(tokens.len() as u64);
+            let tokens = tokens
+                .iter()
+                .filter(|(_, stored)| stored.is_there(state.last));
             for (token, stored) in tokens {
+                digest.number(u64::from(subject.0));
                 digest.text(token.as_str());
                 digest.json(&stored.details);
                 digest.number(stored.created_at.0);

@@ -138,11 +138,8 @@ impl ReadModels {
             } else {
                 usize::MAX
             });
-            let candidates = self.subjects.following(scanned.as_ref(), at_most, wanted);
-            let Some((last, _)) = candidates.last() else {
-                break;
-            };
-            scanned = Some(last.clone());
+            let (candidates, on) = self.subjects.following(scanned.as_ref(), at_most, wanted);
+            scanned = on;
             for (user_id, subject) in candidates {
                 let profile = self.profiles.view(subject);
                 let document = profile.as_ref().map(|profile| &profile.document);
@@ -164,7 +161,7 @@ impl ReadModels {
                     page.items.push(UserSummary { user_id, profile });
                 }
             }
-            if unfiltered && (page.more || page.items.len() > limit.rows()) {
+            if scanned.is_none() || unfiltered && page.more {
                 break;
             }
         }
@@ -177,24 +174,31 @@ impl ReadModels {
     /// One page of everybody with everything that was written about them, in the order of the user
     /// ids, and whether there are more.
     pub fn user_rows(&self, after: Option<&UserId>, limit: PageLimit) -> (Vec<UserView>, bool) {
-        let now = self.frozen();
-        let candidates = self
-            .subjects
-            .following(after, limit.rows() + 1, |user_id, subject| {
-                let known = now.has_rows(subject);
-                known.then(|| (user_id.clone(), subject))
-            });
         let mut page = Vec::new();
         let mut bytes = 0;
-        for (user_id, subject) in candidates {
-            if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
-                return (page, true);
+        let mut scanned = after.cloned();
+        loop {
+            // Nothing is locked from one go to the next.
+            let now = self.frozen();
+            let at_most = SCAN_USERS_MAX.min(limit.rows() + 1 - page.len());
+            let wanted = |user_id: &UserId, subject: SubjectId| {
+                let known = now.has_rows(subject);
+                known.then(|| (user_id.clone(), subject))
+            };
+            let (candidates, on) = self.subjects.following(scanned.as_ref(), at_most, wanted);
+            for (user_id, subject) in candidates {
+                if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
+                    return (page, true);
+                }
+                let user = now.user(user_id, subject, PageLimit::UNBOUNDED, false);
+                bytes += user.bytes();
+                page.push(user);
             }
-            let user = now.user(user_id, subject, PageLimit::UNBOUNDED, false);
-            bytes += user.bytes();
-            page.push(user);
+            scanned = on;
+            if scanned.is_none() {
+                return (page, false);
+            }
         }
-        (page, false)
     }
 
     /// The tenant in whose context somebody is reached who is reached without one: the only one of
@@ -215,10 +219,18 @@ impl ReadModels {
         levels: usize,
     ) -> EffectiveProfile {
         let now = self.frozen();
-        let mut outcome = EffectiveProfile::default();
         let chain = tenant.map(|tenant| now.tenants.chain(tenant, levels));
-        let mut chain: Vec<_> = chain.into_iter().flatten().collect();
+        let chain = chain.into_iter().flatten();
+        let mut chain: Vec<_> = chain.map(|(id, it)| (id.clone(), it.clone())).collect();
         chain.reverse();
+        let profile = subject.and_then(|subject| self.profiles.document(subject));
+        let membership = subject.zip(tenant).and_then(|(subject, tenant)| {
+            let profile = now.tenants.membership_profile(tenant, subject)?;
+            Some((tenant, profile.clone()))
+        });
+        // Merging takes longer than looking, and holds up nobody.
+        drop(now);
+        let mut outcome = EffectiveProfile::default();
         for (id, details) in chain {
             let source = ProfileSource::Tenant(id.clone());
             let mut lay = |document: &Option<JsonDocument>, properties: bool| {
@@ -232,21 +244,19 @@ impl ReadModels {
             };
             lay(&details.user_profile, false);
             lay(&details.properties, true);
-            if let Some(brand) = &details.brand_id {
-                outcome.brand = Some((brand.clone(), id.clone()));
+            if let Some(brand) = details.brand_id {
+                outcome.brand = Some((brand, id));
             }
         }
         let mut lay = |document: &JsonDocument, source: &ProfileSource| {
             let (target, sources) = (&mut outcome.profile, &mut outcome.sources);
             lay_over(target, document.to_object(), "", source, sources);
         };
-        if let Some(document) = subject.and_then(|subject| self.profiles.document(subject)) {
+        if let Some(document) = profile {
             lay(&document, &ProfileSource::Profile);
         }
-        if let (Some(subject), Some(tenant)) = (subject, tenant)
-            && let Some(document) = now.tenants.membership_profile(tenant, subject)
-        {
-            lay(document, &ProfileSource::Membership(tenant.clone()));
+        if let Some((tenant, document)) = membership {
+            lay(&document, &ProfileSource::Membership(tenant.clone()));
         }
         outcome
     }
@@ -260,9 +270,10 @@ impl ReadModels {
         at: Timestamp,
     ) -> Vec<TopicPreference> {
         let now = self.frozen();
+        let older = now.older_preferences(subject);
         let topics = now.topics.all();
         topics
-            .map(|topic| now.topic_preference(&topic, subject, tenant, levels, at))
+            .map(|topic| now.topic_preference(&topic, subject, &older, tenant, levels, at))
             .collect()
     }
 
@@ -277,7 +288,8 @@ impl ReadModels {
     ) -> Option<TopicPreference> {
         let now = self.frozen();
         let topic = now.topics.one(topic)?;
-        Some(now.topic_preference(&topic, subject, tenant, levels, at))
+        let older = now.older_preferences(subject);
+        Some(now.topic_preference(&topic, subject, &older, tenant, levels, at))
     }
 }
 
@@ -302,10 +314,10 @@ impl Frozen<'_> {
     }
 
     fn everybody(&self) -> RoaringBitmap {
-        let mut everybody = self.lists.everybody();
+        let mut everybody = self.tokens.everybody();
         everybody |= self.audiences.population();
+        everybody |= self.lists.everybody();
         everybody |= self.tenants.everybody();
-        everybody |= self.tokens.everybody();
         everybody |= self.preferences.everybody();
         everybody
     }
@@ -345,18 +357,25 @@ impl Frozen<'_> {
         }
     }
 
+    /// What the person chose in the older form; `null` if nothing.
+    fn older_preferences(&self, subject: Option<SubjectId>) -> Value {
+        let person = subject.and_then(|subject| self.preferences.person(subject));
+        let recipient = person.and_then(|person| person.recipient.as_ref());
+        recipient.map_or(Value::Null, JsonDocument::to_value)
+    }
+
     fn topic_preference(
         &self,
         topic: &TopicInSection<'_>,
         subject: Option<SubjectId>,
+        older: &Value,
         tenant: Option<&TenantId>,
         levels: usize,
         at: Timestamp,
     ) -> TopicPreference {
         let person = subject.and_then(|subject| self.preferences.person(subject));
         let choice = |tenant| person.and_then(|person| person.choice(topic.id, tenant));
-        let recipient = person.and_then(|person| person.recipient.as_ref());
-        let older = recipient.and_then(|recipient| OlderChoice::of(recipient, topic.id));
+        let older = OlderChoice::of(older, topic.id);
         let chain = tenant.map(|tenant| self.tenants.chain(tenant, levels));
         let defaults = chain.into_iter().flatten().filter_map(|(id, details)| {
             let defaults = &details.default_preferences;
@@ -418,10 +437,11 @@ fn lay_over(
     for (key, value) in document {
         let pointer = format!("{pointer}/{}", escaped_pointer(&key));
         match (target.get_mut(&key), value) {
-            (_, Value::Null) => {
+            (Some(_), Value::Null) => {
                 target.remove(&key);
                 forget(&pointer, sources);
             }
+            (None, Value::Null) => {}
             (Some(Value::Object(inner)), Value::Object(value)) => {
                 if !value.is_empty() {
                     // It may have been an empty object, which has a source of its own.
@@ -429,8 +449,10 @@ fn lay_over(
                 }
                 lay_over(inner, value, &pointer, source, sources);
             }
-            (_, value) => {
-                forget(&pointer, sources);
+            (held, value) => {
+                if held.is_some() {
+                    forget(&pointer, sources);
+                }
                 note(&value, &pointer, source, sources);
                 target.insert(key, value);
             }
@@ -439,8 +461,14 @@ fn lay_over(
 }
 
 fn forget(pointer: &str, sources: &mut BTreeMap<String, ProfileSource>) {
+    sources.remove(pointer);
     let below = format!("{pointer}/");
-    sources.retain(|held, _| held != pointer && !held.starts_with(&below));
+    let begins = |(held, _): &(&String, &ProfileSource)| held.starts_with(&below);
+    let held = sources.range(below.clone()..).take_while(begins);
+    let held: Vec<String> = held.map(|(held, _)| held.clone()).collect();
+    for pointer in held {
+        sources.remove(&pointer);
+    }
 }
 
 fn note(

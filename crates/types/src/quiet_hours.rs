@@ -80,6 +80,16 @@ impl QuietHours {
         })
     }
 
+    /// Whether they could have been made by [`QuietHours::new`]: a history from elsewhere may say
+    /// anything.
+    pub fn is_valid(&self) -> bool {
+        let valid = |time: MinuteOfDay| time.0 < 24 * 60;
+        let (zone, days) = (&self.time_zone, self.days.clone());
+        valid(self.from)
+            && valid(self.to)
+            && Self::new(zone, days, self.from, self.to).as_ref() == Some(self)
+    }
+
     pub fn time_zone(&self) -> &str {
         &self.time_zone
     }

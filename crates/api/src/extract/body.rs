@@ -190,6 +190,11 @@ impl Fields {
         self.object.remove(name)
     }
 
+    /// Whether the member is there and not `null`.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// A copy of the member as it came; `null` if it is not there.
     pub(crate) fn peek(&self, name: &str) -> Value {
         self.object.get(name).cloned().unwrap_or_default()
@@ -274,9 +279,6 @@ impl Fields {
     }
 
     pub(crate) fn required_id<A: PathId>(&mut self, name: &str) -> Result<A, ApiError> {
-        let missing = || ApiError::missing_field(&self.pointer(name));
-        let id = self.object.get(name).filter(|id| !id.is_null());
-        id.ok_or_else(missing)?;
         self.id(name)?
             .ok_or_else(|| ApiError::missing_field(&self.pointer(name)))
     }

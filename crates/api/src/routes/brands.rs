@@ -16,6 +16,8 @@ use crate::routes::{Paging, at, json, no_content};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "brands";
+/// What is said instead of a brand where the preference page is published.
+pub(crate) const BRAND_WORDS: [&str; 2] = ["default", "none"];
 
 #[derive(Serialize)]
 struct Brand {
@@ -102,7 +104,11 @@ pub(crate) async fn create(
         None => BrandId::parse(&new_type_id("bnd", SystemClock.now()))
             .expect("an id that is made here is one"),
     };
-    if body.peek("settings").is_null() {
+    if BRAND_WORDS.contains(&brand.as_str()) {
+        let expected = format!("another id than {}", BRAND_WORDS.join(" or "));
+        return Err(ApiError::invalid_field("/id", expected));
+    }
+    if !body.is_given("settings") {
         return Err(ApiError::missing_field("/settings"));
     }
     let edit = Edit::Create(details(&mut body)?);

@@ -438,7 +438,13 @@ async fn choose_many(
 ) -> Result<Response, ApiError> {
     let shown: Requests = requests.clone();
     let choices = if replace {
-        Choices::ReplaceAll(requests)
+        // What was named and could not be read is not what the caller wants gone.
+        let kept = refused.iter();
+        let kept = kept.filter_map(|refused| TopicId::parse(&refused.topic_id).ok());
+        Choices::ReplaceAll {
+            wanted: requests,
+            kept: kept.collect(),
+        }
     } else {
         Choices::SetMany(requests)
     };
@@ -528,11 +534,9 @@ pub(crate) async fn replace_recipient(
     Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    let preferences = body.as_preferences()?;
-    let is_empty = preferences.to_object().is_empty();
     let command = Command::RecipientPreferences {
         user_id,
-        preferences: (!is_empty).then_some(preferences),
+        preferences: Some(body.as_preferences()?),
     };
     Ok(success(&state.engine.execute(command, origin).await?))
 }

@@ -159,8 +159,9 @@ pub(crate) async fn put(
         command: TenantCommand::Put(details(&mut body)?),
     };
     let committed = state.engine.execute(command, origin).await?;
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| view(state, &tenant);
     // Somebody may have deleted it in between.
-    Ok(at(&committed, json(&view(&state, &tenant)?)))
+    Ok(at(&committed, json(&state.scan(answer).await??)))
 }
 
 fn details(body: &mut Fields) -> Result<TenantDetails, ApiError> {
@@ -187,7 +188,7 @@ fn default_preferences(body: &mut Fields) -> Result<Vec<(TopicId, Choice)>, ApiE
         return Ok(Vec::new());
     };
     let mut preferences = Fields::of(value, body.pointer(NAME))?;
-    if preferences.peek(ITEMS).is_null() {
+    if !preferences.is_given(ITEMS) {
         return Ok(Vec::new());
     }
     let pointer = preferences.pointer(ITEMS);

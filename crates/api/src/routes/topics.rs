@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, Ids, PathId};
+use crate::routes::brands::BRAND_WORDS;
 use crate::routes::tenants::names;
 use crate::routes::{at, json, no_content};
 use crate::state::ApiState;
@@ -404,7 +405,7 @@ pub(crate) async fn publish(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let brand: Option<BrandId> = body.id("brand_id")?;
-    let is_word = |brand: &BrandId| ["default", "none"].contains(&brand.as_str());
+    let is_word = |brand: &BrandId| BRAND_WORDS.contains(&brand.as_str());
     if let Some(brand) = brand.as_ref().filter(|brand| !is_word(brand)) {
         let known = state.read_models.brands.get(brand);
         known.ok_or_else(|| ApiError::brand_not_found().at("/brand_id"))?;

@@ -418,10 +418,10 @@ pub(crate) async fn batch(
 /// One person of a batch.
 fn user(fields: &mut Fields, now: Timestamp) -> Result<UserUpsert, ApiError> {
     let user_id = fields.required_id("user_id")?;
-    let profile = if fields.peek("profile").is_null() {
-        None
-    } else {
+    let profile = if fields.is_given("profile") {
         Some(fields.object("profile")?)
+    } else {
+        None
     };
     let lists = each(fields, "lists", LISTS_MAX, |entry| {
         let id: ListId = match entry {
@@ -499,7 +499,7 @@ fn each<T>(
     at_most: usize,
     read: impl Fn(Entry) -> Result<T, ApiError>,
 ) -> Result<Vec<T>, ApiError> {
-    if fields.peek(name).is_null() {
+    if !fields.is_given(name) {
         return Ok(Vec::new());
     }
     let pointer = fields.pointer(name);
@@ -544,9 +544,15 @@ pub(crate) async fn effective_profile(
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let named: Option<TenantId> = parameters.id("tenant_id")?;
+    let answer =
+        move |state: &ApiState, _: &dyn Fn() -> bool| json(&shown_profile(state, user_id, named));
+    state.scan(answer).await
+}
+
+fn shown_profile(state: &ApiState, user_id: UserId, named: Option<TenantId>) -> EffectiveProfile {
     let models = &state.read_models;
     let subject = models.subjects.number(user_id.as_str());
-    let (tenant, tenant_inferred) = context(&state, subject, named);
+    let (tenant, tenant_inferred) = context(state, subject, named);
     let effective = models.effective_profile(subject, tenant.as_ref(), state.tenant_levels);
     let sources = |sources: BTreeMap<String, ProfileSource>| {
         let sources = sources.into_iter();
@@ -555,7 +561,7 @@ pub(crate) async fn effective_profile(
             .collect()
     };
     let (brand_id, brand_from) = effective.brand.unzip();
-    Ok(json(&EffectiveProfile {
+    EffectiveProfile {
         user_id: user_id.into(),
         tenant_id: tenant.map(Into::into),
         tenant_inferred,
@@ -565,5 +571,5 @@ pub(crate) async fn effective_profile(
         brand_from: brand_from.map(Into::into),
         properties: effective.properties,
         property_sources: sources(effective.property_sources),
-    }))
+    }
 }

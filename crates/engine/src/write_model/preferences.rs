@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::limits::{PREFERENCES_BYTES_MAX, USER_CHOICES_MAX};
 use domain::{
-    ChoiceRequest, ChosenTopic, Decider, Preference, PreferenceCommand, PreferenceRefusal,
+    Change, ChoiceRequest, ChosenTopic, Decider, Preference, PreferenceCommand, PreferenceRefusal,
     TopicState, change_quiet_hours, replace_recipient_preferences,
 };
-use events::{PersonalChoice, PreferenceEvent};
+use events::{PersonalChoice, PreferenceEvent, TopicDetails};
 use projections::schedules_in_use;
 use types::{
     JsonDocument, PreferenceStatus, QuietHours, StreamId, SubjectId, TenantId, TopicId, UserId,
@@ -15,14 +15,34 @@ use super::{ChoiceKey, Decided, WriteModel};
 use crate::command::{Choices, ChoicesOutcome, Outcome, Refusal};
 
 /// What was decided about the choices of one person.
-#[derive(Default)]
 pub(super) struct ChoicesPlan {
+    subject: Option<SubjectId>,
     events: Vec<(ChoiceKey, PreferenceEvent)>,
+    /// The choices as the events leave them.
+    after: HashMap<ChoiceKey, Option<PersonalChoice>>,
+    /// How many choices there are then.
+    count: usize,
 }
 
 impl ChoicesPlan {
     pub(super) fn writes(&self) -> bool {
         !self.events.is_empty()
+    }
+
+    fn take(
+        &mut self,
+        key: &ChoiceKey,
+        before: Option<PersonalChoice>,
+        events: Vec<PreferenceEvent>,
+    ) {
+        let mut state = before;
+        for event in events {
+            self.count -= usize::from(state.is_some());
+            Preference::evolve(&mut state, &event);
+            self.count += usize::from(state.is_some());
+            self.events.push((key.clone(), event));
+            self.after.insert(key.clone(), state.clone());
+        }
     }
 }
 
@@ -36,30 +56,31 @@ impl WriteModel {
     ) -> Result<Outcome, Refusal> {
         self.room_for(1)?;
         let known = self.known(user_id);
-        let mut plan = ChoicesPlan::default();
+        let mut plan = self.choices_plan(known);
         let mut outcome = ChoicesOutcome::default();
         match choices {
             Choices::Set(topic, request) => {
-                self.plan_choice(known, &(tenant.cloned(), topic), request, &mut plan)?;
+                self.plan_choice(&(tenant.cloned(), topic), request, &mut plan)?;
             }
             Choices::Clear(topic) => {
                 if self.topic_state(&topic) == TopicState::Absent {
                     return Err(PreferenceRefusal::UnknownTopic.into());
                 }
-                self.plan_clearing(known, &(tenant.cloned(), topic), &mut plan);
+                self.plan_clearing(&(tenant.cloned(), topic), &mut plan);
             }
             Choices::SetMany(requests) => {
-                self.plan_many(known, tenant, requests, &mut plan, &mut outcome);
+                self.plan_many(tenant, requests, &mut plan, &mut outcome);
             }
-            Choices::ReplaceAll(requests) => {
-                let named: BTreeSet<TopicId> = requests.iter().map(|it| it.0.clone()).collect();
+            Choices::ReplaceAll { wanted, kept } => {
+                let named = wanted.iter().map(|(topic, _)| topic.clone());
+                let named: BTreeSet<TopicId> = named.chain(kept).collect();
                 for (context, topic) in self.choices_of(known) {
                     if context.as_ref() == tenant && !named.contains(&topic) {
                         outcome.cleared.push(topic.clone());
-                        self.plan_clearing(known, &(context, topic), &mut plan);
+                        self.plan_clearing(&(context, topic), &mut plan);
                     }
                 }
-                self.plan_many(known, tenant, requests, &mut plan, &mut outcome);
+                self.plan_many(tenant, wanted, &mut plan, &mut outcome);
             }
         }
         if !plan.events.is_empty() {
@@ -69,9 +90,32 @@ impl WriteModel {
         Ok(Outcome::Choices(outcome))
     }
 
+    /// A plan in which nothing is decided yet.
+    pub(super) fn choices_plan(&self, subject: Option<SubjectId>) -> ChoicesPlan {
+        let count = subject.map_or(0, |subject| {
+            let committed = |key: &ChoiceKey| {
+                let (tenant, topic) = key;
+                let preferences = &self.committed.preferences;
+                let choice = preferences.choice(subject, topic, tenant.as_ref());
+                usize::from(choice.is_some())
+            };
+            let (mut new, mut gone) = (0, 0);
+            for (key, state) in self.group.choices.get(&subject).into_iter().flatten() {
+                new += usize::from(state.is_some());
+                gone += committed(key);
+            }
+            self.committed.preferences.choice_count(subject) + new - gone
+        });
+        ChoicesPlan {
+            subject,
+            events: Vec::new(),
+            after: HashMap::new(),
+            count,
+        }
+    }
+
     fn plan_many(
         &self,
-        subject: Option<SubjectId>,
         tenant: Option<&TenantId>,
         requests: Vec<(TopicId, ChoiceRequest)>,
         plan: &mut ChoicesPlan,
@@ -79,7 +123,7 @@ impl WriteModel {
     ) {
         for (topic, request) in requests {
             let key = (tenant.cloned(), topic.clone());
-            if let Err(refusal) = self.plan_choice(subject, &key, request, plan) {
+            if let Err(refusal) = self.plan_choice(&key, request, plan) {
                 outcome.refused.push((topic, refusal));
             }
         }
@@ -88,12 +132,11 @@ impl WriteModel {
     /// Decides on top of what the plan holds already.
     pub(super) fn plan_choice(
         &self,
-        subject: Option<SubjectId>,
         key: &ChoiceKey,
         request: ChoiceRequest,
         plan: &mut ChoicesPlan,
     ) -> Result<(), PreferenceRefusal> {
-        let TopicState::Present { details, .. } = self.topic_state(&key.1) else {
+        let Some(details) = self.topic_details(&key.1) else {
             return Err(PreferenceRefusal::UnknownTopic);
         };
         let (context, topic) = key;
@@ -105,25 +148,26 @@ impl WriteModel {
             default_status: details.default_status,
             required: details.default_status == PreferenceStatus::Required
                 || context.as_ref().is_some_and(required_in),
-            schedules: schedules_in_use(&details),
+            schedules: match &request.digest_schedule_id {
+                Change::Set(_) => schedules_in_use(&details),
+                Change::Keep | Change::Clear => Vec::new(),
+            },
         };
-        let state = self.choice_under(subject, key, plan);
-        let is_new = state.is_none();
-        let events = Preference::decide(&state, PreferenceCommand::Set(chosen_topic, request))?;
-        if is_new && self.choices_of(subject).len() + plan.events.len() >= USER_CHOICES_MAX {
+        let state = self.choice_under(key, plan);
+        if state.is_none() && plan.count >= USER_CHOICES_MAX {
             return Err(PreferenceRefusal::TooMany);
         }
-        plan.events
-            .extend(events.into_iter().map(|event| (key.clone(), event)));
+        let events = Preference::decide(&state, PreferenceCommand::Set(chosen_topic, request))?;
+        plan.take(key, state, events);
         Ok(())
     }
 
-    fn plan_clearing(&self, subject: Option<SubjectId>, key: &ChoiceKey, plan: &mut ChoicesPlan) {
-        let state = self.choice_under(subject, key, plan);
+    fn plan_clearing(&self, key: &ChoiceKey, plan: &mut ChoicesPlan) {
+        let state = self.choice_under(key, plan);
         // What was chosen about a topic outlives it.
-        let (name, default_status) = match self.topic_state(&key.1) {
-            TopicState::Present { details, .. } => (details.name, details.default_status),
-            TopicState::Absent => (key.1.as_str().to_owned(), PreferenceStatus::OptedIn),
+        let (name, default_status) = match self.topic_details(&key.1) {
+            Some(details) => (details.name, details.default_status),
+            None => (key.1.as_str().to_owned(), PreferenceStatus::OptedIn),
         };
         let topic = ChosenTopic {
             topic: key.1.clone(),
@@ -135,8 +179,14 @@ impl WriteModel {
         };
         // Clearing is never refused.
         let events = Preference::decide(&state, PreferenceCommand::Clear(topic));
-        let events = events.unwrap_or_default().into_iter();
-        plan.events.extend(events.map(|event| (key.clone(), event)));
+        plan.take(key, state, events.unwrap_or_default());
+    }
+
+    fn topic_details(&self, topic: &TopicId) -> Option<TopicDetails> {
+        match self.topic_state(topic) {
+            TopicState::Present { details, .. } => Some(details),
+            TopicState::Absent => None,
+        }
     }
 
     pub(super) fn carry_out_choices(
@@ -161,9 +211,9 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Vec<ChoiceKey> {
         let choices = self.choices_of(Some(subject));
-        let mut plan = ChoicesPlan::default();
+        let mut plan = self.choices_plan(Some(subject));
         for key in &choices {
-            self.plan_clearing(Some(subject), key, &mut plan);
+            self.plan_clearing(key, &mut plan);
         }
         self.carry_out_choices(subject, plan, decided);
         choices
@@ -175,6 +225,8 @@ impl WriteModel {
         preferences: Option<JsonDocument>,
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
+        // To have said nothing is not to be known.
+        let preferences = preferences.filter(|document| document.as_str() != "{}");
         let known = self.known(user_id);
         let stored = known.and_then(|subject| self.stored_recipient_preferences(subject));
         let events = replace_recipient_preferences(stored.as_ref(), preferences.clone());
@@ -251,19 +303,11 @@ impl WriteModel {
     }
 
     /// The choice as the plan leaves it.
-    fn choice_under(
-        &self,
-        subject: Option<SubjectId>,
-        key: &ChoiceKey,
-        plan: &ChoicesPlan,
-    ) -> Option<PersonalChoice> {
-        let planned = plan.events.iter().rev().find(|(held, _)| held == key);
-        if let Some((_, event)) = planned {
-            let mut state = None;
-            Preference::evolve(&mut state, event);
-            return state;
+    fn choice_under(&self, key: &ChoiceKey, plan: &ChoicesPlan) -> Option<PersonalChoice> {
+        if let Some(planned) = plan.after.get(key) {
+            return planned.clone();
         }
-        let subject = subject?;
+        let subject = plan.subject?;
         let decided = self.group.choices.get(&subject);
         if let Some(decided) = decided.and_then(|choices| choices.get(key)) {
             return decided.clone();

@@ -9,9 +9,7 @@ use events::{
     Personal, TenantDetails, TenantMemberAdded, TenantMemberEvent, TenantMembersAdded,
     TenantMembersRemoved,
 };
-use types::{
-    Choice, JsonDocument, PreferenceStatus, StreamId, SubjectId, TenantId, TopicId, UserId,
-};
+use types::{JsonDocument, PreferenceStatus, StreamId, SubjectId, TenantId, TopicId, UserId};
 
 use super::{Decided, WriteModel};
 use crate::command::Refusal;
@@ -64,30 +62,27 @@ impl WriteModel {
         refuse_ancestry(tenant, parent, below, parent_of)
     }
 
-    /// How many levels of tenants are below this one; past the largest number allowed nobody counts.
+    /// How many levels of tenants are below this one, at most: those that have left it in this very
+    /// group still count, for whoever asks at the same time may as well have come first.
     fn levels_below(&self, tenant: &TenantId) -> usize {
-        let mut level = BTreeSet::from([tenant.clone()]);
-        let mut levels = 0;
-        while levels <= TENANT_LEVELS_MAX {
-            level = level.iter().flat_map(|it| self.children(it)).collect();
-            if level.is_empty() {
-                break;
+        let committed = |id: &TenantId| self.committed.tenants.levels_below(id);
+        // Whatever has come below it in this group has come through a tenant of the group.
+        let through = |id: &TenantId| {
+            let mut levels = 0;
+            let mut next = Some(id.clone());
+            while let Some(id) = next.filter(|id| id != tenant) {
+                levels += 1;
+                if levels > TENANT_LEVELS_MAX {
+                    return None;
+                }
+                next = self.tenant_details(&id)?.parent_tenant_id;
+                next.as_ref()?;
             }
-            levels += 1;
-        }
-        levels
-    }
-
-    fn children(&self, tenant: &TenantId) -> Vec<TenantId> {
-        let mut children = self.committed.tenants.children(tenant);
-        children.retain(|child| !self.group.tenants.contains_key(child));
-        let decided = self.group.tenants.iter();
-        let decided = decided.filter(|(_, details)| {
-            let parent = details.as_ref().and_then(|it| it.parent_tenant_id.as_ref());
-            parent == Some(tenant)
-        });
-        children.extend(decided.map(|(child, _)| child.clone()));
-        children
+            Some(levels + committed(id))
+        };
+        let decided = self.group.tenants.keys();
+        let decided = decided.filter(|id| *id != tenant).filter_map(through);
+        decided.max().unwrap_or_default().max(committed(tenant))
     }
 
     pub(super) fn tenant_details(&self, tenant: &TenantId) -> Option<TenantDetails> {
@@ -102,15 +97,24 @@ impl WriteModel {
     pub(super) fn requires(&self, tenant: &TenantId, topic: &TopicId) -> bool {
         let mut next = Some(tenant.clone());
         for _ in 0..self.tenant_levels {
-            let Some(details) = next.and_then(|tenant| self.tenant_details(&tenant)) else {
+            let Some(tenant) = next else { return false };
+            let look = |details: &TenantDetails| {
+                let defaults = &details.default_preferences;
+                let place = defaults.binary_search_by(|(id, _)| id.cmp(topic)).ok();
+                let status = place.map(|place| defaults[place].1.status);
+                (status, details.parent_tenant_id.clone())
+            };
+            let found = match self.group.tenants.get(&tenant) {
+                Some(decided) => decided.as_ref().map(look),
+                None => self.committed.tenants.with_details(&tenant, look),
+            };
+            let Some((status, parent)) = found else {
                 return false;
             };
-            let defaults = &details.default_preferences;
-            if let Ok(place) = defaults.binary_search_by(|(id, _)| id.cmp(topic)) {
-                let Choice { status, .. } = defaults[place].1;
+            if let Some(status) = status {
                 return status == PreferenceStatus::Required;
             }
-            next = details.parent_tenant_id;
+            next = parent;
         }
         false
     }
@@ -125,7 +129,8 @@ impl WriteModel {
             return Ok(());
         }
         self.room_for(1)?;
-        self.check_tenant_count(self.known(user_id), &tenants)?;
+        let joining = tenants.iter().map(|(tenant, _)| tenant);
+        self.check_tenant_count(self.known(user_id), joining)?;
         let subject = self.register(user_id, decided);
         for (tenant, profile) in tenants {
             let command = TenantMemberCommand::Put { profile };
@@ -134,15 +139,15 @@ impl WriteModel {
         Ok(())
     }
 
-    pub(super) fn check_tenant_count(
+    pub(super) fn check_tenant_count<'a>(
         &self,
         subject: Option<SubjectId>,
-        joining: &[(TenantId, Change<JsonDocument>)],
+        joining: impl Iterator<Item = &'a TenantId>,
     ) -> Result<(), Refusal> {
         let held = subject.map_or_else(Vec::new, |subject| self.tenants_of(subject));
-        let new = joining.iter().map(|(tenant, _)| tenant);
-        let tenants: BTreeSet<&TenantId> = new.chain(&held).collect();
-        if tenants.len() > USER_TENANTS_MAX {
+        let held: BTreeSet<&TenantId> = held.iter().collect();
+        let new: BTreeSet<&TenantId> = joining.filter(|tenant| !held.contains(tenant)).collect();
+        if !new.is_empty() && held.len() + new.len() > USER_TENANTS_MAX {
             return Err(Refusal::TooManyTenants);
         }
         Ok(())
@@ -184,8 +189,11 @@ impl WriteModel {
                         self.record(stream, vec![subject], event.into(), decided);
                     }
                 }
-                let memberships = self.group.memberships.entry(subject).or_default();
-                memberships.insert(tenant.clone(), state.clone());
+                let group = self.group.memberships.entry(tenant.clone()).or_default();
+                if group.members.insert(subject, state.clone()).is_none() {
+                    let tenants = self.group.tenants_of.entry(subject).or_default();
+                    tenants.push(tenant.clone());
+                }
             }
         }
         self.record_joined(tenant, added, decided);
@@ -230,17 +238,20 @@ impl WriteModel {
             let event = TenantMemberEvent::ManyRemoved(TenantMembersRemoved {});
             let stream = StreamId::Tenant(tenant.clone());
             self.record(stream, chunk.to_vec(), event.into(), decided);
-            for subject in chunk {
-                let memberships = self.group.memberships.entry(*subject).or_default();
-                memberships.insert(tenant.clone(), TenantMemberState::Absent);
-            }
         }
+        let group = self.group.memberships.entry(tenant.clone()).or_default();
+        group.emptied = true;
+        group.members.clear();
     }
 
-    fn membership(&self, tenant: &TenantId, subject: SubjectId) -> TenantMemberState {
-        let decided = self.group.memberships.get(&subject);
-        if let Some(state) = decided.and_then(|memberships| memberships.get(tenant)) {
-            return state.clone();
+    pub(super) fn membership(&self, tenant: &TenantId, subject: SubjectId) -> TenantMemberState {
+        if let Some(group) = self.group.memberships.get(tenant) {
+            if let Some(state) = group.members.get(&subject) {
+                return state.clone();
+            }
+            if group.emptied {
+                return TenantMemberState::Absent;
+            }
         }
         match self.committed.tenants.membership(tenant, subject) {
             Some(membership) => TenantMemberState::Member {
@@ -252,27 +263,30 @@ impl WriteModel {
 
     /// Everybody in the tenant, in the order in which they joined, those of this group last.
     fn members_of_tenant(&self, tenant: &TenantId) -> Vec<SubjectId> {
-        let decided = |subject: &SubjectId| self.group.memberships.get(subject)?.get(tenant);
-        let mut members = self.committed.tenants.subjects(tenant);
-        members.retain(|subject| decided(subject).is_none());
-        let mut joined: Vec<SubjectId> = self.group.memberships.keys().copied().collect();
-        joined.retain(|it| matches!(decided(it), Some(TenantMemberState::Member { .. })));
-        joined.sort_unstable();
-        members.extend(joined);
+        let Some(group) = self.group.memberships.get(tenant) else {
+            return self.committed.tenants.subjects(tenant);
+        };
+        let mut members = if group.emptied {
+            Vec::new()
+        } else {
+            self.committed.tenants.subjects(tenant)
+        };
+        members.retain(|subject| !group.members.contains_key(subject));
+        let joined = group.members.iter();
+        let joined = joined.filter(|(_, state)| **state != TenantMemberState::Absent);
+        members.extend(joined.map(|(subject, _)| *subject));
         members
     }
 
     /// The tenants of which the person is a member, in the order of their ids.
     pub(super) fn tenants_of(&self, subject: SubjectId) -> Vec<TenantId> {
         let mut tenants = self.committed.tenants.of_subject(subject);
-        if let Some(decided) = self.group.memberships.get(&subject) {
-            tenants.extend(decided.keys().cloned());
-            tenants.sort_unstable();
-            tenants.dedup();
-            tenants.retain(|tenant| {
-                let state = decided.get(tenant);
-                state.is_none_or(|state| *state != TenantMemberState::Absent)
-            });
+        let decided = self.group.tenants_of.get(&subject);
+        tenants.extend(decided.into_iter().flatten().cloned());
+        tenants.sort_unstable();
+        tenants.dedup();
+        if !self.group.memberships.is_empty() {
+            tenants.retain(|it| self.membership(it, subject) != TenantMemberState::Absent);
         }
         tenants
     }

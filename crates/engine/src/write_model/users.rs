@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{Change, ListMemberCommand, ProfileCommand, TenantMemberCommand};
 use types::{JsonDocument, ListId, PageLimit, SubjectId, TenantId, Timestamp, UserId};
 
-use super::preferences::ChoicesPlan;
 use super::profiles::ProfilePlan;
 use super::{Decided, WriteModel};
 use crate::command::{Refusal, RemovedRows, UserUpsert};
@@ -13,6 +12,7 @@ use crate::command::{Refusal, RemovedRows, UserUpsert};
 struct Joining {
     lists: BTreeMap<ListId, BTreeMap<SubjectId, Option<JsonDocument>>>,
     tenants: BTreeMap<TenantId, BTreeMap<SubjectId, Change<JsonDocument>>>,
+    by_person: HashMap<SubjectId, Vec<TenantId>>,
 }
 
 impl WriteModel {
@@ -59,10 +59,16 @@ impl WriteModel {
         let profile = profile
             .map(|command| self.plan_profile(known, command))
             .transpose()?;
-        self.check_tenant_count(known, &user.tenants)?;
-        let mut choices = ChoicesPlan::default();
+        if !user.tenants.is_empty() {
+            // What the person joins by an earlier row is not among the memberships so far.
+            let earlier = known.and_then(|subject| joining.by_person.get(&subject));
+            let earlier = earlier.into_iter().flatten();
+            let tenants = user.tenants.iter().map(|(tenant, _)| tenant);
+            self.check_tenant_count(known, tenants.chain(earlier))?;
+        }
+        let mut choices = self.choices_plan(known);
         for (place, (tenant, topic, request)) in user.choices.into_iter().enumerate() {
-            self.plan_choice(known, &(tenant, topic), request, &mut choices)
+            self.plan_choice(&(tenant, topic), request, &mut choices)
                 .map_err(|refusal| Refusal::Choice { place, refusal })?;
         }
         let tokens = self.plan_tokens(known, user.tokens, now)?;
@@ -94,6 +100,8 @@ impl WriteModel {
             *held = preferences.or(held.take());
         }
         for (tenant, profile) in user.tenants {
+            let tenants = joining.by_person.entry(subject).or_default();
+            tenants.push(tenant.clone());
             let people = joining.tenants.entry(tenant).or_default();
             let held = people.entry(subject).or_default();
             if profile != Change::Keep {

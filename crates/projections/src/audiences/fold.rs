@@ -24,7 +24,11 @@ impl State {
             self.windows_may_have_changed();
         }
         let mut crossing = self.move_windows();
-        if !are_many(&crossing) {
+        if is_about_sets(&envelope.event) {
+            // Lists and tenants are already as this event leaves them, so whoever crosses is worked
+            // out together with those whom it is about, once the index knows the same.
+            effects.rows = std::mem::take(&mut crossing);
+        } else if !are_many(&crossing) {
             // Whom the event itself is about is worked out once, with all that changes.
             let own = |row: u32| envelope.subjects.contains(&SubjectId(row));
             (effects.rows, crossing) = crossing.into_iter().partition(|it| own(it.0));
@@ -280,25 +284,29 @@ impl State {
         if before == after || !self.predicates.ask_about_tenants() {
             return;
         }
-        let moved = tenants.rows_of_tree(tenant);
-        if moved.is_empty() {
-            return;
-        }
         // Nothing above has changed, so the ancestors that it had are still those of its parent.
         let above = |parent: &Option<TenantId>| {
             let lineage = parent.iter().flat_map(|parent| tenants.lineage(parent));
             let trees =
                 lineage.filter_map(|it| Some((it.clone(), self.predicates.about_tree(it)?)));
-            trees.collect::<Vec<_>>()
+            trees.collect::<BTreeMap<_, _>>()
         };
-        let roots: BTreeMap<_, _> = above(&before).into_iter().chain(above(&after)).collect();
-        for (root, predicate) in roots {
-            let members = self.predicates.members.entry(predicate).or_default();
-            let is_member = |row: &u32| tenants.is_member_of_tree(&root, SubjectId(*row));
-            let now: RoaringBitmap = moved.iter().filter(is_member).collect();
-            let changed = now ^ (&moved & &*members);
+        let (before, after) = (above(&before), above(&after));
+        if before == after {
+            return;
+        }
+        // Everybody below the tenant has come into the trees of its new ancestors, and left those of
+        // the old ones unless something else holds them there.
+        let moved = tenants.rows_of_tree(tenant);
+        for (root, predicate) in before.iter().chain(&after) {
+            let members = self.predicates.members.entry(*predicate).or_default();
+            let changed = match (before.contains_key(root), after.contains_key(root)) {
+                (false, true) => &moved - &*members,
+                (true, false) => (&moved & &*members) - tenants.rows_of_tree(root),
+                (true, true) | (false, false) => continue,
+            };
             *members ^= &changed;
-            effects.turn(predicate, &changed);
+            effects.turn(*predicate, &changed);
         }
     }
 
@@ -342,5 +350,23 @@ impl State {
         crossing.sort_unstable();
         crossing.dedup();
         crossing
+    }
+}
+
+/// Whether the event changes who is in lists or tenants.
+fn is_about_sets(event: &Event) -> bool {
+    match event {
+        Event::List(_) | Event::ListMember(_) | Event::Tenant(_) | Event::TenantMember(_) => true,
+        Event::Subject(_)
+        | Event::Profile(_)
+        | Event::Audience(_)
+        | Event::Section(_)
+        | Event::Topic(_)
+        | Event::PreferencePage(_)
+        | Event::Preference(_)
+        | Event::Token(_)
+        | Event::Brand(_)
+        | Event::Clock(_)
+        | Event::Key(_) => false,
     }
 }

@@ -84,7 +84,7 @@ pub struct ChannelUse {
 /// of the topic beats everything, `REQUIRED` of the nearest tenant that says anything beats an opting
 /// out. Channels are decided by the first of the same layers that speaks of channels, and by the
 /// defaults of topic and section after them. A snooze of the person's own, in whichever form, holds
-/// unless the topic is required.
+/// unless the topic or that tenant requires it.
 pub fn effective(layers: &Layers<'_>, at: Timestamp) -> EffectivePreference {
     let own: Vec<(Layer, &Choice)> = [
         (Layer::InTenant, layers.in_tenant.map(|it| &it.choice)),
@@ -116,14 +116,22 @@ pub fn effective(layers: &Layers<'_>, at: Timestamp) -> EffectivePreference {
     let snoozes = snoozes.flat_map(|chosen| &chosen.snoozes);
     let snoozes = snoozes.chain(layers.older.iter().flat_map(|older| &older.snoozes));
     let covering = snoozes.filter(|snooze| snooze.covers(at));
+    let nearest = layers
+        .tenant_defaults
+        .first()
+        .map(|(_, choice)| choice.status);
+    let required =
+        [Some(layers.topic.default_status), nearest].contains(&Some(PreferenceStatus::Required));
     EffectivePreference {
         status,
         status_from,
         routing,
         channels: Channel::ALL.iter().map(channel_use).collect(),
-        snoozed_until: (status != PreferenceStatus::Required)
-            .then(|| covering.map(|snooze| snooze.until).max())
-            .flatten(),
+        snoozed_until: if required {
+            None
+        } else {
+            covering.map(|snooze| snooze.until).max()
+        },
         digest_schedule_id: digest_schedule(layers),
     }
 }
@@ -160,12 +168,18 @@ fn default_channels(layers: &Layers<'_>) -> (Layer, Vec<Channel>) {
 }
 
 fn digest_schedule(layers: &Layers<'_>) -> Option<String> {
-    let in_use = schedules_in_use(layers.topic);
     let own = [layers.in_tenant, layers.everywhere];
-    let mut chosen = own
+    let chosen = own.into_iter();
+    let chosen = chosen.filter_map(|chosen| chosen?.digest_schedule_id.clone());
+    let chosen: Vec<String> = chosen.collect();
+    // Most people have chosen none, and need not know which there are.
+    if chosen.is_empty() {
+        return None;
+    }
+    let in_use = schedules_in_use(layers.topic);
+    chosen
         .into_iter()
-        .filter_map(|chosen| chosen?.digest_schedule_id.clone());
-    chosen.find(|schedule| in_use.contains(schedule))
+        .find(|schedule| in_use.contains(schedule))
 }
 
 /// The ids of the topic's digest schedules that are not disabled.
@@ -182,8 +196,7 @@ pub fn schedules_in_use(topic: &TopicDetails) -> Vec<String> {
 impl OlderChoice {
     /// What `RecipientPreferences` say about the topic: as a category of its id, else as a
     /// notification of its id. What cannot be read there says nothing.
-    pub fn of(preferences: &JsonDocument, topic: &TopicId) -> Option<Self> {
-        let preferences = preferences.to_value();
+    pub fn of(preferences: &Value, topic: &TopicId) -> Option<Self> {
         let find = |group: &str| preferences.get(group)?.get(topic.as_str());
         let found = find("categories").or_else(|| find("notifications"))?;
         let status = found
@@ -484,13 +497,23 @@ mod tests {
         assert_eq!(until(vec![snooze(Some(1_001), 2_000)], OptedIn), None);
         let both = vec![snooze(None, 3_000), snooze(None, 2_000)];
         assert_eq!(until(both.clone(), OptedIn), Some(Timestamp(3_000)));
-        assert_eq!(until(both, Required), None);
+        assert_eq!(until(both.clone(), Required), None);
+        let required_by_tenant = Said {
+            everywhere: Some(PersonalChoice {
+                snoozes: both,
+                ..personal(plain(OptedIn))
+            }),
+            tenant: Some(plain(Required)),
+            ..Said::default()
+        };
+        let holds = required_by_tenant.effective();
+        assert_eq!((holds.status, holds.snoozed_until), (OptedIn, None));
     }
 
     #[test]
     fn the_older_form_is_read_by_category_then_by_notification() {
         let topic = TopicId::parse("news").expect("an id");
-        let read = |value: Value| OlderChoice::of(&JsonDocument::from_value(&value), &topic);
+        let read = |value: Value| OlderChoice::of(&value, &topic);
         assert_eq!(read(json!({})), None);
         assert_eq!(
             read(json!({"categories": {"other": {"status": "OPTED_OUT"}}})),

@@ -1,0 +1,126 @@
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Format;
+use super::columns::{ALL, Columns};
+use super::server::{Address, Server};
+
+/// Write every user to a file, in the form in which `users import` reads them.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Standard output if not given.
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    address: Address,
+    /// Told by the name of the file unless given; lines of JSON on standard output.
+    #[arg(long)]
+    format: Option<Format>,
+    /// The columns of comma-separated values, apart by commas: `user_id` and what else is wanted,
+    /// such as `profile.email`. All that there is unless given, with the profile as JSON.
+    #[arg(long, value_delimiter = ',')]
+    columns: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Box<RawValue>>,
+    paging: Paging,
+}
+
+#[derive(Deserialize)]
+struct Paging {
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Count {
+    count: u64,
+}
+
+enum Out {
+    Lines(Box<dyn Write>),
+    Records(Box<csv::Writer<Box<dyn Write>>>, Columns),
+}
+
+impl Options {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let format = match (self.format, &self.file) {
+            (None, None) => Format::Jsonl,
+            (asked, path) => Format::of(asked, path.as_deref())?,
+        };
+        let server = Server::at(&self.address)?;
+        let mut out = self.out(format)?;
+        let Count { count } = server.get("/v1/users?limit=1")?;
+        let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template(
+            "{bar:40} {human_pos}/{human_len} users  {per_sec}  {eta} left",
+        )?);
+        let mut path = "/v1/users:batch?limit=1000".to_owned();
+        loop {
+            let page: Page = server.get(&path)?;
+            for user in &page.items {
+                out.write(user.get())?;
+            }
+            bar.inc(page.items.len() as u64);
+            let Some(cursor) = page.paging.cursor else {
+                break;
+            };
+            path = format!("/v1/users:batch?limit=1000&cursor={cursor}");
+        }
+        out.finish()?;
+        bar.finish_and_clear();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn out(&self, format: Format) -> anyhow::Result<Out> {
+        let out: Box<dyn Write> = match &self.file {
+            Some(path) => {
+                let file = File::create(path);
+                let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+                Box::new(BufWriter::with_capacity(1 << 20, file))
+            }
+            None => Box::new(BufWriter::new(io::stdout().lock())),
+        };
+        if format == Format::Jsonl {
+            return Ok(Out::Lines(out));
+        }
+        let names: Vec<String> = if self.columns.is_empty() {
+            ALL.iter().map(|name| (*name).to_owned()).collect()
+        } else {
+            self.columns.clone()
+        };
+        let columns = Columns::of(&names, &[])?;
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(&names)?;
+        Ok(Out::Records(Box::new(writer), columns))
+    }
+}
+
+impl Out {
+    fn write(&mut self, user: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Lines(out) => writeln!(out, "{user}")?,
+            Self::Records(out, columns) => {
+                let user: Value = serde_json::from_str(user)?;
+                out.write_record(columns.cells(&user))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Lines(mut out) => out.flush()?,
+            Self::Records(mut out, _) => out.flush()?,
+        }
+        Ok(())
+    }
+}
