@@ -1,0 +1,219 @@
+"""Everything about one person, and many people at once."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from courier import Courier
+from refusals import assert_refused
+
+
+@pytest.fixture
+def topic_id(courier: Courier) -> str:
+    section = courier.workspace_preferences.create(name="Section").id
+    topics = courier.workspace_preferences.topics
+    return topics.create(section_id=section, name="News", default_status="OPTED_IN").id
+
+
+def batch(wire: httpx.Client, *users: Any) -> Any:
+    response = wire.post("/v1/users:batch", json={"users": list(users)})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def full(user_id: str, topic_id: str) -> Any:
+    return {
+        "user_id": user_id,
+        "profile": {"email": f"{user_id}@example.com", "deep": {"a": [1, 2.50]}},
+        "lists": [
+            {"list_id": f"a.{user_id}"},
+            {"list_id": f"b.{user_id}", "preferences": {"categories": {"c": {"status": "OPTED_IN"}}}},
+        ],
+        "tenants": [
+            {"tenant_id": f"a-{user_id}"},
+            {"tenant_id": f"b-{user_id}", "profile": {"role": "admin"}},
+        ],
+        "preferences": [
+            {
+                "topic_id": topic_id,
+                "status": "OPTED_OUT",
+                "has_custom_routing": True,
+                "custom_routing": ["email", "sms"],
+                "rules": [{"start": "2026-01-01T00:00:00.000000000Z", "until": "2100-01-01T00:00:00.000000000Z"}],
+            },
+            {"topic_id": topic_id, "tenant_id": f"a-{user_id}", "status": "OPTED_IN"},
+        ],
+        "recipient_preferences": {"notifications": {"n": {"status": "OPTED_OUT"}}},
+        "quiet_hours": {
+            "time_zone": "Europe/Berlin",
+            "days": ["monday", "friday"],
+            "from": "22:00",
+            "to": "07:00",
+        },
+        "tokens": [
+            {"token": "t", "provider_key": "apn", "status": "active", "expiry_date": False},
+            {
+                "token": "u",
+                "provider_key": "expo",
+                "status": "failed",
+                "status_reason": "gone",
+                "device": {"platform": "ios"},
+                "expiry_date": "2100-01-01T00:00:00.000Z",
+            },
+        ],
+    }
+
+
+def row(wire: httpx.Client, user_id: str) -> Any:
+    cursor = None
+    while True:
+        query = {"limit": 1_000} | ({"cursor": cursor} if cursor else {})
+        page = wire.get("/v1/users:batch", params=query).json()
+        for user in page["items"]:
+            if user["user_id"] == user_id:
+                return user
+        cursor = page["paging"]["cursor"]
+        if not cursor:
+            return None
+
+
+def test_a_user_comes_back_as_written(wire: httpx.Client, topic_id: str, user_id: str) -> None:
+    user = full(user_id, topic_id)
+    assert batch(wire, user) == {"accepted": 1, "errors": []}
+    assert row(wire, user_id) == user
+    before = wire.get("/healthz").headers["muster-position"]
+    assert batch(wire, user) == {"accepted": 1, "errors": []}
+    assert wire.get("/healthz").headers["muster-position"] == before, "written again"
+
+
+def test_everything_about_a_user_is_shown_with_counts(
+    courier: Courier, wire: httpx.Client, topic_id: str, user_id: str
+) -> None:
+    rule: Any = {"operator": "EQ", "path": "email", "value": f"{user_id}@example.com"}
+    audience = f"audience-{user_id}"
+    courier.audiences.update(audience, name="One", filter={"operator": "AND", "filters": [rule]})
+    batch(wire, full(user_id, topic_id))
+    shown = wire.get(f"/v1/users/{user_id}").json()
+    assert shown["profile"] == full(user_id, topic_id)["profile"]
+    assert [it["token"] for it in shown["tokens"]] == ["t", "u"]
+    assert [it["id"] for it in shown["lists"]] == [f"a.{user_id}", f"b.{user_id}"]
+    assert [it["tenant_id"] for it in shown["tenants"]] == [f"a-{user_id}", f"b-{user_id}"]
+    assert [it["audience_id"] for it in shown["audiences"]] == [audience]
+    assert [it["status"] for it in shown["preferences"]] == ["OPTED_OUT", "OPTED_IN"]
+    assert shown["counts"] == {"tokens": 2, "lists": 2, "audiences": 1, "tenants": 2, "preferences": 2}
+
+
+def test_a_deletion_removes_everything_and_says_what(
+    courier: Courier, wire: httpx.Client, topic_id: str, user_id: str
+) -> None:
+    batch(wire, full(user_id, topic_id))
+    courier.lists.delete(f"b.{user_id}")
+    removed = wire.delete(f"/v1/users/{user_id}").json()["removed"]
+    assert removed == {
+        "profile": True,
+        "tokens": ["t", "u"],
+        "lists": [f"a.{user_id}", f"b.{user_id}"],
+        "audiences": [],
+        "tenants": [f"a-{user_id}", f"b-{user_id}"],
+        "preferences": [
+            {"topic_id": topic_id, "tenant_id": None},
+            {"topic_id": topic_id, "tenant_id": f"a-{user_id}"},
+        ],
+        "recipient_preferences": True,
+        "quiet_hours": True,
+    }
+    assert_refused(wire.get(f"/v1/users/{user_id}"), 404)
+    assert_refused(wire.get(f"/profiles/{user_id}"), 404)
+    courier.lists.restore(f"b.{user_id}")
+    assert courier.lists.subscriptions.list(f"b.{user_id}").items == []
+    again = wire.delete(f"/v1/users/{user_id}")
+    assert again.status_code == 200 and not any(again.json()["removed"].values())
+
+
+def test_a_deletion_is_one_command(wire: httpx.Client, topic_id: str, user_id: str) -> None:
+    batch(wire, full(user_id, topic_id))
+    wire.delete(f"/v1/users/{user_id}")
+    query = {"subject": user_id, "order": "desc", "limit": 10}
+    events = wire.get("/v1/events", params=query).json()["items"]
+    assert {event["command_id"] for event in events} == {events[0]["command_id"]}
+    assert events[0]["type"] == "profile.deleted"
+
+
+def test_rows_are_written_or_refused_one_by_one(
+    courier: Courier, wire: httpx.Client, topic_id: str, user_id: str
+) -> None:
+    tenants = [f"{user_id}-{number}" for number in range(1_001)]
+    answer = batch(
+        wire,
+        {"user_id": f"{user_id}-0", "profile": {"a": 1}, "lists": ["news"], "tenants": [user_id]},
+        {"profile": {}},
+        {"user_id": f"{user_id}-1", "profile": []},
+        {"user_id": f"{user_id}-2", "lists": [{"list_id": "bad list"}]},
+        {"user_id": f"{user_id}-3", "profile": {"a": 1}, "preferences": [{"topic_id": "none", "status": "OPTED_IN"}]},
+        {"user_id": f"{user_id}-4", "tokens": [{"token": "a", "provider_key": "x"}]},
+        {"user_id": f"{user_id}-5", "tenants": tenants[:500]},
+        {"user_id": f"{user_id}-5", "profile": {"a": 1}, "tenants": tenants[500:]},
+        {"user_id": f"{user_id}-6", "profile": {"a": "x" * 300_000}},
+        7,
+        {"user_id": f"{user_id}-7", "profile": {"a": 1}},
+    )
+    assert answer["accepted"] == 3
+    told = [(error["index"], error["code"], error["path"]) for error in answer["errors"]]
+    assert told == [
+        (1, "missing_field", "/users/1/user_id"),
+        (2, "invalid_field", "/users/2/profile"),
+        (3, "invalid_id", "/users/3/lists/0/list_id"),
+        (4, "topic_not_found", "/users/4/preferences/0"),
+        (5, "invalid_field", "/users/5/tokens/0/provider_key"),
+        (7, "limit_reached", "/users/7/tenants"),
+        (8, "profile_too_large", "/users/8/profile"),
+        (9, "invalid_field", "/users/9"),
+    ]
+    for number, known in [(0, True), (3, False), (6, False), (7, True)]:
+        found = wire.get(f"/v1/users/{user_id}-{number}").status_code
+        assert found == (200 if known else 404), number
+    # A row that is refused leaves nothing behind, nor takes anything from the rows before it.
+    kept = wire.get(f"/v1/users/{user_id}-5").json()
+    assert (kept["profile"], kept["counts"]["tenants"]) == (None, 500)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({}, "/users"),
+        ({"users": {}}, "/users"),
+        ({"users": [{"user_id": str(n)} for n in range(1_001)]}, "/users"),
+    ],
+)
+def test_a_bad_batch_is_refused(wire: httpx.Client, body: Any, path: str) -> None:
+    assert_refused(wire.post("/v1/users:batch", json=body), 400, path)
+
+
+def test_users_are_found_by_what_they_begin_with_and_by_attributes(
+    courier: Courier, wire: httpx.Client, user_id: str
+) -> None:
+    mark = uuid4().hex
+    named = [f"{user_id}-{letter}" for letter in "abc"]
+    for name in named:
+        courier.profiles.replace(name, profile={"email": f"{name}@x", "mark": mark})
+    courier.users.tenants.add_single("t", user_id=f"{user_id}-d")
+
+    def found(**query: Any) -> Any:
+        page = wire.get("/v1/users", params=query).json()
+        return [row["user_id"] for row in page["items"]], page["count"], page["paging"]["more"]
+
+    assert found(q=user_id.upper()) == ([*named, f"{user_id}-d"], 4, False)
+    assert found(q=f"{user_id}-a@") == (named[:1], 1, False)
+    assert found(**{"attribute.mark": mark}) == (named, 3, False)
+    assert found(**{"attribute.mark": mark, "limit": 2}) == (named[:2], 3, True)
+    assert_refused(wire.get("/v1/users", params={"cursor": "x"}), 400, "/cursor")
+    assert_refused(wire.get("/v1/users", params={"limit": 0}), 400, "/limit")
+    seen, cursor = 0, None
+    while True:
+        page = wire.get("/v1/users", params={"limit": 1_000} | ({"cursor": cursor} if cursor else {})).json()
+        seen += len(page["items"])
+        cursor = page["paging"]["cursor"]
+        if not cursor:
+            break
+    assert seen == page["count"]
