@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::client::TestServer;
 
 /// The binary that `make test` has just built, or the one that is named.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(binary) = std::env::var_os("MUSTER_BIN") {
         return binary.into();
     }
@@ -32,7 +32,7 @@ fn muster(data: &Path, arguments: &[&str], input: &str) -> Output {
 }
 
 #[track_caller]
-fn done(output: &Output) -> String {
+pub(crate) fn done(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }

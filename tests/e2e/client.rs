@@ -49,6 +49,10 @@ impl TestServer {
         }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(crate) fn stop(self) {
         self.stop.send(()).unwrap();
         let stopped = self.runtime.block_on(self.running).unwrap().unwrap();

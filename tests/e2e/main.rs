@@ -9,3 +9,4 @@ mod connections;
 mod events;
 mod input;
 mod restart;
+mod users;
