@@ -248,7 +248,42 @@ impl Client {
                 // It has no mark: what it must do is in the digest.
                 self.note(None, &reply);
             }
-            70..80 => {
+            70..75 => {
+                let parent = format!("tenant-{}-{}", self.name, self.random.below(3));
+                let tenant = format!("/tenants/tenant-{}", self.name);
+                let body = json!({"name": mark, "parent_tenant_id": parent});
+                let reply = self.connection.put(&tenant, &body)?;
+                self.note(Some(mark), &reply);
+            }
+            75..85 => {
+                let count = self.random.between(2, 20);
+                let row = |number: usize| {
+                    json!({
+                        "user_id": bulk_recipient(&mark, count, number),
+                        "profile": {"seen": since_1970().as_millis().to_string()},
+                        "lists": [format!("list-{}", self.name)],
+                        "tenants": [format!("tenant-{}", self.name)],
+                        "tokens": [{"token": "t", "provider_key": "apn", "expiry_date": soon()}],
+                    })
+                };
+                let users: Vec<Value> = (0..count).map(row).collect();
+                let reply = self
+                    .connection
+                    .post("/v1/users:batch", &json!({"users": users}))?;
+                self.note(Some(bulk_recipient(&mark, count, 0)), &reply);
+            }
+            85..88 => {
+                let path = format!("/users/{user}/tokens/{mark}");
+                let body = json!({"provider_key": "apn", "expiry_date": soon()});
+                let reply = self.connection.put(&path, &body)?;
+                self.note(Some(mark), &reply);
+            }
+            88..90 => {
+                let tenant = format!("/tenants/tenant-{}-{}", self.name, self.random.below(3));
+                let reply = self.connection.put(&tenant, &json!({"name": mark}))?;
+                self.note(Some(mark), &reply);
+            }
+            90..93 => {
                 let path = format!("/lists/list-{}/subscriptions/{mark}", self.name);
                 let reply = self.connection.put(&path, &json!({}))?;
                 self.note(Some(mark), &reply);
@@ -280,8 +315,9 @@ impl Client {
             json!({"operator": "MEMBER_OF", "path": "list", "value": list}),
             json!({"operator": "WITHIN_LAST", "path": "seen", "value": "PT0.2S"}),
             json!({"operator": "OMIT", "path": "filler", "value": "ab"}),
+            json!({"operator": "MEMBER_OF", "path": "tenant_tree", "value": format!("tenant-{}-1", self.name)}),
         ];
-        let two = [self.random.below(4), self.random.below(4)].map(|leaf| leaves[leaf].clone());
+        let two = [self.random.below(5), self.random.below(5)].map(|leaf| leaves[leaf].clone());
         json!({"operator": if self.random.percent(50) { "AND" } else { "OR" }, "filters": two})
     }
 
@@ -337,6 +373,13 @@ pub(crate) fn bulk_command(recipient: &str) -> Option<(&str, usize)> {
     let (mark, rest) = recipient.split_once('+')?;
     let (_, count) = rest.split_once("of")?;
     Some((mark, count.parse().ok()?))
+}
+
+/// So soon that it passes while the test runs.
+fn soon() -> String {
+    let at = since_1970() + Duration::from_millis(400);
+    let nanoseconds = u64::try_from(at.as_nanos()).expect("before 2554");
+    types::Timestamp(nanoseconds).to_string()
 }
 
 fn since_1970() -> Duration {
