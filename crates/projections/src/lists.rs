@@ -395,8 +395,23 @@ impl State {
                 }
             }
         }
-        let concerned = envelope.subjects.iter().map(|subject| subject.0);
-        self.note_everybody(&concerned.collect());
+        self.note_subscribers(number, event, &envelope.subjects);
+    }
+
+    /// Takes note of whether those whom the event names are still subscribed to anything.
+    fn note_subscribers(&mut self, number: u32, event: &ListMemberEvent, subjects: &[SubjectId]) {
+        match event {
+            ListMemberEvent::Added(_) | ListMemberEvent::ManyAdded(_) => {
+                if self.lists[number as usize].status == ListStatus::Live {
+                    self.everybody
+                        .extend(subjects.iter().map(|subject| subject.0));
+                }
+            }
+            ListMemberEvent::Removed(_) | ListMemberEvent::ManyRemoved(_) => {
+                self.note_everybody(&subjects.iter().map(|subject| subject.0).collect());
+            }
+            ListMemberEvent::Updated(_) => {}
+        }
     }
 }
 
