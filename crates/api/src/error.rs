@@ -3,7 +3,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::limits::BODY_BYTES_MAX;
 use domain::{
-    AudienceRefusal, BrandRefusal, InvalidToken, ListRefusal, PreferenceRefusal, ProfileRefusal,
+    AudienceRefusal, BrandRefusal, InvalidMember, ListRefusal, PreferenceRefusal, ProfileRefusal,
     SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal,
 };
 use engine::{ExecuteError, HistoryError, Refusal};
@@ -149,7 +149,7 @@ impl ApiError {
     }
 
     pub(crate) fn invalid_body(message: &'static str) -> Self {
-        Self::new(INVALID_BODY, message)
+        Self::new(INVALID_BODY, message).at("")
     }
 
     pub(crate) fn missing_field(path: &str) -> Self {
@@ -273,9 +273,9 @@ impl ApiError {
         Self::new(USER_NOT_FOUND, "User not found")
     }
 
-    /// A member of a token that is not as it must be; `token` is where in the body the token stands.
-    pub(crate) fn invalid_token(error: &InvalidToken, token: &str) -> Self {
-        let pointer = format!("{token}{}", error.pointer);
+    /// A member of a document that is not as it must be; `document` is where in the body that stands.
+    pub(crate) fn invalid_member(error: &InvalidMember, document: &str) -> Self {
+        let pointer = format!("{document}{}", error.pointer);
         if error.missing {
             Self::missing_field(&pointer)
         } else {
@@ -436,13 +436,12 @@ impl From<Refusal> for ApiError {
                 }
                 TenantRefusal::TooManyDefaults => Self::new(LIMIT_REACHED, message),
             },
-            Refusal::TooManyTenants => Self::new(LIMIT_REACHED, message).at("/tenants"),
             Refusal::Section(refusal) => match refusal {
                 SectionRefusal::NotFound => Self::section_not_found(),
                 SectionRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
                 SectionRefusal::NotEmpty => Self::new(SECTION_NOT_EMPTY, message),
             },
-            Refusal::TooManySections => Self::new(LIMIT_REACHED, message),
+            Refusal::TooManySections | Refusal::TooManyTenants => Self::new(LIMIT_REACHED, message),
             Refusal::Topic(refusal) => match refusal {
                 TopicRefusal::NotFound => Self::topic_not_found(),
                 TopicRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
@@ -461,6 +460,7 @@ impl From<Refusal> for ApiError {
                 Self::from(refusal).below(&format!("/preferences/{place}"))
             }
             Refusal::PreferencesTooLarge => Self::new(INVALID_FIELD, message).at(""),
+            Refusal::InvalidPreferences(invalid) => Self::invalid_member(&invalid, ""),
             Refusal::Token(refusal) => match refusal {
                 TokenRefusal::NotFound => Self::token_not_found(),
                 TokenRefusal::Patch(refused) => {
@@ -469,7 +469,7 @@ impl From<Refusal> for ApiError {
                 TokenRefusal::Invalid(_) | TokenRefusal::OtherToken => {
                     Self::new(PATCH_FAILED, message).at("/patch")
                 }
-                TokenRefusal::TooMany => Self::new(LIMIT_REACHED, message).at("/tokens"),
+                TokenRefusal::TooMany => Self::new(LIMIT_REACHED, message),
             },
         }
     }

@@ -10,6 +10,7 @@ mod list_member;
 mod preference;
 mod profile;
 mod section;
+mod shape;
 mod tenant;
 mod tenant_member;
 #[cfg(any(test, feature = "testing"))]
@@ -32,9 +33,12 @@ pub use preference::{
 };
 pub use profile::{Profile, ProfileCommand, ProfileRefusal, ProfileState};
 pub use section::{Section, SectionCommand, SectionRefusal};
+pub use shape::{
+    BRAND_SETTINGS, BRAND_SNIPPETS, DIGEST, InvalidMember, Member, RECIPIENT_PREFERENCES, Shape,
+};
 pub use tenant::{Tenant, TenantCommand, TenantRefusal, refuse_ancestry};
 pub use tenant_member::{TenantMember, TenantMemberCommand, TenantMemberState};
 pub use token::{
-    InvalidToken, Token, TokenAction, TokenCommand, TokenRefusal, parse_token, token_object,
+    Token, TokenAction, TokenCommand, TokenRefusal, is_expired, parse_token, token_object,
 };
 pub use topic::{Topic, TopicCommand, TopicPut, TopicRefusal, TopicState};

@@ -6,11 +6,11 @@ use types::{
     TokenStatus, depth_within, escaped_pointer,
 };
 
-use crate::Decider;
 use crate::limits::{
     PROFILE_LEVELS_MAX, TOKEN_DOCUMENT_BYTES_MAX, TOKEN_LIFETIME, TOKEN_REASON_BYTES_MAX,
     USER_TOKENS_MAX,
 };
+use crate::{Decider, InvalidMember};
 
 const PATCH_LIMITS: PatchLimits = PatchLimits {
     bytes_max: 4 * TOKEN_DOCUMENT_BYTES_MAX,
@@ -42,21 +42,11 @@ pub enum TokenRefusal {
     #[error(transparent)]
     Patch(#[from] PatchRefused),
     #[error("the patch makes the token invalid: {} must be {}", .0.pointer, .0.expected)]
-    Invalid(InvalidToken),
+    Invalid(InvalidMember),
     #[error("the patch would change the token itself")]
     OtherToken,
     #[error("a person can have at most {USER_TOKENS_MAX} device tokens")]
     TooMany,
-}
-
-/// A member of a token that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidToken {
-    /// JSON pointer into the token.
-    pub pointer: String,
-    pub expected: String,
-    /// Whether it is not there at all.
-    pub missing: bool,
 }
 
 /// One device token of one person. Its state is what is known about it, if it is registered and has
@@ -119,27 +109,12 @@ fn patched(
     let mut object = Value::Object(token_object(token, stored));
     patch.apply(&mut object, PATCH_LIMITS)?;
     let Value::Object(mut object) = object else {
-        return Err(TokenRefusal::Invalid(InvalidToken::at("", "an object")));
+        return Err(TokenRefusal::Invalid(InvalidMember::at("", "an object")));
     };
     if object.remove("token").as_ref().and_then(Value::as_str) != Some(token.as_str()) {
         return Err(TokenRefusal::OtherToken);
     }
     parse_token(&mut object, now).map_err(TokenRefusal::Invalid)
-}
-
-impl InvalidToken {
-    fn at(member: &str, expected: impl Into<String>) -> Self {
-        let pointer = if member.is_empty() {
-            String::new()
-        } else {
-            format!("/{member}")
-        };
-        Self {
-            pointer,
-            expected: expected.into(),
-            missing: false,
-        }
-    }
 }
 
 /// The token as it is shown, and as a patch finds it: every member is there, as `null` where nothing
@@ -172,16 +147,14 @@ pub fn token_object(token: &DeviceToken, details: &TokenDetails) -> Map<String, 
 pub fn parse_token(
     object: &mut Map<String, Value>,
     now: Timestamp,
-) -> Result<TokenDetails, InvalidToken> {
+) -> Result<TokenDetails, InvalidMember> {
     let mut take = |name: &str| object.remove(name).filter(|value| !value.is_null());
-    let provider_key = take("provider_key").ok_or_else(|| InvalidToken {
-        missing: true,
-        ..InvalidToken::at("provider_key", "given")
-    })?;
+    let provider_key =
+        take("provider_key").ok_or_else(|| InvalidMember::missing("/provider_key"))?;
     let name = provider_key.as_str();
     let provider_key = name.and_then(ProviderKey::parse).ok_or_else(|| {
         let expected = format!("one of {}", ProviderKey::NAMES.join(", "));
-        InvalidToken::at("provider_key", expected)
+        InvalidMember::at("/provider_key", expected)
     })?;
     let status = match take("status") {
         None => TokenStatus::Active,
@@ -190,7 +163,7 @@ pub fn parse_token(
             .and_then(TokenStatus::parse)
             .ok_or_else(|| {
                 let expected = format!("one of {}", TokenStatus::NAMES.join(", "));
-                InvalidToken::at("status", expected)
+                InvalidMember::at("/status", expected)
             })?,
     };
     let status_reason = match take("status_reason") {
@@ -198,7 +171,7 @@ pub fn parse_token(
         Some(Value::String(reason)) if reason.len() <= TOKEN_REASON_BYTES_MAX => Some(reason),
         Some(_) => {
             let expected = format!("a string of at most {TOKEN_REASON_BYTES_MAX} bytes");
-            return Err(InvalidToken::at("status_reason", expected));
+            return Err(InvalidMember::at("/status_reason", expected));
         }
     };
     Ok(TokenDetails {
@@ -217,19 +190,19 @@ pub fn parse_token(
 }
 
 /// An object of texts, as the SDKs insist on; what is `null` is not there.
-fn texts(name: &str, value: Value) -> Result<JsonDocument, InvalidToken> {
+fn texts(name: &str, value: Value) -> Result<JsonDocument, InvalidMember> {
     let Value::Object(mut object) = value else {
-        return Err(InvalidToken::at(name, "an object"));
+        return Err(InvalidMember::at(format!("/{name}"), "an object"));
     };
     object.retain(|_, value| !value.is_null());
     if let Some((member, _)) = object.iter().find(|(_, value)| !value.is_string()) {
-        let member = format!("{name}/{}", escaped_pointer(member));
-        return Err(InvalidToken::at(&member, "a string"));
+        let member = format!("/{name}/{}", escaped_pointer(member));
+        return Err(InvalidMember::at(member, "a string"));
     }
     document(name, &Value::Object(object))
 }
 
-fn document(name: &str, value: &Value) -> Result<JsonDocument, InvalidToken> {
+fn document(name: &str, value: &Value) -> Result<JsonDocument, InvalidMember> {
     let document = JsonDocument::from_value(value);
     if document.as_str().len() > TOKEN_DOCUMENT_BYTES_MAX
         || !depth_within(value, PROFILE_LEVELS_MAX)
@@ -237,21 +210,30 @@ fn document(name: &str, value: &Value) -> Result<JsonDocument, InvalidToken> {
         let expected = format!(
             "at most {TOKEN_DOCUMENT_BYTES_MAX} bytes of JSON, {PROFILE_LEVELS_MAX} levels deep"
         );
-        return Err(InvalidToken::at(name, expected));
+        return Err(InvalidMember::at(format!("/{name}"), expected));
     }
     Ok(document)
 }
 
+/// Whether the token that a caller speaks of has expired already.
+pub fn is_expired(object: &Map<String, Value>, now: Timestamp) -> bool {
+    let expiry_date = object.get("expiry_date").and_then(Value::as_str);
+    let moment = expiry_date.and_then(Moment::parse);
+    moment.is_some_and(|moment| moment.to_timestamp() <= now)
+}
+
 /// In whole milliseconds, as it is shown.
-fn expiry(value: Option<&Value>, now: Timestamp) -> Result<Option<Timestamp>, InvalidToken> {
+fn expiry(value: Option<&Value>, now: Timestamp) -> Result<Option<Timestamp>, InvalidMember> {
     const MILLISECOND: u64 = 1_000_000;
     let expires_at = match value {
         None => Timestamp(now.0.saturating_add(TOKEN_LIFETIME)),
         Some(Value::Bool(false)) => return Ok(None),
         Some(value) => {
-            let moment = value.as_str().and_then(Moment::parse);
+            let text = value.as_str().unwrap_or_default();
+            // Without an offset it is UTC.
+            let moment = Moment::parse(text).or_else(|| Moment::parse(&format!("{text}Z")));
             let date = moment.map(Moment::to_timestamp).filter(|date| *date > now);
-            date.ok_or_else(|| InvalidToken::at("expiry_date", EXPIRY))?
+            date.ok_or_else(|| InvalidMember::at("/expiry_date", EXPIRY))?
         }
     };
     Ok(Some(Timestamp(expires_at.0 / MILLISECOND * MILLISECOND)))
@@ -360,7 +342,7 @@ mod tests {
         let statuses = format!("one of {}", TokenStatus::NAMES.join(", "));
         refused(
             &json!([{"op": "replace", "path": "/status", "value": "on"}]),
-            TokenRefusal::Invalid(InvalidToken::at("status", statuses)),
+            TokenRefusal::Invalid(InvalidMember::at("/status", statuses)),
         );
         refused(
             &json!([{"op": "replace", "path": "/token", "value": "other"}]),
@@ -368,7 +350,7 @@ mod tests {
         );
         refused(
             &json!([{"op": "replace", "path": "", "value": 1}]),
-            TokenRefusal::Invalid(InvalidToken::at("", "an object")),
+            TokenRefusal::Invalid(InvalidMember::at("", "an object")),
         );
         given::<Token>([])
             .when(patch(&json!([])))
@@ -403,6 +385,7 @@ mod tests {
         assert_eq!(expires_at(json!(false)), Ok(None));
         let date = "2030-01-01T00:00:00Z".parse().expect("a time");
         assert_eq!(expires_at(json!("2030-01-01")), Ok(Some(date)));
+        assert_eq!(expires_at(json!("2030-01-01T00:00:00")), Ok(Some(date)));
         assert_eq!(
             expires_at(json!("2030-01-01T01:00:00+01:00")),
             Ok(Some(date))
@@ -414,7 +397,7 @@ mod tests {
             json!(1),
             json!({}),
         ] {
-            let refused = Err(InvalidToken::at("expiry_date", EXPIRY));
+            let refused = Err(InvalidMember::at("/expiry_date", EXPIRY));
             assert_eq!(expires_at(wrong.clone()), refused, "{wrong}");
         }
     }

@@ -1,8 +1,8 @@
 use domain::limits::{PREFERENCES_BYTES_MAX, SECTIONS_MAX, USER_TENANTS_MAX};
 use domain::{
-    AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, ListCommand,
-    ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal, SectionRefusal, TenantCommand,
-    TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
+    AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, InvalidMember,
+    ListCommand, ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal, SectionRefusal,
+    TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
 };
 use events::{
     Actor, BrandDetails, KeyIssued, PreferencePagePublished, SectionDetails, TokenDetails,
@@ -142,18 +142,15 @@ pub enum Choices {
     Clear(TopicId),
     /// Those that are refused do not hold up the others.
     SetMany(Vec<(TopicId, ChoiceRequest)>),
-    /// As `SetMany`, and whatever is neither named there nor to be kept is cleared.
-    ReplaceAll {
-        wanted: Vec<(TopicId, ChoiceRequest)>,
-        kept: Vec<TopicId>,
-    },
+    /// All of them or none, and whatever is not named is cleared.
+    ReplaceAll(Vec<(TopicId, ChoiceRequest)>),
 }
 
 /// One person and what to write about them. What is not named stays as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserUpsert {
     pub user_id: UserId,
-    /// Merged into the profile.
+    /// Merged into the profile, which comes to be if there is none, empty or not.
     pub profile: Option<Map<String, Value>>,
     pub lists: Vec<(ListId, Option<JsonDocument>)>,
     pub tenants: Vec<(TenantId, Change<JsonDocument>)>,
@@ -161,6 +158,8 @@ pub struct UserUpsert {
     pub recipient_preferences: Option<JsonDocument>,
     pub quiet_hours: Option<QuietHours>,
     pub tokens: Vec<(DeviceToken, TokenDetails)>,
+    /// Take the choices as they were made elsewhere, whatever the topics are here.
+    pub restore: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +224,8 @@ pub enum Refusal {
     },
     #[error("the preferences would be larger than {PREFERENCES_BYTES_MAX} bytes of JSON")]
     PreferencesTooLarge,
+    #[error("the preferences would be invalid: {} must be {}", .0.pointer, .0.expected)]
+    InvalidPreferences(InvalidMember),
     #[error(transparent)]
     Token(#[from] TokenRefusal),
     #[error("there is room for no more people: the numbers of 32 bits are used up")]

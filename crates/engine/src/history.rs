@@ -143,20 +143,24 @@ impl History {
                 return Ok(page);
             }
             for position in candidates {
-                let full = page.items.len() == query.limit.rows() || bytes > PageLimit::BYTES_MAX;
-                if full || examined == EVENTS_EXAMINED_MAX {
+                if examined == EVENTS_EXAMINED_MAX {
                     page.next = Some(from);
                     return Ok(page);
                 }
-                from = position;
                 examined += 1;
                 let record = reader.record(position)?;
                 if selection.accepts(&record)?
                     && let Some(item) = show(&record)?
                 {
+                    let full = page.items.len() == query.limit.rows();
+                    if full || bytes > PageLimit::BYTES_MAX {
+                        page.next = Some(from);
+                        return Ok(page);
+                    }
                     bytes += record.payload.len() + record.metadata.len();
                     page.items.push(item);
                 }
+                from = position;
             }
         }
     }

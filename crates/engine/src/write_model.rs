@@ -53,6 +53,8 @@ struct Group {
     page: Option<PreferencePagePublished>,
     brands: HashMap<BrandId, Option<BrandDetails>>,
     choices: HashMap<SubjectId, BTreeMap<ChoiceKey, Option<PersonalChoice>>>,
+    /// How many choices somebody has, of whose choices something was decided.
+    choice_counts: HashMap<SubjectId, usize>,
     recipient_preferences: HashMap<SubjectId, Option<JsonDocument>>,
     quiet_hours: HashMap<SubjectId, Option<QuietHours>>,
     tokens: HashMap<SubjectId, BTreeMap<DeviceToken, Option<TokenDetails>>>,

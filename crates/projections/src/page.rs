@@ -10,7 +10,8 @@ pub(crate) fn page<T: Weigh>(rows: impl Iterator<Item = T>, limit: PageLimit) ->
     let mut page = Vec::new();
     let mut bytes = 0;
     for row in rows {
-        if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
+        let full = limit != PageLimit::UNBOUNDED && bytes > PageLimit::BYTES_MAX;
+        if page.len() == limit.rows() || full {
             return (page, true);
         }
         bytes += row.bytes();

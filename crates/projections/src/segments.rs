@@ -304,7 +304,8 @@ fn rows_of(
             let known = match set {
                 Set::List(pattern) => sets.lists.live_matching(pattern).next().is_some(),
                 Set::Audience(audience) => audiences.known(audience),
-                Set::Tenant(tenant) | Set::TenantTree(tenant) => sets.tenants.is_known(tenant),
+                Set::Tenant(tenant) => sets.tenants.is_known(tenant),
+                Set::TenantTree(root) => sets.tenants.is_known_tree(root),
             };
             if !known {
                 return Err(UnknownSet(set.clone()));

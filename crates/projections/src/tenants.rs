@@ -274,6 +274,11 @@ impl State {
         self.get(tenant).is_some_and(StoredTenant::is_known)
     }
 
+    /// Whether there is such a tenant, or a membership or a child of it.
+    pub(crate) fn is_known_tree(&self, root: &TenantId) -> bool {
+        self.is_known(root) || self.children.contains_key(root)
+    }
+
     /// The tenants of which the person is a member, in no order that means anything.
     pub(crate) fn of_subject(&self, subject: SubjectId) -> impl Iterator<Item = &TenantId> {
         let numbers = self.of_subject.get(&subject).map_or(&[][..], Vec::as_slice);

@@ -69,6 +69,8 @@ def test_a_brand_in_use_stays(courier: Courier, wire: httpx.Client) -> None:
         ({"name": 1, "settings": {}}, "/name"),
         ({"name": "a", "settings": {}, "snippets": []}, "/snippets"),
         ({"name": "a", "settings": {}, "id": ""}, "/id"),
+        ({"name": "a", "settings": {"colors": {"primary": 1}}}, "/settings/colors/primary"),
+        ({"name": "a", "settings": {}, "snippets": {"items": [{"name": "a"}]}}, "/snippets/items/0/value"),
     ],
 )
 def test_a_bad_brand_is_refused(wire: httpx.Client, body: Any, path: str) -> None:

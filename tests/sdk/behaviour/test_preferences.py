@@ -354,12 +354,17 @@ def test_the_complete_set_resets_what_it_does_not_name(
     assert [item.topic_id for item in answer.items] == [kept, new]
     assert status(courier, user_id, reset) == "OPTED_IN"
     assert status(courier, user_id, reset, tenant_id) == "OPTED_OUT"
-    # Whoever is named and cannot be read keeps what was chosen.
-    bad = {"topics": [{"topic_id": kept, "status": "OPTED_OUT", "rules": 1}]}
-    answer = wire.put(f"/users/{user_id}/preferences", json=bad).json()
-    assert ([it["topic_id"] for it in answer["errors"]], answer["deleted"]) == ([kept], [new])
+    # A set of which something is refused changes nothing.
+    for bad, path in [
+        ({"topic_id": kept, "status": "OPTED_OUT", "rules": 1}, "/topics/1/rules"),
+        ({"topic_id": kept, "status": "REQUIRED"}, "/topics/1/status"),
+        ({"topic_id": "nothing", "status": "OPTED_IN"}, "/topics/1"),
+    ]:
+        body = {"topics": [{"topic_id": new, "status": "OPTED_IN"}, bad]}
+        response = wire.put(f"/users/{user_id}/preferences", json=body)
+        assert_refused(response, 404 if path == "/topics/1" else 400, path)
     assert status(courier, user_id, kept) == "OPTED_OUT"
-    assert courier.users.preferences.bulk_replace(user_id, topics=[]).deleted == [kept]
+    assert courier.users.preferences.bulk_replace(user_id, topics=[]).deleted == [kept, new]
 
 
 @pytest.mark.parametrize(
@@ -502,5 +507,13 @@ def test_the_older_form_is_replaced_and_merged(
     assert status(courier, user_id, topic_id) == "OPTED_IN"
     assert_refused(wire.put(path, json={"categories": {"a": {}}}), 400, "/categories/a/status")
     assert_refused(wire.patch(path, json={"categories": 1}), 400, "/categories")
+    rules = {"notifications": {"n": {"rules": [{"until": "2100-01-01"}]}}}
+    assert wire.patch(path, json=rules).status_code == 200
+    assert wire.get(path).json()["notifications"]["n"]["status"] == "OPTED_IN"
+    assert_refused(wire.patch(path, json={"notifications": {"m": {}}}), 400, "/notifications/m/status")
+    deep = "x"
+    for _ in range(40):
+        deep = {"d": deep}
+    assert_refused(wire.put(path, json={"extra": deep}), 400, "")
     wire.put(path, json={})
     assert wire.get(f"/profiles/{user_id}").status_code == 404

@@ -70,8 +70,8 @@ def test_a_patch_changes_what_it_names(courier: Courier, wire: httpx.Client, use
     tokens.update("a", user_id=user_id, patch=[{"op": "replace", "path": "/expiry_date"}])
     assert isinstance(expiry(wire, user_id), str)
     for patch, path in [
-        ([{"op": "replace", "path": "/status", "value": "on"}], "/patch"),
-        ([{"op": "replace", "path": "/token", "value": "b"}], "/patch"),
+        ([{"op": "replace", "path": "/status", "value": "on"}], "/patch/0"),
+        ([{"op": "test", "path": "/status", "value": "revoked"}, {"op": "replace", "path": "/token", "value": "b"}], "/patch/1"),
         ([{"op": "remove", "path": "/provider_key"}], "/patch"),
         ([{"op": "replace", "path": "/expiry_date", "value": True}], "/patch"),
         ([{"op": "test", "path": "/status", "value": "active"}], "/patch/0"),

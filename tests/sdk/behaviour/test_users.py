@@ -166,7 +166,7 @@ def test_rows_are_written_or_refused_one_by_one(
         (3, "invalid_id", "/users/3/lists/0/list_id"),
         (4, "topic_not_found", "/users/4/preferences/0"),
         (5, "invalid_field", "/users/5/tokens/0/provider_key"),
-        (7, "limit_reached", "/users/7/tenants"),
+        (7, "limit_reached", "/users/7"),
         (8, "profile_too_large", "/users/8/profile"),
         (9, "invalid_field", "/users/9"),
     ]
@@ -176,6 +176,50 @@ def test_rows_are_written_or_refused_one_by_one(
     # A row that is refused leaves nothing behind, nor takes anything from the rows before it.
     kept = wire.get(f"/v1/users/{user_id}-5").json()
     assert (kept["profile"], kept["counts"]["tenants"]) == (None, 500)
+
+
+def test_an_export_is_restored_whatever_has_become_of_its_topics(
+    courier: Courier, wire: httpx.Client, topic_id: str, user_id: str
+) -> None:
+    row = {
+        "user_id": user_id,
+        "profile": {},
+        "preferences": [
+            {"topic_id": "gone", "status": "OPTED_OUT", "digest_schedule_id": "gone"},
+            {"topic_id": topic_id, "status": "OPTED_OUT"},
+        ],
+        "tokens": [{"token": "a", "provider_key": "apn", "expiry_date": "2020-01-01T00:00:00.000Z"}],
+    }
+    assert batch(wire, row)["accepted"] == 0
+    response = wire.post("/v1/users:batch", json={"users": [row], "restore": True})
+    assert response.json() == {"accepted": 1, "errors": []}
+    shown = wire.get(f"/v1/users/{user_id}").json()
+    assert shown["profile"] == {} and shown["tokens"] == []
+    assert {it["topic_id"]: it["status"] for it in shown["preferences"]} == {
+        "gone": "OPTED_OUT",
+        topic_id: "OPTED_OUT",
+    }
+    assert shown["preferences"][0]["digest_schedule_id"] == "gone"
+
+
+def test_what_is_too_much_for_one_row_is_exported_in_several(
+    wire: httpx.Client, user_id: str
+) -> None:
+    tenants = [{"tenant_id": f"{user_id}-{n}", "profile": {"a": "x" * 60_000}} for n in range(100)]
+    for start in range(0, 100, 50):
+        assert batch(wire, {"user_id": user_id, "tenants": tenants[start : start + 50]})["accepted"] == 1
+    rows, cursor = [], None
+    while True:
+        query = {"limit": 1_000} | ({"cursor": cursor} if cursor else {})
+        page = wire.get("/v1/users:batch", params=query).json()
+        rows += [row for row in page["items"] if row["user_id"] == user_id]
+        cursor = page["paging"]["cursor"]
+        if not cursor:
+            break
+    assert len(rows) > 1
+    assert sorted(it["tenant_id"] for row in rows for it in row["tenants"]) == sorted(
+        it["tenant_id"] for it in tenants
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ use domain::limits::{
     BODY_BYTES_MAX, ID_BYTES_MAX, PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, RULE_LIMITS,
     SAMPLE_MAX, SNOOZES_MAX,
 };
-use domain::{Change, ChoiceRequest, parse_token};
+use domain::{Change, ChoiceRequest, RECIPIENT_PREFERENCES, Shape, is_expired, parse_token};
 use engine::TokenDetails;
 use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use types::filter::{Group, GroupOperator, Moment};
 use types::{
     Channel, Choice, DeviceToken, JsonDocument, MinuteOfDay, PreferenceStatus, QuietHours, Snooze,
-    Timestamp, Weekday, depth_within, escaped_pointer, parse_json, without_nulls,
+    Timestamp, Weekday, depth_within, parse_json, without_nulls,
 };
 
 use crate::error::ApiError;
@@ -283,6 +283,22 @@ impl Fields {
             .ok_or_else(|| ApiError::missing_field(&self.pointer(name)))
     }
 
+    /// As [`Fields::document`], of a certain shape.
+    pub(crate) fn shaped(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+        shape: Shape,
+    ) -> Result<Change<JsonDocument>, ApiError> {
+        let document = self.document(name, bytes_max)?;
+        if let Change::Set(document) = &document {
+            let checked = shape.check(&document.to_value());
+            let pointer = self.pointer(name);
+            checked.map_err(|error| ApiError::invalid_member(&error, &pointer))?;
+        }
+        Ok(document)
+    }
+
     /// An object that is not too large, without its nulls; kept when left out, cleared when `null`.
     pub(crate) fn document(
         &mut self,
@@ -428,6 +444,11 @@ impl Fields {
         self.object.get(name)
     }
 
+    /// Whether the token of which this speaks has expired already.
+    pub(crate) fn is_expired_token(&self, now: Timestamp) -> bool {
+        is_expired(&self.object, now)
+    }
+
     /// A device token with what is known about it.
     pub(crate) fn token(
         &mut self,
@@ -435,7 +456,7 @@ impl Fields {
         now: Timestamp,
     ) -> Result<(DeviceToken, TokenDetails), ApiError> {
         let details = parse_token(&mut self.object, now);
-        let details = details.map_err(|error| ApiError::invalid_token(&error, &self.pointer))?;
+        let details = details.map_err(|error| ApiError::invalid_member(&error, &self.pointer))?;
         Ok((token, details))
     }
 
@@ -534,22 +555,6 @@ impl Fields {
         preferences(&body, &self.pointer)
     }
 
-    /// Changes to Courier's `RecipientPreferences` that are the body itself: `null` removes.
-    pub(crate) fn as_preferences_patch(&mut self) -> Result<JsonDocument, ApiError> {
-        let body = Value::Object(self.take_all());
-        let mut given = without_nulls(body.clone());
-        for group in ["notifications", "categories"] {
-            // What is only to be removed leaves nothing to look at.
-            let entries = given.get_mut(group).and_then(Value::as_object_mut);
-            if let Some(entries) = entries {
-                let asked = |id: &String| body[group].get(id).is_some_and(|it| !it.is_null());
-                entries.retain(|id, _| asked(id));
-            }
-        }
-        check_preferences(&given, &self.pointer)?;
-        Ok(JsonDocument::from_value(&body))
-    }
-
     fn required(&mut self, name: &str) -> Result<Value, ApiError> {
         let value = self.object.remove(name).filter(|value| !value.is_null());
         value.ok_or_else(|| ApiError::missing_field(&self.pointer(name)))
@@ -557,70 +562,15 @@ impl Fields {
 }
 
 fn preferences(value: &Value, pointer: &str) -> Result<JsonDocument, ApiError> {
-    check_preferences(value, pointer)?;
+    RECIPIENT_PREFERENCES
+        .check(value)
+        .map_err(|error| ApiError::invalid_member(&error, pointer))?;
     let document = JsonDocument::from_value(value);
-    if document.as_str().len() > PREFERENCES_BYTES_MAX {
-        let expected = format!("at most {PREFERENCES_BYTES_MAX} bytes of JSON");
+    if document.as_str().len() > PREFERENCES_BYTES_MAX || !depth_within(value, PROFILE_LEVELS_MAX) {
+        let expected = format!(
+            "at most {PREFERENCES_BYTES_MAX} bytes of JSON, {PROFILE_LEVELS_MAX} levels deep"
+        );
         return Err(ApiError::invalid_field(pointer, expected));
     }
     Ok(document)
-}
-
-/// What Courier requires of preferences, and no more: dates in rules are not looked at.
-fn check_preferences(value: &Value, pointer: &str) -> Result<(), ApiError> {
-    let groups = object(value, pointer)?;
-    for group in ["notifications", "categories"] {
-        let pointer = format!("{pointer}/{group}");
-        let Some(choices) = groups.get(group).filter(|choices| !choices.is_null()) else {
-            continue;
-        };
-        for (id, choice) in object(choices, &pointer)? {
-            let pointer = format!("{pointer}/{}", escaped_pointer(id));
-            let choice = object(choice, &pointer)?;
-            one_of(
-                choice.get("status"),
-                PreferenceStatus::NAMES,
-                &format!("{pointer}/status"),
-            )?;
-            let pointer = format!("{pointer}/channel_preferences");
-            for (place, channel) in items(choice.get("channel_preferences"), &pointer)?.enumerate()
-            {
-                let pointer = format!("{pointer}/{place}");
-                let channel = object(channel, &pointer)?.get("channel");
-                one_of(channel, Channel::NAMES, &format!("{pointer}/channel"))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn object<'a>(value: &'a Value, pointer: &str) -> Result<&'a Map<String, Value>, ApiError> {
-    value
-        .as_object()
-        .ok_or_else(|| ApiError::invalid_field(pointer, "an object"))
-}
-
-fn items<'a>(
-    value: Option<&'a Value>,
-    pointer: &str,
-) -> Result<impl Iterator<Item = &'a Value>, ApiError> {
-    let items = match value {
-        None | Some(Value::Null) => &[][..],
-        Some(Value::Array(items)) => items,
-        Some(_) => return Err(ApiError::invalid_field(pointer, "an array")),
-    };
-    Ok(items.iter())
-}
-
-fn one_of(value: Option<&Value>, allowed: &[&str], pointer: &str) -> Result<(), ApiError> {
-    let Some(value) = value else {
-        return Err(ApiError::missing_field(pointer));
-    };
-    if value.as_str().is_some_and(|text| allowed.contains(&text)) {
-        return Ok(());
-    }
-    Err(ApiError::invalid_field(
-        pointer,
-        format!("one of {}", allowed.join(", ")),
-    ))
 }

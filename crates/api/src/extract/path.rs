@@ -1,3 +1,5 @@
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use types::{
@@ -73,5 +75,13 @@ where
     let segments = Path::<T>::from_request_parts(parts, state).await;
     segments
         .map(|Path(segments)| segments)
-        .map_err(|_| ApiError::invalid_path_segment().at(name))
+        .map_err(|rejection| {
+            let mut pointer = name.to_owned();
+            if let PathRejection::FailedToDeserializePathParams(failed) = rejection
+                && let ErrorKind::InvalidUtf8InPathParam { key } = failed.into_kind()
+            {
+                pointer = format!("/{key}");
+            }
+            ApiError::invalid_path_segment().at(pointer)
+        })
 }

@@ -57,14 +57,29 @@ impl Parameters {
 
     /// On Courier's routes: a limit out of bounds is moved into them, nonsense is as if not given.
     pub(crate) fn limit_clamped(&self) -> PageLimit {
-        let rows = self.get("limit").and_then(|limit| limit.parse().ok());
-        rows.map_or_else(PageLimit::default, PageLimit::clamped)
+        self.limit_given().unwrap_or_default()
     }
 
     /// As [`Parameters::limit_clamped`], with another limit where none is given.
     pub(crate) fn limit_clamped_from(&self, by_default: u64) -> PageLimit {
-        let rows = self.get("limit").and_then(|limit| limit.parse().ok());
-        PageLimit::clamped(rows.unwrap_or(by_default))
+        self.limit_given()
+            .unwrap_or_else(|| PageLimit::clamped(by_default))
+    }
+
+    /// The nearest allowed limit; nothing if none is given, or no number.
+    fn limit_given(&self) -> Option<PageLimit> {
+        let text = self.get("limit")?;
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        let is_number = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+        is_number.then(|| match digits.parse() {
+            _ if negative => PageLimit::clamped(0),
+            Ok(rows) => PageLimit::clamped(rows),
+            // So many that the number does not fit.
+            Err(_) => PageLimit::MOST,
+        })
     }
 
     /// An id that narrows the question.

@@ -1,6 +1,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::limits::{BRAND_DOCUMENT_BYTES_MAX, NAME_BYTES_MAX};
+use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, Shape};
 use engine::{BrandDetails, Command, Edit};
 use projections::BrandView;
 use serde::Serialize;
@@ -142,14 +143,14 @@ async fn write(
 
 fn details(body: &mut Fields) -> Result<BrandDetails, ApiError> {
     let name = body.required_text("name", NAME_BYTES_MAX)?;
-    let mut document = |name: &str| {
-        let document = body.document(name, BRAND_DOCUMENT_BYTES_MAX)?;
+    let mut document = |name: &str, shape: Shape| {
+        let document = body.shaped(name, BRAND_DOCUMENT_BYTES_MAX, shape)?;
         Ok::<_, ApiError>(document.applied_to(None))
     };
     Ok(BrandDetails {
         name,
-        settings: document("settings")?,
-        snippets: document("snippets")?,
+        settings: document("settings", BRAND_SETTINGS)?,
+        snippets: document("snippets", BRAND_SNIPPETS)?,
     })
 }
 

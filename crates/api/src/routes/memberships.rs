@@ -102,11 +102,23 @@ pub(crate) async fn join_many(
     let tenants = tenants.into_iter().enumerate().map(|(place, tenant)| {
         let mut tenant = Fields::of(tenant, format!("/tenants/{place}"))?;
         let id = tenant.required_id("tenant_id")?;
+        check_user(&mut tenant, &user_id)?;
         Ok((id, membership_profile(&mut tenant)?))
     });
     let tenants = tenants.collect::<Result<_, ApiError>>()?;
     let command = Command::JoinTenants { user_id, tenants };
     Ok(no_content(&state.engine.execute(command, origin).await?))
+}
+
+/// Whoever is named in the body has to be the one in the path.
+fn check_user(body: &mut Fields, user_id: &UserId) -> Result<(), ApiError> {
+    let given: Option<UserId> = body.id("user_id")?;
+    if given.is_some_and(|given| given != *user_id) {
+        let pointer = body.pointer("user_id");
+        return Err(ApiError::invalid_field(&pointer, "the user of the path"));
+    }
+    body.named("type", |name| (name == "user").then_some(()), &["user"])?;
+    Ok(())
 }
 
 /// `PUT /users/{user_id}/tenants/{tenant_id}`.
@@ -116,6 +128,7 @@ pub(crate) async fn join(
     Ids(user_id, tenant): Ids<UserId, TenantId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
+    check_user(&mut body, &user_id)?;
     let profile = membership_profile(&mut body)?;
     let tenants = vec![(tenant, profile)];
     let command = Command::JoinTenants { user_id, tenants };

@@ -1,18 +1,20 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::response::Response;
 use domain::ChoiceRequest;
 use domain::limits::CHOICES_MAX;
 use engine::{
-    Choices, ChoicesOutcome, Command, Committed, Outcome, PreferenceChange, PreferenceLogQuery,
+    Choices, ChoicesOutcome, Command, Committed, ExecuteError, Outcome, PreferenceChange,
+    PreferenceLogQuery, Refusal,
 };
 use projections::{EffectivePreference, Layer, TopicPreference};
 use serde::Serialize;
+use serde_json::Value;
 use types::filter::Moment;
 use types::{
-    Choice, Clock as _, Position, QuietHours, SubjectId, SystemClock, TenantId, Timestamp, TopicId,
-    UserId,
+    Choice, Clock as _, JsonDocument, Position, PreferenceStatus, QuietHours, SubjectId,
+    SystemClock, TenantId, Timestamp, TopicId, UserId,
 };
 
 use crate::cursor;
@@ -360,7 +362,11 @@ pub(crate) async fn add_many(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let pointer = body.pointer("topics");
-    let (requests, refused) = requests(&mut body)?;
+    let mut refused = Vec::new();
+    let requests = requests(&mut body, &mut |topic, error| {
+        refused.push(Refused::new(topic, &error));
+        Ok(())
+    })?;
     if requests.is_empty() && refused.is_empty() {
         return Err(ApiError::invalid_field(&pointer, "at least one topic"));
     }
@@ -376,7 +382,7 @@ pub(crate) async fn add_many(
     .await
 }
 
-/// `PUT /users/{user_id}/preferences`: these, and no others in this context.
+/// `PUT /users/{user_id}/preferences`: these, and no others in this context; all of it or nothing.
 pub(crate) async fn replace_all(
     State(state): State<ApiState>,
     Origin(origin): Origin,
@@ -384,37 +390,39 @@ pub(crate) async fn replace_all(
     parameters: Parameters,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    let (requests, refused) = requests(&mut body)?;
-    choose_many(
-        &state,
-        origin,
-        user_id,
-        &parameters,
-        requests,
-        refused,
-        true,
-    )
-    .await
+    let requests = requests(&mut body, &mut |_, error| Err(error))?;
+    let none = Vec::new();
+    choose_many(&state, origin, user_id, &parameters, requests, none, true).await
 }
 
 type Requests = Vec<(TopicId, ChoiceRequest)>;
 
-/// The choices under `topics`, and those that cannot be read. Of a topic that is named twice the last
-/// counts.
-fn requests(body: &mut Fields) -> Result<(Requests, Vec<Refused>), ApiError> {
+/// The choices under `topics`; what cannot be read is told by itself. Of a topic that is named twice the
+/// last counts.
+fn requests(
+    body: &mut Fields,
+    bad: &mut dyn FnMut(TopicId, ApiError) -> Result<(), ApiError>,
+) -> Result<Requests, ApiError> {
     let pointer = body.pointer("topics");
-    let mut requests = Requests::new();
-    let mut refused = Vec::new();
+    let mut last: BTreeMap<TopicId, usize> = BTreeMap::new();
+    let mut read = Vec::new();
     for (place, topic) in body.array("topics", CHOICES_MAX)?.into_iter().enumerate() {
         let mut topic = Fields::of(topic, format!("{pointer}/{place}"))?;
         let id: TopicId = topic.required_id("topic_id")?;
-        requests.retain(|(held, _)| *held != id);
-        match topic.choice_request() {
+        last.insert(id.clone(), place);
+        read.push((id, topic.choice_request()));
+    }
+    let mut requests = Requests::new();
+    for (place, (id, request)) in read.into_iter().enumerate() {
+        if last.get(&id) != Some(&place) {
+            continue;
+        }
+        match request {
             Ok(request) => requests.push((id, request)),
-            Err(error) => refused.push(Refused::new(id, &error)),
+            Err(error) => bad(id, error)?,
         }
     }
-    Ok((requests, refused))
+    Ok(requests)
 }
 
 impl Refused {
@@ -438,13 +446,7 @@ async fn choose_many(
 ) -> Result<Response, ApiError> {
     let shown: Requests = requests.clone();
     let choices = if replace {
-        // What was named and could not be read is not what the caller wants gone.
-        let kept = refused.iter();
-        let kept = kept.filter_map(|refused| TopicId::parse(&refused.topic_id).ok());
-        Choices::ReplaceAll {
-            wanted: requests,
-            kept: kept.collect(),
-        }
+        Choices::ReplaceAll(requests)
     } else {
         Choices::SetMany(requests)
     };
@@ -453,7 +455,14 @@ async fn choose_many(
         tenant: parameters.id(TENANT)?,
         choices,
     };
-    let committed: Committed = state.engine.execute(command, origin).await?;
+    let executed = state.engine.execute(command, origin).await;
+    let committed: Committed = executed.map_err(|error| {
+        if let ExecuteError::Refused(Refusal::Choice { place, refusal }) = error {
+            ApiError::from(refusal).below(&format!("/topics/{place}"))
+        } else {
+            error.into()
+        }
+    })?;
     let outcome = match &committed.outcome {
         Outcome::Choices(outcome) => outcome.clone(),
         Outcome::Done | Outcome::Users(_) | Outcome::Removed(_) => ChoicesOutcome::default(),
@@ -466,7 +475,13 @@ async fn choose_many(
         .filter(|(topic, _)| !not_stored.contains(topic));
     let items = stored.map(|(topic, request)| Chosen {
         topic_id: topic.into(),
-        status: request.status.name(),
+        // REQUIRED is no choice: it is kept as an opting in.
+        status: match request.status {
+            PreferenceStatus::OptedOut => PreferenceStatus::OptedOut.name(),
+            PreferenceStatus::OptedIn | PreferenceStatus::Required => {
+                PreferenceStatus::OptedIn.name()
+            }
+        },
         has_custom_routing: request.routing.is_some(),
         custom_routing: names(request.routing.as_deref()),
     });
@@ -548,7 +563,8 @@ pub(crate) async fn merge_recipient(
     Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    let changes = body.as_preferences_patch()?;
+    let changes = Value::Object(body.take_all());
+    let changes = JsonDocument::from_value(&changes);
     let command = Command::MergeRecipientPreferences { user_id, changes };
     Ok(success(&state.engine.execute(command, origin).await?))
 }

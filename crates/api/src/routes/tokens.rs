@@ -1,8 +1,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::limits::{PATCH_OPERATIONS_MAX, USER_TOKENS_MAX};
-use domain::token_object;
-use engine::Command;
+use domain::{TokenRefusal, token_object};
+use engine::{Command, ExecuteError, Refusal};
 use projections::TokenView;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -72,6 +72,7 @@ pub(crate) async fn register_many(
         None => (Vec::new(), ""),
         Some(Value::Array(tokens)) if tokens.len() <= USER_TOKENS_MAX => (tokens, ""),
         Some(Value::Array(_)) => return Err(ApiError::too_many_items("", USER_TOKENS_MAX)),
+        Some(Value::Object(object)) if object.is_empty() => (Vec::new(), ""),
         Some(value) => {
             let mut fields = Fields::of(value, String::new())?;
             (fields.array("tokens", USER_TOKENS_MAX)?, "/tokens")
@@ -121,6 +122,13 @@ pub(crate) async fn patch(
             operation.entry("value").or_insert(Value::Null);
         }
     }
+    let target = |operation: &Value| {
+        operation
+            .get("path")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let paths: Vec<String> = operations.iter().filter_map(target).collect();
     let patch =
         JsonPatch::parse(operations).map_err(|invalid| ApiError::invalid_patch(&invalid))?;
     let command = Command::PatchToken {
@@ -128,7 +136,33 @@ pub(crate) async fn patch(
         token,
         patch,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    let executed = state.engine.execute(command, origin).await;
+    let committed = executed.map_err(|error| {
+        let at_fault = at_fault_in(&error);
+        let error = ApiError::from(error);
+        // The operation that made it so is the last one that wrote there, above or below.
+        let operation = at_fault.and_then(|pointer| {
+            let related = |path: &String| path.starts_with(&pointer) || pointer.starts_with(path);
+            paths.iter().rposition(related)
+        });
+        match operation {
+            Some(operation) => error.at(format!("/patch/{operation}")),
+            None => error,
+        }
+    })?;
+    Ok(no_content(&committed))
+}
+
+/// What of the token a patch would have made invalid.
+fn at_fault_in(error: &ExecuteError) -> Option<String> {
+    let ExecuteError::Refused(Refusal::Token(refusal)) = error else {
+        return None;
+    };
+    match refusal {
+        TokenRefusal::Invalid(invalid) => Some(invalid.pointer.clone()),
+        TokenRefusal::OtherToken => Some("/token".to_owned()),
+        TokenRefusal::NotFound | TokenRefusal::Patch(_) | TokenRefusal::TooMany => None,
+    }
 }
 
 /// `DELETE /users/{user_id}/tokens/{token}`: removing what is not there is fine.

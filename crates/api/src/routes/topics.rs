@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::limits::{
     DESCRIPTION_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, TOPIC_DOCUMENT_BYTES_MAX,
 };
-use domain::{Change, TopicPut};
+use domain::{Change, DIGEST, TopicPut};
 use engine::{Command, Edit, PreferencePagePublished, SectionDetails, TopicDetails};
 use projections::{SectionView, TopicView};
 use serde::Serialize;
@@ -316,7 +316,7 @@ fn topic_put(body: &mut Fields) -> Result<TopicPut, ApiError> {
         topic_data: data.unwrap_or_else(|| JsonDocument::from(Map::new())),
         digest: None,
     };
-    let digest = body.document("digest", TOPIC_DOCUMENT_BYTES_MAX)?;
+    let digest = body.shaped("digest", TOPIC_DOCUMENT_BYTES_MAX, DIGEST)?;
     let digest = match digest {
         Change::Set(digest) => Change::Set(checked_digest(&digest)?),
         Change::Keep => Change::Keep,
@@ -329,9 +329,6 @@ fn topic_put(body: &mut Fields) -> Result<TopicPut, ApiError> {
 fn checked_digest(digest: &JsonDocument) -> Result<JsonDocument, ApiError> {
     const POINTER: &str = "/digest/schedules";
     let mut digest = digest.to_object();
-    if !digest.get("template_id").is_some_and(Value::is_string) {
-        return Err(ApiError::missing_field("/digest/template_id"));
-    }
     if let Some(schedules) = digest.get_mut("schedules") {
         let schedules = schedules.as_array_mut();
         let schedules = schedules.filter(|schedules| !schedules.is_empty());

@@ -235,6 +235,53 @@ impl From<UserView> for Row {
     }
 }
 
+/// Lists and tenants of one row: what is more follows in further rows of the same person, so that each
+/// can be taken in.
+const ROW_SETS_MAX: usize = 500;
+const ROW_SETS_BYTES_MAX: usize = 1024 * 1024;
+
+impl Row {
+    fn all(view: UserView) -> Vec<Self> {
+        let mut first = Self::from(view);
+        let parts = |values: Vec<Value>| {
+            let mut parts: Vec<Vec<Value>> = vec![Vec::new()];
+            let mut bytes = 0;
+            for value in values {
+                let size = value.to_string().len();
+                let full = parts.last().is_some_and(|part| part.len() == ROW_SETS_MAX);
+                if full || bytes > 0 && bytes + size > ROW_SETS_BYTES_MAX {
+                    parts.push(Vec::new());
+                    bytes = 0;
+                }
+                bytes += size;
+                if let Some(part) = parts.last_mut() {
+                    part.push(value);
+                }
+            }
+            parts.into_iter()
+        };
+        let mut lists = parts(std::mem::take(&mut first.lists));
+        let mut tenants = parts(std::mem::take(&mut first.tenants));
+        first.lists = lists.next().unwrap_or_default();
+        first.tenants = tenants.next().unwrap_or_default();
+        let user_id = first.user_id.clone();
+        let empty = || Self {
+            user_id: user_id.clone(),
+            profile: None,
+            lists: vec![],
+            tenants: vec![],
+            preferences: vec![],
+            recipient_preferences: None,
+            quiet_hours: None,
+            tokens: vec![],
+        };
+        let lists = lists.map(|lists| Self { lists, ..empty() });
+        let tenants = tenants.map(|tenants| Self { tenants, ..empty() });
+        let more: Vec<Self> = lists.chain(tenants).collect();
+        std::iter::once(first).chain(more).collect()
+    }
+}
+
 fn with_some(mut object: Value, name: &str, document: Option<&JsonDocument>) -> Value {
     if let Some(document) = document {
         object[name] = document.to_value();
@@ -378,13 +425,14 @@ pub(crate) async fn batch(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let now = SystemClock.now();
+    let restore = body.boolean("restore")?.unwrap_or_default();
     let rows = body.array("users", USERS_MAX)?;
     let mut users = Vec::with_capacity(rows.len());
     let mut places = Vec::with_capacity(rows.len());
     let mut errors = Vec::new();
     for (index, row) in rows.into_iter().enumerate() {
         let fields = Fields::of(row, format!("/users/{index}"));
-        match fields.and_then(|mut fields| user(&mut fields, now)) {
+        match fields.and_then(|mut fields| user(&mut fields, now, restore)) {
             Ok(user) => {
                 users.push(user);
                 places.push(index);
@@ -415,8 +463,8 @@ pub(crate) async fn batch(
     Ok(at(&committed, json(&written)))
 }
 
-/// One person of a batch.
-fn user(fields: &mut Fields, now: Timestamp) -> Result<UserUpsert, ApiError> {
+/// One person of a batch. With `restore` the row is an export: what has expired since is left out.
+fn user(fields: &mut Fields, now: Timestamp, restore: bool) -> Result<UserUpsert, ApiError> {
     let user_id = fields.required_id("user_id")?;
     let profile = if fields.is_given("profile") {
         Some(fields.object("profile")?)
@@ -451,12 +499,21 @@ fn user(fields: &mut Fields, now: Timestamp) -> Result<UserUpsert, ApiError> {
         let mut fields = entry.fields()?;
         let topic: TopicId = fields.required_id("topic_id")?;
         let tenant: Option<TenantId> = fields.id("tenant_id")?;
-        Ok((tenant, topic, fields.choice_request()?))
+        Ok(((tenant, topic), fields.choice_request()?))
     })?;
+    // Of a choice that is made twice the last counts.
+    let last: BTreeMap<_, usize> = choices.iter().map(|it| it.0.clone()).zip(0..).collect();
+    let choices = choices.into_iter().enumerate();
+    let choices = choices.filter(|(place, (key, _))| last.get(key) == Some(place));
+    let choices = choices.map(|(_, ((tenant, topic), request))| (tenant, topic, request));
+    let choices = choices.collect();
     let tokens = each(fields, "tokens", USER_TOKENS_MAX, |entry| {
         let mut fields = entry.fields()?;
         let token = fields.required_id("token")?;
-        fields.token(token, now)
+        if restore && fields.is_expired_token(now) {
+            return Ok(None);
+        }
+        fields.token(token, now).map(Some)
     })?;
     let quiet_hours = match fields.take("quiet_hours") {
         None | Some(Value::Null) => None,
@@ -473,7 +530,8 @@ fn user(fields: &mut Fields, now: Timestamp) -> Result<UserUpsert, ApiError> {
         choices,
         recipient_preferences: fields.preferences_at("recipient_preferences")?,
         quiet_hours,
-        tokens,
+        tokens: tokens.into_iter().flatten().collect(),
+        restore,
     })
 }
 
@@ -528,7 +586,7 @@ pub(crate) async fn rows(
         let last = views.last();
         let cursor = last.map(|last| cursor::encode(ROWS, last.user_id.as_str()));
         json(&RowsPage {
-            items: views.into_iter().map(Row::from).collect(),
+            items: views.into_iter().flat_map(Row::all).collect(),
             paging: Paging::new(more, || cursor),
         })
     };

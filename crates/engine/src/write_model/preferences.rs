@@ -1,14 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use domain::limits::{PREFERENCES_BYTES_MAX, USER_CHOICES_MAX};
+use domain::limits::{PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, USER_CHOICES_MAX};
 use domain::{
     Change, ChoiceRequest, ChosenTopic, Decider, Preference, PreferenceCommand, PreferenceRefusal,
-    TopicState, change_quiet_hours, replace_recipient_preferences,
+    RECIPIENT_PREFERENCES, TopicState, change_quiet_hours, replace_recipient_preferences,
 };
 use events::{PersonalChoice, PreferenceEvent, TopicDetails};
 use projections::schedules_in_use;
 use types::{
     JsonDocument, PreferenceStatus, QuietHours, StreamId, SubjectId, TenantId, TopicId, UserId,
+    depth_within,
 };
 
 use super::{ChoiceKey, Decided, WriteModel};
@@ -71,16 +72,18 @@ impl WriteModel {
             Choices::SetMany(requests) => {
                 self.plan_many(tenant, requests, &mut plan, &mut outcome);
             }
-            Choices::ReplaceAll { wanted, kept } => {
-                let named = wanted.iter().map(|(topic, _)| topic.clone());
-                let named: BTreeSet<TopicId> = named.chain(kept).collect();
+            Choices::ReplaceAll(wanted) => {
+                let named: BTreeSet<TopicId> = wanted.iter().map(|it| it.0.clone()).collect();
                 for (context, topic) in self.choices_of(known) {
                     if context.as_ref() == tenant && !named.contains(&topic) {
                         outcome.cleared.push(topic.clone());
                         self.plan_clearing(&(context, topic), &mut plan);
                     }
                 }
-                self.plan_many(tenant, wanted, &mut plan, &mut outcome);
+                for (place, (topic, request)) in wanted.into_iter().enumerate() {
+                    self.plan_choice(&(tenant.cloned(), topic), request, &mut plan)
+                        .map_err(|refusal| Refusal::Choice { place, refusal })?;
+                }
             }
         }
         if !plan.events.is_empty() {
@@ -93,18 +96,8 @@ impl WriteModel {
     /// A plan in which nothing is decided yet.
     pub(super) fn choices_plan(&self, subject: Option<SubjectId>) -> ChoicesPlan {
         let count = subject.map_or(0, |subject| {
-            let committed = |key: &ChoiceKey| {
-                let (tenant, topic) = key;
-                let preferences = &self.committed.preferences;
-                let choice = preferences.choice(subject, topic, tenant.as_ref());
-                usize::from(choice.is_some())
-            };
-            let (mut new, mut gone) = (0, 0);
-            for (key, state) in self.group.choices.get(&subject).into_iter().flatten() {
-                new += usize::from(state.is_some());
-                gone += committed(key);
-            }
-            self.committed.preferences.choice_count(subject) + new - gone
+            let decided = self.group.choice_counts.get(&subject).copied();
+            decided.unwrap_or_else(|| self.committed.preferences.choice_count(subject))
         });
         ChoicesPlan {
             subject,
@@ -162,6 +155,36 @@ impl WriteModel {
         Ok(())
     }
 
+    /// Takes over a choice that was made elsewhere, whatever the topic is here.
+    pub(super) fn plan_restored_choice(
+        &self,
+        key: &ChoiceKey,
+        request: ChoiceRequest,
+        plan: &mut ChoicesPlan,
+    ) -> Result<(), PreferenceRefusal> {
+        let details = self.topic_details(&key.1);
+        let name = details.map_or_else(|| key.1.as_str().to_owned(), |details| details.name);
+        let schedule = match &request.digest_schedule_id {
+            Change::Set(schedule) => vec![schedule.clone()],
+            Change::Keep | Change::Clear => vec![],
+        };
+        let topic = ChosenTopic {
+            topic: key.1.clone(),
+            tenant: key.0.clone(),
+            name,
+            default_status: PreferenceStatus::OptedIn,
+            required: false,
+            schedules: schedule,
+        };
+        let state = self.choice_under(key, plan);
+        if state.is_none() && plan.count >= USER_CHOICES_MAX {
+            return Err(PreferenceRefusal::TooMany);
+        }
+        let events = Preference::decide(&state, PreferenceCommand::Set(topic, request))?;
+        plan.take(key, state, events);
+        Ok(())
+    }
+
     fn plan_clearing(&self, key: &ChoiceKey, plan: &mut ChoicesPlan) {
         let state = self.choice_under(key, plan);
         // What was chosen about a topic outlives it.
@@ -195,6 +218,9 @@ impl WriteModel {
         plan: ChoicesPlan,
         decided: &mut Vec<Decided>,
     ) {
+        if plan.writes() {
+            self.group.choice_counts.insert(subject, plan.count);
+        }
         for (key, event) in plan.events {
             let mut state = None;
             Preference::evolve(&mut state, &event);
@@ -256,6 +282,13 @@ impl WriteModel {
             None => JsonDocument::from(serde_json::Map::new()).merged(changes),
         };
         if merged.as_str().len() > PREFERENCES_BYTES_MAX {
+            return Err(Refusal::PreferencesTooLarge);
+        }
+        let value = merged.to_value();
+        RECIPIENT_PREFERENCES
+            .check(&value)
+            .map_err(Refusal::InvalidPreferences)?;
+        if !depth_within(&value, PROFILE_LEVELS_MAX) {
             return Err(Refusal::PreferencesTooLarge);
         }
         self.recipient_preferences(user_id, Some(merged), decided)

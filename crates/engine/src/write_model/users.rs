@@ -1,6 +1,6 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use domain::{Change, ListMemberCommand, ProfileCommand, TenantMemberCommand};
+use domain::{Change, ListMemberCommand, ProfileCommand, ProfileState, TenantMemberCommand};
 use types::{JsonDocument, ListId, PageLimit, SubjectId, TenantId, Timestamp, UserId};
 
 use super::profiles::ProfilePlan;
@@ -12,7 +12,7 @@ use crate::command::{Refusal, RemovedRows, UserUpsert};
 struct Joining {
     lists: BTreeMap<ListId, BTreeMap<SubjectId, Option<JsonDocument>>>,
     tenants: BTreeMap<TenantId, BTreeMap<SubjectId, Change<JsonDocument>>>,
-    by_person: HashMap<SubjectId, Vec<TenantId>>,
+    by_person: HashMap<SubjectId, BTreeSet<TenantId>>,
 }
 
 impl WriteModel {
@@ -55,7 +55,12 @@ impl WriteModel {
         let known = self.known(&user.user_id);
         // Whatever can be refused comes first, so that a person is written as a whole or not at all.
         self.room_for(1)?;
-        let profile = user.profile.map(ProfileCommand::Merge);
+        let has_profile = known.is_some_and(|it| self.profile_state(it) != ProfileState::Absent);
+        let profile = user.profile.map(if has_profile {
+            ProfileCommand::Merge
+        } else {
+            ProfileCommand::Replace
+        });
         let profile = profile
             .map(|command| self.plan_profile(known, command))
             .transpose()?;
@@ -68,8 +73,13 @@ impl WriteModel {
         }
         let mut choices = self.choices_plan(known);
         for (place, (tenant, topic, request)) in user.choices.into_iter().enumerate() {
-            self.plan_choice(&(tenant, topic), request, &mut choices)
-                .map_err(|refusal| Refusal::Choice { place, refusal })?;
+            let key = (tenant, topic);
+            let planned = if user.restore {
+                self.plan_restored_choice(&key, request, &mut choices)
+            } else {
+                self.plan_choice(&key, request, &mut choices)
+            };
+            planned.map_err(|refusal| Refusal::Choice { place, refusal })?;
         }
         let tokens = self.plan_tokens(known, user.tokens, now)?;
 
@@ -101,7 +111,7 @@ impl WriteModel {
         }
         for (tenant, profile) in user.tenants {
             let tenants = joining.by_person.entry(subject).or_default();
-            tenants.push(tenant.clone());
+            tenants.insert(tenant.clone());
             let people = joining.tenants.entry(tenant).or_default();
             let held = people.entry(subject).or_default();
             if profile != Change::Keep {

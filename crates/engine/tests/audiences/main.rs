@@ -328,13 +328,17 @@ fn upserting(random: &mut Random, named: Vec<usize>, now: u64) -> Step {
                 recipient_preferences: None,
                 quiet_hours: None,
                 tokens: vec![],
+                restore: false,
             }
         };
     let command = Command::UpsertUsers(rows.iter().map(row).collect());
     let upsert = move |world: &mut World| {
         for (who, profile, subscribes, joins) in rows {
-            if let Some(profile) = profile {
-                world.merge(who, profile);
+            match profile {
+                Some(profile) if world.profiles.contains_key(&who) => world.merge(who, profile),
+                // Here, unlike in a merge by itself, nothing makes an empty profile of nobody.
+                Some(profile) => world.replace(who, profile),
+                None => {}
             }
             if subscribes {
                 world.subscribe(list, BTreeSet::from([who]), false);

@@ -247,6 +247,7 @@ fn the_limits_of_a_person_hold() {
             recipient_preferences: None,
             quiet_hours: None,
             tokens: vec![],
+            restore: false,
         }])
     };
     let not_written = |command| match run(command).unwrap().outcome {

@@ -380,10 +380,7 @@ fn choice(random: &mut Random) -> Step {
         0 | 1 => Choices::Set(topic_id(topic), request(status)),
         2 => Choices::Clear(topic_id(topic)),
         3 => Choices::SetMany(requests()),
-        _ => Choices::ReplaceAll {
-            wanted: requests(),
-            kept: vec![],
-        },
+        _ => Choices::ReplaceAll(requests()),
     };
     let command = Command::Choose {
         user_id: user_id(who),
@@ -397,18 +394,26 @@ fn choice(random: &mut Random) -> Step {
             world.choices.remove(&(who, tenant, topic));
             Ok(())
         }
-        kind => {
-            if kind == 4 {
-                let stays = |(it, of, topic): &(usize, Option<usize>, usize)| {
-                    *it != who || *of != tenant || named.contains_key(topic)
-                };
-                world.choices.retain(|key, _| stays(key));
-            }
+        3 => {
             for (topic, status) in named {
                 // One that is refused does not hold up the others.
                 let _ = world.choose((who, tenant, topic), status);
             }
             Ok(())
+        }
+        _ => {
+            let before = world.choices.clone();
+            let stays = |(it, of, topic): &(usize, Option<usize>, usize)| {
+                *it != who || *of != tenant || named.contains_key(topic)
+            };
+            world.choices.retain(|key, _| stays(key));
+            let mut named = named.iter();
+            let all =
+                named.try_for_each(|(topic, status)| world.choose((who, tenant, *topic), *status));
+            if all.is_err() {
+                world.choices = before;
+            }
+            all
         }
     };
     (command, Box::new(effect))
@@ -505,6 +510,7 @@ fn upsert(random: &mut Random, now: Timestamp) -> Step {
                 .map(|token| (token_id(token), details))
                 .into_iter()
                 .collect(),
+            restore: false,
         });
         joins.push((who, list, tenant));
         effects.push(Box::new(move |world| {

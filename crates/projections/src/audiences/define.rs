@@ -240,9 +240,7 @@ impl State {
                 self.predicates
                     .members
                     .insert(predicate, others.sets.rows(set));
-                if others.sets.tenants.is_known(tenant) {
-                    self.predicates.known_tenants.insert(predicate);
-                }
+                self.note_known(tenant, others);
             }
             Set::Audience(id) => {
                 if let Some(number) = self.numbers.get(id).copied() {

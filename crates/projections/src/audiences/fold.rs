@@ -284,6 +284,9 @@ impl State {
         if before == after || !self.predicates.ask_about_tenants() {
             return;
         }
+        for parent in before.iter().chain(&after) {
+            self.note_known(parent, others);
+        }
         // Nothing above has changed, so the ancestors that it had are still those of its parent.
         let above = |parent: &Option<TenantId>| {
             let lineage = parent.iter().flat_map(|parent| tenants.lineage(parent));
@@ -311,13 +314,15 @@ impl State {
     }
 
     /// Takes note of whether anybody knows of the tenant.
-    fn note_known(&mut self, tenant: &TenantId, others: Others<'_>) {
-        let known = others.sets.tenants.is_known(tenant);
+    pub(super) fn note_known(&mut self, tenant: &TenantId, others: Others<'_>) {
+        let tenants = others.sets.tenants;
+        let itself = self.predicates.about_tenant(tenant);
+        let tree = self.predicates.about_tree(tenant);
         let about = [
-            self.predicates.about_tenant(tenant),
-            self.predicates.about_tree(tenant),
+            itself.map(|it| (it, tenants.is_known(tenant))),
+            tree.map(|it| (it, tenants.is_known_tree(tenant))),
         ];
-        for predicate in about.into_iter().flatten() {
+        for (predicate, known) in about.into_iter().flatten() {
             if known {
                 self.predicates.known_tenants.insert(predicate);
             } else {

@@ -55,6 +55,10 @@ pub(crate) struct Options {
     /// Go on where an import of the same file was broken off.
     #[arg(long)]
     resume: bool,
+    /// The file is an export: take choices as they were made, whatever the topics are here, and leave
+    /// out device tokens that have expired since.
+    #[arg(long)]
+    restore: bool,
     /// The outcome as one JSON object.
     #[arg(long)]
     json: bool,
@@ -136,6 +140,7 @@ impl Options {
 
         let started = Instant::now();
         let (before, batch) = (progress.done.rows, usize::from(self.batch));
+        let restore = self.restore;
         thread::scope(|scope| {
             let (batches, ready) = mpsc::sync_channel(REQUESTS_AHEAD);
             let reading = scope.spawn(move || read_all(rows, batch, &batches));
@@ -164,7 +169,7 @@ impl Options {
                     finish(first)?;
                 }
                 let (server, sent) = (&server, Arc::clone(&batch));
-                let answer = scope.spawn(move || send(server, &sent));
+                let answer = scope.spawn(move || send(server, &sent, restore));
                 under_way.push_back(UnderWay { batch, answer });
             }
             under_way.into_iter().try_for_each(finish)?;
@@ -293,14 +298,14 @@ impl Batch {
     }
 }
 
-fn send(server: &Server, batch: &Batch) -> anyhow::Result<Answer> {
+fn send(server: &Server, batch: &Batch, restore: bool) -> anyhow::Result<Answer> {
     if batch.sent.is_empty() {
         return Ok(Answer {
             accepted: 0,
             errors: vec![],
         });
     }
-    let body = format!("{{\"users\":[{}]}}", batch.body);
+    let body = format!("{{\"restore\":{restore},\"users\":[{}]}}", batch.body);
     server.post("/v1/users:batch", &body)
 }
 
