@@ -273,7 +273,8 @@ impl Client {
                 self.note(Some(bulk_recipient(&mark, count, 0)), &reply);
             }
             85..88 => {
-                let path = format!("/users/{user}/tokens/{mark}");
+                // Not of a user whose profile is looked at: with a token one has an empty one.
+                let path = format!("/users/{mark}/tokens/t");
                 let body = json!({"provider_key": "apn", "expiry_date": soon()});
                 let reply = self.connection.put(&path, &body)?;
                 self.note(Some(mark), &reply);
