@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Bytes;
-use axum::routing::{get, put};
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
 use server::{Config, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,6 +63,17 @@ pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
             );
             table.row(&what, &pairs, "")?;
         }
+        let mut pairs = Vec::new();
+        for run in 0..RUNS {
+            let batch = move |connection, n| batch_request(connection, n, run);
+            let events = to_f64(EVENTS_IN_BATCH);
+            pairs.push((
+                load(ours, 3, 20, batch).await? * events,
+                load(nothing, 3, 20, batch).await? * events,
+            ));
+        }
+        let what = "events/s of new users in batches over HTTP, against no engine";
+        table.row(what, &pairs, "500 users a request, 3 connections")?;
         serving.abort();
         Ok(())
     })
@@ -69,7 +81,8 @@ pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
 
 /// The same routes, with handlers that read the body and answer.
 async fn do_nothing() -> anyhow::Result<SocketAddr> {
-    let router: Router = Router::new().route(
+    let batch = post(async |_: Bytes| r#"{"accepted":0}"#).layer(DefaultBodyLimit::disable());
+    let router: Router = Router::new().route("/v1/users:batch", batch).route(
         "/profiles/{user_id}",
         put(async |_: Bytes| r#"{"status":"SUCCESS"}"#).merge(get(async || r#"{"profile":{}}"#)),
     );
@@ -84,6 +97,26 @@ fn put_request(connection: usize, n: usize, run: usize) -> String {
     let length = body.len();
     format!(
         "PUT /profiles/user-{connection}-{n} HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Somebody who is new is registered and gets a profile.
+const EVENTS_IN_BATCH: u64 = 2 * USERS_IN_BATCH;
+const USERS_IN_BATCH: u64 = 500;
+
+fn batch_request(connection: usize, n: usize, run: usize) -> String {
+    let user = |user: u64| {
+        format!(
+            r#"{{"user_id":"batch-{run}-{connection}-{n}-{user}","profile":{{"email":"u{user}@example.com","name":"User {user}","plan":"pro","age":{},"city":"Lagos","signed_up":"2026-01-30"}}}}"#,
+            user % 90
+        )
+    };
+    let users: Vec<String> = (0..USERS_IN_BATCH).map(user).collect();
+    let body = format!(r#"{{"users":[{}]}}"#, users.join(","));
+    let length = body.len();
+    format!(
+        "POST /v1/users:batch HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {KEY}\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )
 }
