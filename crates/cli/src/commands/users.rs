@@ -4,6 +4,7 @@ mod columns;
 mod export;
 mod import;
 mod progress;
+mod records;
 mod rows;
 mod server;
 

@@ -123,6 +123,11 @@ impl Columns {
         }
         let mut targets = Vec::new();
         for (place, name) in header.iter().enumerate() {
+            // Spreadsheets leave columns without a name behind.
+            if name.is_empty() {
+                targets.push(Target::Ignored);
+                continue;
+            }
             if header[..place].contains(name) {
                 bail!("the file has two columns `{name}`");
             }
@@ -135,7 +140,11 @@ impl Columns {
             targets.push(target);
         }
         if !targets.contains(&Target::UserId) {
-            bail!("no column holds the user id: call one `user_id`, or say --map COLUMN=user_id");
+            let header = header.join("`, `");
+            bail!(
+                "no column holds the user id: call one `user_id`, or say --map COLUMN=user_id; the \
+                 header is `{header}`, apart by the --delimiter"
+            );
         }
         let names = header.to_vec();
         Ok(Self { names, targets })
@@ -182,10 +191,11 @@ impl Columns {
                     let value = match kind {
                         Kind::String => Value::from(*cell),
                         Kind::Number => {
-                            let number = json().ok().filter(Value::is_number);
+                            let number = serde_json::from_str(cell.trim()).ok();
+                            let number = number.filter(Value::is_number);
                             number.ok_or_else(|| bad(format!("`{cell}` is not a number")))?
                         }
-                        Kind::Boolean => match cell.to_ascii_lowercase().as_str() {
+                        Kind::Boolean => match cell.trim().to_ascii_lowercase().as_str() {
                             "true" | "1" | "yes" => true.into(),
                             "false" | "0" | "no" => false.into(),
                             _ => return Err(bad(format!("`{cell}` is neither true nor false"))),

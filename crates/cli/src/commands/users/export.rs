@@ -1,9 +1,9 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -57,9 +57,16 @@ impl Options {
             (None, None) => Format::Jsonl,
             (asked, path) => Format::of(asked, path.as_deref())?,
         };
+        let columns = self.columns(format)?;
         let server = Server::at(&self.address)?;
-        let mut out = self.out(format)?;
         let Count { count } = server.get("/v1/users?limit=1")?;
+        // Whatever is there stays until there is something whole in its place.
+        let new = self.file.as_ref().map(|path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".new");
+            PathBuf::from(name)
+        });
+        let mut out = out(new.as_deref(), columns)?;
         let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template(
             "{bar:40} {human_pos}/{human_len} users  {per_sec}  {eta} left",
         )?);
@@ -76,32 +83,52 @@ impl Options {
             path = format!("/v1/users:batch?limit=1000&cursor={cursor}");
         }
         out.finish()?;
+        if let (Some(new), Some(path)) = (new, &self.file) {
+            fs::rename(new, path)?;
+        }
         bar.finish_and_clear();
         Ok(ExitCode::SUCCESS)
     }
 
-    fn out(&self, format: Format) -> anyhow::Result<Out> {
-        let out: Box<dyn Write> = match &self.file {
-            Some(path) => {
-                let file = File::create(path);
-                let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-                Box::new(BufWriter::with_capacity(1 << 20, file))
-            }
-            None => Box::new(BufWriter::new(io::stdout().lock())),
-        };
+    /// The columns, where there are such.
+    fn columns(&self, format: Format) -> anyhow::Result<Option<(Vec<String>, Columns)>> {
         if format == Format::Jsonl {
-            return Ok(Out::Lines(out));
+            ensure!(
+                self.columns.is_empty(),
+                "--columns is for comma-separated values"
+            );
+            return Ok(None);
         }
         let names: Vec<String> = if self.columns.is_empty() {
             ALL.iter().map(|name| (*name).to_owned()).collect()
         } else {
             self.columns.clone()
         };
+        ensure!(
+            names.iter().any(|name| name == ALL[0]),
+            "one of the --columns has to be {}",
+            ALL[0]
+        );
         let columns = Columns::of(&names, &[])?;
-        let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(&names)?;
-        Ok(Out::Records(Box::new(writer), columns))
+        Ok(Some((names, columns)))
     }
+}
+
+fn out(path: Option<&Path>, columns: Option<(Vec<String>, Columns)>) -> anyhow::Result<Out> {
+    let out: Box<dyn Write> = match path {
+        Some(path) => {
+            let file = File::create(path);
+            let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+            Box::new(BufWriter::with_capacity(1 << 20, file))
+        }
+        None => Box::new(BufWriter::new(io::stdout().lock())),
+    };
+    let Some((names, columns)) = columns else {
+        return Ok(Out::Lines(out));
+    };
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(&names)?;
+    Ok(Out::Records(Box::new(writer), columns))
 }
 
 impl Out {

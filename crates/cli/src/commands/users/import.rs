@@ -1,7 +1,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, ScopedJoinHandle};
@@ -13,13 +13,17 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use super::Format;
-use super::progress::Progress;
+use super::columns::BadCell;
+use super::progress::{Progress, Source};
 use super::rows::{Place, Row, Rows};
 use super::server::{Address, Server};
 use crate::output;
 
 /// Bytes of users in one request: well below what the server takes.
 const REQUEST_BYTES: usize = 2 * 1024 * 1024;
+/// The largest user that is sent: with what a request holds already it stays below what the server
+/// takes.
+const USER_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Requests that are read ahead of those under way.
 const REQUESTS_AHEAD: usize = 2;
 /// Requests under way: while the server writes one, it reads the next.
@@ -41,6 +45,9 @@ pub(crate) struct Options {
     /// Told by the name of the file unless given.
     #[arg(long)]
     format: Option<Format>,
+    /// What stands between two values of comma-separated values, such as `;`.
+    #[arg(long, default_value_t = ',')]
+    delimiter: char,
     /// What a column holds, as COLUMN=TARGET: `user_id`, `profile.<path>` (with `:number`,
     /// `:boolean` or `:json` where it is not a string), `profile`, `lists`, `tenants`, `preferences`,
     /// `tokens`, `recipient_preferences`, `quiet_hours`, or `-` for nothing.
@@ -120,18 +127,23 @@ impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let format = Format::of(self.format, Some(&self.file))?;
         let server = Server::at(&self.address)?;
-        let file_bytes = fs::metadata(&self.file)
-            .with_context(|| format!("{} cannot be opened", self.file.display()))?
-            .len();
+        let reading = format!(
+            "{format:?} {} {:?} {}",
+            self.delimiter, self.mapping, self.restore
+        );
+        let source = Source::of(&self.file, reading)?;
+        let file_bytes = source.bytes;
         let kept = Progress::path(&self.file);
         let mut progress = if self.resume {
-            Progress::read(&kept, file_bytes)?
+            Progress::read(&kept, &source)?
         } else {
-            Progress::of_file(file_bytes)
+            Progress::of_file(source)
         };
         let from = self.resume.then_some(progress.done);
-        let rows = Rows::open(&self.file, format, &self.mapping, from)?;
-        let mut errors = Errors::new(self.errors_path(), self.resume);
+        let separator = u8::try_from(self.delimiter).ok().filter(u8::is_ascii);
+        let separator = separator.context("the delimiter is one ASCII character")?;
+        let rows = Rows::open(&self.file, format, separator, &self.mapping, from)?;
+        let mut errors = Errors::new(self.errors_path(), progress.errors_bytes)?;
         let bar = ProgressBar::new(file_bytes).with_style(ProgressStyle::with_template(
             "{bar:40} {percent}%  {msg}  {eta} left",
         )?);
@@ -151,6 +163,7 @@ impl Options {
                 progress.accepted += accepted;
                 progress.rejected += rejected;
                 progress.done = first.batch.end;
+                progress.errors_bytes = errors.bytes;
                 progress.write(&kept)?;
                 bar.set_position(progress.done.byte);
                 bar.set_message(pace(progress.done.rows - before, started.elapsed()));
@@ -175,9 +188,12 @@ impl Options {
             under_way.into_iter().try_for_each(finish)?;
             reading.join().expect("reading does not panic")
         })
-        .with_context(|| {
-            let done = HumanCount(progress.done.rows);
-            format!("after {done} rows; `--resume` goes on from there")
+        .with_context(|| match progress.done.rows {
+            0 => "nothing was written".to_owned(),
+            done => {
+                let done = HumanCount(done);
+                format!("after {done} rows; `--resume` goes on from there")
+            }
         })?;
         bar.finish_and_clear();
         errors.flush()?;
@@ -272,16 +288,26 @@ impl Batch {
         }
     }
 
-    fn add(&mut self, row: Row) {
+    fn add(&mut self, mut row: Row) {
         self.end = row.end;
         let Ok(user) = &row.user else {
             self.bad.push(row);
             return;
         };
+        let text = user.to_string();
+        if text.len() > USER_BYTES_MAX {
+            let message = format!("the user takes more than {USER_BYTES_MAX} bytes of JSON");
+            row.user = Err(BadCell {
+                column: None,
+                message,
+            });
+            self.bad.push(row);
+            return;
+        }
         if !self.sent.is_empty() {
             self.body.push_str(BETWEEN);
         }
-        self.body.push_str(&user.to_string());
+        self.body.push_str(&text);
         self.sent.push(Sent {
             row: row.number,
             line: row.line,
@@ -339,7 +365,7 @@ fn note(batch: &Batch, answer: &Answer, errors: &mut Errors) -> anyhow::Result<(
             user_id: Some(&sent.user_id),
             column: None,
             code: Some(&error.code),
-            message: &error.message,
+            message: &error.message.replace(&row, ""),
             path,
         })?;
     }
@@ -351,26 +377,42 @@ fn note(batch: &Batch, answer: &Answer, errors: &mut Errors) -> anyhow::Result<(
 /// The file of rejected rows, made when there is one.
 struct Errors {
     path: PathBuf,
-    append: bool,
     file: Option<BufWriter<File>>,
+    bytes: u64,
 }
 
 impl Errors {
-    fn new(path: PathBuf, append: bool) -> Self {
-        Self {
-            path,
-            append,
-            file: None,
+    /// With as much of what an earlier import wrote as belongs to what it had done.
+    fn new(path: PathBuf, kept: u64) -> anyhow::Result<Self> {
+        let cannot = || format!("{} cannot be written", path.display());
+        if kept == 0 && path.exists() {
+            fs::remove_file(&path).with_context(cannot)?;
+        } else if kept > 0 {
+            let file = OpenOptions::new().write(true).open(&path);
+            file.and_then(|file| file.set_len(kept))
+                .with_context(cannot)?;
         }
+        Ok(Self {
+            path,
+            file: None,
+            bytes: kept,
+        })
     }
 
     fn write(&mut self, rejected: &Rejected<'_>) -> anyhow::Result<()> {
         if self.file.is_none() {
-            self.file = Some(open_errors(&self.path, self.append)?);
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&self.path);
+            let file =
+                file.with_context(|| format!("{} cannot be written", self.path.display()))?;
+            self.file = Some(BufWriter::new(file));
         }
         if let Some(file) = &mut self.file {
-            serde_json::to_writer(&mut *file, rejected)?;
-            file.write_all(b"\n")?;
+            let line = format!("{}\n", serde_json::to_string(rejected)?);
+            file.write_all(line.as_bytes())?;
+            self.bytes += line.len() as u64;
         }
         Ok(())
     }
@@ -381,15 +423,4 @@ impl Errors {
         }
         Ok(())
     }
-}
-
-fn open_errors(path: &Path, append: bool) -> anyhow::Result<BufWriter<File>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .append(append)
-        .truncate(!append)
-        .open(path)
-        .with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(BufWriter::new(file))
 }

@@ -10,18 +10,41 @@ use super::rows::Place;
 /// How far an import has come, kept beside the file until it is through.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Of the file that is imported: another file is not gone on with.
-    file_bytes: u64,
+    /// What is imported, and how: nothing else is gone on with.
+    source: Source,
+    /// How much of the file of rejected rows belongs to what is done.
+    pub(super) errors_bytes: u64,
     /// Everything before it is written.
     pub(super) done: Place,
     pub(super) accepted: u64,
     pub(super) rejected: u64,
 }
 
+/// A file as it was when its import began, and how it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Source {
+    pub(super) bytes: u64,
+    modified_nanoseconds: u128,
+    reading: String,
+}
+
+impl Source {
+    pub(super) fn of(path: &Path, reading: String) -> anyhow::Result<Self> {
+        let metadata =
+            fs::metadata(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+        let modified = metadata.modified()?.duration_since(std::time::UNIX_EPOCH);
+        Ok(Self {
+            bytes: metadata.len(),
+            modified_nanoseconds: modified.unwrap_or_default().as_nanos(),
+            reading,
+        })
+    }
+}
+
 impl Progress {
-    pub(super) fn of_file(file_bytes: u64) -> Self {
+    pub(super) fn of_file(source: Source) -> Self {
         Self {
-            file_bytes,
+            source,
             ..Self::default()
         }
     }
@@ -33,7 +56,7 @@ impl Progress {
     }
 
     /// What an earlier import of the same file left behind.
-    pub(super) fn read(path: &Path, file_bytes: u64) -> anyhow::Result<Self> {
+    pub(super) fn read(path: &Path, source: &Source) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| {
             format!(
                 "{} cannot be read: there is nothing to resume",
@@ -42,8 +65,8 @@ impl Progress {
         })?;
         let progress: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} does not hold what it should", path.display()))?;
-        if progress.file_bytes != file_bytes {
-            bail!("the file has another length than when its import began");
+        if progress.source != *source {
+            bail!("the file, or how it is to be read, is not as it was when its import began");
         }
         Ok(progress)
     }

@@ -1,5 +1,5 @@
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 /// How often a request is sent that does not get through; it does the same however often it arrives.
 const ATTEMPTS_MAX: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const ANSWER_TIME_MAX: Duration = Duration::from_mins(2);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// After so long nobody is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest answer that is taken, in bytes: a page ends far earlier.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -63,6 +65,7 @@ impl Server {
     /// Asks until there is an answer that is not only a matter of time.
     fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<&str>) -> anyhow::Result<T> {
         let mut pause = FIRST_PAUSE;
+        let started = Instant::now();
         for attempt in 1..=ATTEMPTS_MAX {
             let again = match self.ask_once(path, body) {
                 Ok((200, text)) => {
@@ -77,7 +80,7 @@ impl Server {
                 }
                 Err(error) => error,
             };
-            if attempt == ATTEMPTS_MAX {
+            if attempt == ATTEMPTS_MAX || started.elapsed() > PATIENCE {
                 return Err(again.context(format!("{} cannot be asked for {path}", self.url)));
             }
             thread::sleep(pause);
