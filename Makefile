@@ -2,7 +2,7 @@
 DATA_DIR ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help build run fmt lint test test-rust test-sdk test-crash test-audiences fuzz golden bench doc
+.PHONY: help build run fmt lint test test-rust test-sdk test-crash test-properties fuzz golden bench doc
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,9 +35,10 @@ test-crash: build ## The long form of the crash tests.
 	MUSTER_BIN=$(CURDIR)/target/release/muster MUSTER_CRASH_KILLS=200 MUSTER_CRASH_CUTS=1000 \
 	MUSTER_CRASH_FLIPS=10000 cargo test --locked -p tests --test crash -- --nocapture
 
-test-audiences: ## The long form of the property test of audiences.
+test-properties: ## The long form of the property tests of the engine.
 	MUSTER_AUDIENCE_WRITES=$${MUSTER_AUDIENCE_WRITES:-300000} \
-	cargo test --release --locked -p engine --test audiences -- --nocapture
+	MUSTER_PEOPLE_WRITES=$${MUSTER_PEOPLE_WRITES:-300000} \
+	cargo test --release --locked -p engine --test properties -- --nocapture
 
 fuzz: ## The long form of the fuzz target for rules.
 	MUSTER_FUZZ_RUNS=$${MUSTER_FUZZ_RUNS:-10000000} \

@@ -4,100 +4,24 @@
 //!
 //! `MUSTER_AUDIENCE_SEED` repeats a run, `MUSTER_AUDIENCE_WRITES` makes it longer.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod random;
 mod rules;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{AudienceCommand, AudiencePut, Change, ListCommand, ProfileCommand, TenantCommand};
-use engine::{
-    Command, Engine, EngineOptions, EventJson, History, Importer, Origin, SubscribeMode,
-    Subscriber, TenantDetails, Until, UserUpsert, Writer, replay, start,
-};
-use event_log::{EventLog, MemoryLog};
+use engine::{Command, Origin, SubscribeMode, Subscriber, TenantDetails, UserUpsert};
 use projections::{ChangePlace, MemberView, ReadModels};
-use random::Random;
 use rules::{any_profile, any_rule};
 use serde_json::{Map, Value, json};
 use types::filter::Group;
-use types::{AudienceId, Clock, PageLimit, Position, SubjectId, Timestamp};
+use types::{AudienceId, Clock as _, PageLimit, Position, SubjectId};
 use world::{
     AUDIENCES, CROWD, FEW, LISTS, TENANTS, World, audience_id, list_id, tenant_id, user_id,
 };
 
-/// 2026-01-31T00:00:00Z, the end of a month.
-const START: u64 = 1_769_817_600_000_000_000;
-const SECOND: u64 = 1_000_000_000;
-
-/// A clock that the test moves.
-#[derive(Default)]
-struct ManualClock(AtomicU64);
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-}
-
-struct Running {
-    log: Arc<dyn EventLog>,
-    models: Arc<ReadModels>,
-    engine: Engine,
-    _writer: Writer,
-}
-
-impl Running {
-    fn start(log: Arc<dyn EventLog>, clock: &Arc<ManualClock>) -> Self {
-        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
-        let models = Arc::clone(&rebuilt.read_models);
-        let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-        let (engine, writer) = start(Arc::clone(&log), rebuilt, clock, EngineOptions::default());
-        Self {
-            log,
-            models,
-            engine,
-            _writer: writer,
-        }
-    }
-
-    fn history(&self) -> History {
-        History::new(Arc::clone(&self.log), Arc::clone(&self.models))
-    }
-
-    /// The time of the last event, which is the present of windows.
-    fn now(&self) -> Timestamp {
-        let last = self.history().event(self.models.checkpoint()).unwrap();
-        last.map_or(Timestamp(0), |event| event.recorded_at.parse().unwrap())
-    }
-}
-
-/// Sends everything before the first answer is awaited, so that commands share groups; which of them
-/// were accepted.
-fn send_all(engine: &Engine, commands: Vec<Command>) -> Vec<bool> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let tasks: Vec<_> = commands
-            .into_iter()
-            .map(|command| {
-                let engine = engine.clone();
-                tokio::spawn(async move { engine.execute(command, Origin::default()).await })
-            })
-            .collect();
-        let mut accepted = Vec::new();
-        for task in tasks {
-            accepted.push(task.await.unwrap().is_ok());
-        }
-        accepted
-    })
-}
+use crate::random::Random;
+use crate::running::{ManualClock, Running, SECOND, START, number, seed};
 
 /// One step, for the engine and for the naive world.
 type Step = (Command, Box<dyn FnOnce(&mut World)>);
@@ -355,7 +279,7 @@ fn upserting(random: &mut Random, named: Vec<usize>, now: u64) -> Step {
 fn arrivals(random: &mut Random) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for who in 0..CROWD {
-        let mut profile = any_profile(random, false, START);
+        let mut profile = any_profile(random, false, START.0);
         if random.percent(80) {
             profile.insert("seen".to_owned(), json!("2026-02-03T12:00:00Z"));
         }
@@ -379,7 +303,7 @@ fn arrivals(random: &mut Random) -> Vec<Step> {
         command,
         Box::new(move |world| world.subscribe(1, everybody, false)),
     ));
-    steps.push(upserting(random, (0..CROWD).collect(), START));
+    steps.push(upserting(random, (0..CROWD).collect(), START.0));
     steps
 }
 
@@ -387,9 +311,9 @@ fn arrivals(random: &mut Random) -> Vec<Step> {
 fn run(running: &Running, world: &mut World, steps: Vec<Step>) -> u64 {
     let count = steps.len() as u64;
     let (commands, effects): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
-    let accepted = send_all(&running.engine, commands);
-    for (effect, accepted) in effects.into_iter().zip(accepted) {
-        if accepted {
+    let answers = running.execute_together(commands);
+    for (effect, answer) in effects.into_iter().zip(answers) {
+        if answer.is_ok() {
             effect(world);
         }
     }
@@ -522,37 +446,16 @@ fn compare_changes(running: &Running, seed: u64, limit: PageLimit) {
     }
 }
 
-fn imported(running: &Running, latest: Timestamp) -> Arc<dyn EventLog> {
-    let log = MemoryLog::default();
-    let mut importer = Importer::new(latest);
-    for raw in running.log.read(Position(1), usize::MAX).unwrap() {
-        for record in raw.decode().unwrap().records() {
-            let shown = EventJson::from_record(&record.unwrap(), |subject| {
-                running.models.subjects.user_id(subject)
-            });
-            let line = serde_json::to_string(&shown.unwrap()).unwrap();
-            log.append(&[importer.record(&line).unwrap()]).unwrap();
-        }
-    }
-    Arc::new(log)
-}
-
 #[test]
 fn members_are_whom_the_rule_accepts_from_scratch() {
-    let writes: u64 =
-        std::env::var("MUSTER_AUDIENCE_WRITES").map_or(4_000, |text| text.parse().unwrap());
-    let seed: u64 = std::env::var("MUSTER_AUDIENCE_SEED").map_or_else(
-        // The standard library's hashing begins somewhere else in every process.
-        |_| RandomState::new().hash_one(0),
-        |text| text.parse().unwrap(),
-    );
-    println!("audiences: MUSTER_AUDIENCE_SEED={seed}");
+    let writes = number("MUSTER_AUDIENCE_WRITES").unwrap_or(4_000);
+    let seed = seed("MUSTER_AUDIENCE_SEED");
     let mut random = Random::new(seed);
     let (mut done, mut questions, mut restarts, mut histories) = (0, 0, 0, 0);
     while done < writes {
         // Many short histories find more than one long one, in which everything has happened.
-        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-        let mut running = Running::start(Arc::new(MemoryLog::default()), &clock);
+        let clock = ManualClock::started();
+        let mut running = Running::on_empty_log(&clock);
         let mut world = World::default();
         let crowded = histories % 20 == 7;
         histories += 1;
@@ -566,7 +469,7 @@ fn members_are_whom_the_rule_accepts_from_scratch() {
                 6..9 => random.below(200_000) as u64 * SECOND,
                 _ => random.below(40) as u64 * 86_400 * SECOND,
             };
-            clock.0.fetch_add(step, Ordering::Relaxed);
+            clock.pass(step);
             let steps: Vec<_> = (0..random.between(1, 6))
                 .map(|_| any_step(&mut random, people, clock.now().0))
                 .collect();
@@ -576,24 +479,12 @@ fn members_are_whom_the_rule_accepts_from_scratch() {
             if random.percent(10) {
                 let limit = PageLimit::clamped(if crowded { 1_000 } else { 7 });
                 compare_changes(&running, seed, limit);
-                let digests = running.models.digests();
-                let log = Arc::clone(&running.log);
-                drop(running);
-                running = Running::start(log, &clock);
-                assert_eq!(running.models.digests(), digests, "restart, seed {seed}");
+                running = running.restarted(seed);
                 questions += compare(&running, &world, seed);
                 restarts += 1;
             }
         }
-        let latest = Timestamp(clock.now().0 + 3_600 * SECOND);
-        let log = imported(&running, latest);
-        assert_eq!(log.head(), running.log.head());
-        let again = Running::start(log, &clock);
-        assert_eq!(
-            again.models.digests(),
-            running.models.digests(),
-            "import, seed {seed}"
-        );
+        let again = running.imported(seed);
         questions += compare(&again, &world, seed);
     }
     println!(
@@ -606,8 +497,8 @@ fn members_are_whom_the_rule_accepts_from_scratch() {
 fn changes_that_are_forgotten_are_told_from_the_log() {
     const MANY: usize = 2_000;
     const ROUNDS: usize = 3_000;
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let running = Running::start(Arc::new(MemoryLog::default()), &clock);
+    let clock = ManualClock::started();
+    let running = Running::on_empty_log(&clock);
     let put = |audience: usize, rule: &Value| {
         let rule = Group::parse(rule, None, domain::limits::RULE_LIMITS).unwrap();
         let filter = Change::Set(rule);
@@ -698,8 +589,8 @@ fn merging(who: usize, changes: &Value) -> Command {
 #[test]
 fn one_person_can_join_and_leave_thousands_of_audiences_in_one_write() {
     const MANY: usize = 1_500;
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let running = Running::start(Arc::new(MemoryLog::default()), &clock);
+    let clock = ManualClock::started();
+    let running = Running::on_empty_log(&clock);
     let run = |command| {
         let engine = &running.engine;
         engine.execute_blocking(command, Origin::default()).unwrap();
@@ -772,8 +663,8 @@ fn one_person_can_join_and_leave_thousands_of_audiences_in_one_write() {
 /// and made anew; and of a change by what the rule asked then.
 #[test]
 fn changes_go_on_over_a_deletion_and_a_new_rule() {
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let running = Running::start(Arc::new(MemoryLog::default()), &clock);
+    let clock = ManualClock::started();
+    let running = Running::on_empty_log(&clock);
     let run = |command| {
         let engine = &running.engine;
         engine.execute_blocking(command, Origin::default()).unwrap();
@@ -823,8 +714,8 @@ fn changes_go_on_over_a_deletion_and_a_new_rule() {
 #[test]
 fn an_index_that_is_built_beside_the_writer_misses_nothing() {
     const PATHS: usize = 12;
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let running = Running::start(Arc::new(MemoryLog::default()), &clock);
+    let clock = ManualClock::started();
+    let running = Running::on_empty_log(&clock);
     let profile = |who: usize, value: usize| {
         let members = (0..PATHS).map(|path| (format!("p{path}"), json!(value % 3)));
         merging(who, &Value::Object(members.collect()))

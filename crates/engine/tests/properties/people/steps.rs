@@ -10,13 +10,12 @@ use types::{
     Choice, JsonDocument, JsonPatch, PreferenceStatus, ProviderKey, Timestamp, TokenStatus,
 };
 
-use crate::random::Random;
-use crate::world::{
+use super::world::{
     Answer, BRANDS, LISTS, PEOPLE, SECTIONS, TENANTS, TOKENS, TOPICS, Tenant, World, brand_id,
     list_id, section_id, tenant_id, token_id, topic_id, user_id,
 };
-
-const SECOND: u64 = 1_000_000_000;
+use crate::random::Random;
+use crate::running::SECOND;
 
 /// One step, for the engine and for the naive world, which says whether it is refused.
 pub(crate) type Step = (Command, Effect);

@@ -2,8 +2,8 @@ use domain::limits::RULE_LIMITS;
 use serde_json::{Map, Value, json};
 use types::filter::{Group, Operator};
 
+use super::world::{AUDIENCES, LISTS, TENANTS};
 use crate::random::Random;
-use crate::world::{AUDIENCES, LISTS, TENANTS};
 
 /// Paths of which some are exact keys, some descend, and some could be either.
 const PATHS: [&str; 9] = [

@@ -5,117 +5,31 @@
 //!
 //! `MUSTER_PEOPLE_SEED` repeats a run, `MUSTER_PEOPLE_WRITES` makes it longer.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "../audiences/random.rs"]
-mod random;
 mod steps;
 mod world;
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use domain::Change;
 use domain::limits::{USER_CHOICES_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX};
-use engine::{
-    Choices, Command, Edit, Engine, EngineOptions, EventJson, Importer, Origin, Outcome,
-    SectionDetails, TokenDetails, Until, UserUpsert, Writer, replay, start,
-};
-use event_log::{EventLog, MemoryLog};
-use projections::ReadModels;
-use random::Random;
-use types::{Clock, JsonDocument, Position, PreferenceStatus, ProviderKey, Timestamp, TokenStatus};
+use engine::{Choices, Command, Edit, Origin, Outcome, SectionDetails, TokenDetails, UserUpsert};
+use types::{Clock as _, JsonDocument, PreferenceStatus, ProviderKey, TokenStatus};
 use world::World;
 
-/// 2026-01-31T00:00:00Z.
-const START: u64 = 1_769_817_600_000_000_000;
-const SECOND: u64 = 1_000_000_000;
-
-/// A clock that the test moves.
-#[derive(Default)]
-struct ManualClock(AtomicU64);
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-}
-
-struct Running {
-    log: Arc<dyn EventLog>,
-    models: Arc<ReadModels>,
-    engine: Engine,
-    _writer: Writer,
-}
-
-impl Running {
-    fn start(log: Arc<dyn EventLog>, clock: &Arc<ManualClock>) -> Self {
-        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
-        let models = Arc::clone(&rebuilt.read_models);
-        let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-        let (engine, writer) = start(Arc::clone(&log), rebuilt, clock, EngineOptions::default());
-        Self {
-            log,
-            models,
-            engine,
-            _writer: writer,
-        }
-    }
-}
-
-/// Sends everything before the first answer is awaited, so that commands share groups; what each was
-/// answered.
-fn send_all(engine: &Engine, commands: Vec<Command>) -> Vec<Result<(), String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let send = |command| {
-            let engine = engine.clone();
-            tokio::spawn(async move { engine.execute(command, Origin::default()).await })
-        };
-        let tasks: Vec<_> = commands.into_iter().map(send).collect();
-        let mut answers = Vec::new();
-        for task in tasks {
-            let answer = task.await.unwrap();
-            answers.push(answer.map(|_| ()).map_err(|error| error.to_string()));
-        }
-        answers
-    })
-}
-
-fn imported(running: &Running, latest: Timestamp) -> Arc<dyn EventLog> {
-    let log = MemoryLog::default();
-    let mut importer = Importer::new(latest);
-    for raw in running.log.read(Position(1), usize::MAX).unwrap() {
-        for record in raw.decode().unwrap().records() {
-            let shown = EventJson::from_record(&record.unwrap(), |subject| {
-                running.models.subjects.user_id(subject)
-            });
-            let line = serde_json::to_string(&shown.unwrap()).unwrap();
-            log.append(&[importer.record(&line).unwrap()]).unwrap();
-        }
-    }
-    Arc::new(log)
-}
+use crate::random::Random;
+use crate::running::{ManualClock, Running, SECOND, number, seed};
 
 #[test]
 fn the_read_models_show_what_a_naive_world_holds() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
-    let writes: u64 = number("MUSTER_PEOPLE_WRITES").unwrap_or(6_000);
-    // The standard library's hashing begins somewhere else in every process.
-    let seed: u64 = number("MUSTER_PEOPLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    println!("people: MUSTER_PEOPLE_SEED={seed}");
+    let writes = number("MUSTER_PEOPLE_WRITES").unwrap_or(6_000);
+    let seed = seed("MUSTER_PEOPLE_SEED");
     let mut random = Random::new(seed);
     let (mut done, mut refused) = (0, 0);
     while done < writes {
-        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-        let mut running = Running::start(Arc::new(MemoryLog::default()), &clock);
+        let clock = ManualClock::started();
+        let mut running = Running::on_empty_log(&clock);
         let mut world = World::default();
         for _ in 0..40 {
             let pass = random.below(20) as u64 * SECOND / 2;
-            clock.0.fetch_add(pass, Ordering::Relaxed);
+            clock.pass(pass);
             let now = clock.now();
             let mut steps = Vec::new();
             for place in 0..random.between(1, 8) {
@@ -123,7 +37,7 @@ fn the_read_models_show_what_a_naive_world_holds() {
             }
             let (commands, effects): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
             let shown = format!("{commands:#?}");
-            let answers = send_all(&running.engine, commands);
+            let answers = running.execute_together(commands);
             done += answers.len() as u64;
             world.expire(now);
             for (effect, answer) in effects.into_iter().zip(answers) {
@@ -137,18 +51,10 @@ fn the_read_models_show_what_a_naive_world_holds() {
             }
             world.compare(&running.models, &format!("seed {seed}, {shown}"));
             if random.percent(10) {
-                let digests = running.models.digests();
-                let log = Arc::clone(&running.log);
-                drop(running);
-                running = Running::start(log, &clock);
-                assert_eq!(running.models.digests(), digests, "restart, seed {seed}");
+                running = running.restarted(seed);
             }
         }
-        let latest = Timestamp(clock.now().0 + 3_600 * SECOND);
-        let again = Running::start(imported(&running, latest), &clock);
-        assert_eq!(again.log.head(), running.log.head());
-        let digests = running.models.digests();
-        assert_eq!(again.models.digests(), digests, "import, seed {seed}");
+        let again = running.imported(seed);
         world.compare(&again.models, &format!("import, seed {seed}"));
     }
     println!("people: {done} writes, {refused} refused as expected, 0 mismatches");
@@ -157,8 +63,8 @@ fn the_read_models_show_what_a_naive_world_holds() {
 /// What a person can have has an end, and what is there already can still be changed.
 #[test]
 fn the_limits_of_a_person_hold() {
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let running = Running::start(Arc::new(MemoryLog::default()), &clock);
+    let clock = ManualClock::started();
+    let running = Running::on_empty_log(&clock);
     let run = |command| {
         let engine = &running.engine;
         engine.execute_blocking(command, Origin::default())

@@ -1,0 +1,138 @@
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engine::{
+    Command, Engine, EngineOptions, EventJson, History, Importer, Origin, Until, Writer, replay,
+    start,
+};
+use event_log::{EventLog, MemoryLog};
+use projections::ReadModels;
+use types::{Clock, Position, Timestamp};
+
+/// 2026-01-31T00:00:00Z, the end of a month.
+pub(crate) const START: Timestamp = Timestamp(1_769_817_600_000_000_000);
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// A clock that the test moves.
+pub(crate) struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub(crate) fn started() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(START.0)))
+    }
+
+    pub(crate) fn pass(&self, nanoseconds: u64) {
+        self.0.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) models: Arc<ReadModels>,
+    pub(crate) engine: Engine,
+    clock: Arc<ManualClock>,
+    _writer: Writer,
+}
+
+impl Running {
+    pub(crate) fn on_empty_log(clock: &Arc<ManualClock>) -> Self {
+        Self::start(Arc::new(MemoryLog::default()), clock)
+    }
+
+    fn start(log: Arc<dyn EventLog>, clock: &Arc<ManualClock>) -> Self {
+        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
+        let models = Arc::clone(&rebuilt.read_models);
+        let ticking: Arc<dyn Clock> = Arc::clone(clock) as _;
+        let (engine, writer) = start(Arc::clone(&log), rebuilt, ticking, EngineOptions::default());
+        Self {
+            log,
+            models,
+            engine,
+            clock: Arc::clone(clock),
+            _writer: writer,
+        }
+    }
+
+    /// The same log with everything else built anew, which has to come out the same.
+    pub(crate) fn restarted(self, seed: u64) -> Self {
+        let digests = self.models.digests();
+        let (log, clock) = (Arc::clone(&self.log), Arc::clone(&self.clock));
+        drop(self);
+        let again = Self::start(log, &clock);
+        assert_eq!(again.models.digests(), digests, "restart, seed {seed}");
+        again
+    }
+
+    /// A second engine on a log into which the first one's was imported, event by event.
+    pub(crate) fn imported(&self, seed: u64) -> Self {
+        let log = MemoryLog::default();
+        let mut importer = Importer::new(Timestamp(self.clock.now().0 + 3_600 * SECOND));
+        for raw in self.log.read(Position(1), usize::MAX).unwrap() {
+            for record in raw.decode().unwrap().records() {
+                let shown = EventJson::from_record(&record.unwrap(), |subject| {
+                    self.models.subjects.user_id(subject)
+                });
+                let line = serde_json::to_string(&shown.unwrap()).unwrap();
+                log.append(&[importer.record(&line).unwrap()]).unwrap();
+            }
+        }
+        assert_eq!(log.head(), self.log.head());
+        let again = Self::start(Arc::new(log), &self.clock);
+        let digests = self.models.digests();
+        assert_eq!(again.models.digests(), digests, "import, seed {seed}");
+        again
+    }
+
+    pub(crate) fn history(&self) -> History {
+        History::new(Arc::clone(&self.log), Arc::clone(&self.models))
+    }
+
+    /// The time of the last event, which is the present of windows.
+    pub(crate) fn now(&self) -> Timestamp {
+        let last = self.history().event(self.models.checkpoint()).unwrap();
+        last.map_or(Timestamp(0), |event| event.recorded_at.parse().unwrap())
+    }
+
+    /// Sends everything before the first answer is awaited, so that commands share groups; what each
+    /// was answered.
+    pub(crate) fn execute_together(&self, commands: Vec<Command>) -> Vec<Result<(), String>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let send = |command| {
+                let engine = self.engine.clone();
+                tokio::spawn(async move { engine.execute(command, Origin::default()).await })
+            };
+            let tasks: Vec<_> = commands.into_iter().map(send).collect();
+            let mut answers = Vec::new();
+            for task in tasks {
+                let answer = task.await.unwrap();
+                answers.push(answer.map(|_| ()).map_err(|error| error.to_string()));
+            }
+            answers
+        })
+    }
+}
+
+/// A number from the environment.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
+}
+
+/// The seed that the variable names, or another one each time; printed.
+pub(crate) fn seed(variable: &str) -> u64 {
+    // The standard library's hashing begins somewhere else in every process.
+    let seed = number(variable).unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("{variable}={seed}");
+    seed
+}
