@@ -47,7 +47,7 @@ impl EventJson {
         let data = Event::payload_to_json(record.event_type, record.schema, record.payload)?;
         Ok(Self {
             position: record.position.0,
-            stream: shown_stream(&stream, name),
+            stream: stream.shown(&name),
             version: record.version.0,
             id: EventId::of(metadata.command_id, metadata.ordinal).to_string(),
             event_type: record.event_type.to_owned(),
@@ -64,28 +64,5 @@ impl EventJson {
             data: RawValue::from_string(data)
                 .map_err(|error| events::DecodeError::Payload(error.to_string()))?,
         })
-    }
-}
-
-/// A stream's name with the person's id in the place of the number.
-pub(crate) fn shown_stream(stream: &StreamId, name: impl Fn(SubjectId) -> String) -> String {
-    match stream {
-        StreamId::Subject(subject) => format!("subject-{}", name(*subject)),
-        StreamId::Profile(subject) => format!("profile-{}", name(*subject)),
-        StreamId::ListMember(list, subject) => format!("list_member-{list}:{}", name(*subject)),
-        StreamId::TenantMember(tenant, subject) => {
-            format!("tenant_member-{tenant}:{}", name(*subject))
-        }
-        StreamId::Preference(subject) => format!("preference-{}", name(*subject)),
-        StreamId::Token(subject) => format!("token-{}", name(*subject)),
-        StreamId::List(_)
-        | StreamId::Audience(_)
-        | StreamId::Tenant(_)
-        | StreamId::Section(_)
-        | StreamId::Topic(_)
-        | StreamId::PreferencePage
-        | StreamId::Brand(_)
-        | StreamId::Clock
-        | StreamId::Key(_) => stream.to_string(),
     }
 }

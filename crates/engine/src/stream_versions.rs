@@ -18,14 +18,18 @@ pub(crate) struct StreamVersions {
 
 impl StreamVersions {
     pub(crate) fn get(&self, stream: &StreamId) -> StreamVersion {
-        StreamVersion(match stream {
-            StreamId::Subject(subject) => of(&self.subjects, *subject),
-            StreamId::Profile(subject) => of(&self.profiles, *subject),
-            StreamId::Preference(subject) => of(&self.preferences, *subject),
-            StreamId::Token(subject) => of(&self.tokens, *subject),
-            StreamId::ListMember(list, subject) => of_member(self.list_members.get(list), *subject),
+        let version = match stream {
+            StreamId::Subject(subject) => self.subjects.get(subject.index()),
+            StreamId::Profile(subject) => self.profiles.get(subject.index()),
+            StreamId::Preference(subject) => self.preferences.get(subject.index()),
+            StreamId::Token(subject) => self.tokens.get(subject.index()),
+            StreamId::ListMember(list, subject) => {
+                let members = self.list_members.get(list);
+                members.and_then(|members| members.get(subject))
+            }
             StreamId::TenantMember(tenant, subject) => {
-                of_member(self.tenant_members.get(tenant), *subject)
+                let members = self.tenant_members.get(tenant);
+                members.and_then(|members| members.get(subject))
             }
             StreamId::List(_)
             | StreamId::Audience(_)
@@ -35,8 +39,9 @@ impl StreamVersions {
             | StreamId::PreferencePage
             | StreamId::Brand(_)
             | StreamId::Clock
-            | StreamId::Key(_) => self.others.get(stream).copied().unwrap_or_default(),
-        })
+            | StreamId::Key(_) => self.others.get(stream),
+        };
+        StreamVersion(version.copied().unwrap_or_default())
     }
 
     /// Takes note of an event. Fails with the version that was due if there is a gap.
@@ -87,15 +92,6 @@ impl StreamVersions {
             | StreamId::Key(_) => self.others.entry(stream.clone()).or_default(),
         }
     }
-}
-
-fn of(versions: &[u32], subject: SubjectId) -> u32 {
-    versions.get(subject.index()).copied().unwrap_or_default()
-}
-
-fn of_member(versions: Option<&HashMap<SubjectId, u32>>, subject: SubjectId) -> u32 {
-    let version = versions.and_then(|versions| versions.get(&subject));
-    version.copied().unwrap_or_default()
 }
 
 fn slot(versions: &mut Vec<u32>, subject: SubjectId) -> &mut u32 {

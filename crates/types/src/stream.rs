@@ -93,6 +93,41 @@ impl StreamId {
         }
     }
 
+    /// The name with what `shown` makes of the person in the place of the number: for people to read,
+    /// never for the log.
+    pub fn shown<T: fmt::Display>(&self, shown: impl Fn(SubjectId) -> T) -> String {
+        let mut name = String::new();
+        self.write_with(&mut name, shown)
+            .expect("a string takes every text");
+        name
+    }
+
+    fn write_with<T: fmt::Display>(
+        &self,
+        f: &mut impl fmt::Write,
+        shown: impl Fn(SubjectId) -> T,
+    ) -> fmt::Result {
+        match self {
+            Self::Subject(subject) => write!(f, "subject-{}", shown(*subject)),
+            Self::Profile(subject) => write!(f, "profile-{}", shown(*subject)),
+            Self::List(list) => write!(f, "list-{list}"),
+            Self::ListMember(list, subject) => write!(f, "list_member-{list}:{}", shown(*subject)),
+            Self::Audience(audience) => write!(f, "audience-{audience}"),
+            Self::Tenant(tenant) => write!(f, "tenant-{tenant}"),
+            Self::TenantMember(tenant, subject) => {
+                write!(f, "tenant_member-{tenant}:{}", shown(*subject))
+            }
+            Self::Section(section) => write!(f, "section-{section}"),
+            Self::Topic(topic) => write!(f, "topic-{topic}"),
+            Self::PreferencePage => f.write_str(PREFERENCE_PAGE),
+            Self::Preference(subject) => write!(f, "preference-{}", shown(*subject)),
+            Self::Token(subject) => write!(f, "token-{}", shown(*subject)),
+            Self::Brand(brand) => write!(f, "brand-{brand}"),
+            Self::Clock => f.write_str(CLOCK),
+            Self::Key(id) => write!(f, "key-{id}"),
+        }
+    }
+
     /// Reads the name that [`fmt::Display`] writes. `None` if no stream can have that name.
     pub fn parse(name: &str) -> Option<Self> {
         let number = |text: &str| -> Option<SubjectId> {
@@ -140,23 +175,7 @@ impl StreamId {
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Subject(subject) => write!(f, "subject-{subject}"),
-            Self::Profile(subject) => write!(f, "profile-{subject}"),
-            Self::List(list) => write!(f, "list-{list}"),
-            Self::ListMember(list, subject) => write!(f, "list_member-{list}:{subject}"),
-            Self::Audience(audience) => write!(f, "audience-{audience}"),
-            Self::Tenant(tenant) => write!(f, "tenant-{tenant}"),
-            Self::TenantMember(tenant, subject) => write!(f, "tenant_member-{tenant}:{subject}"),
-            Self::Section(section) => write!(f, "section-{section}"),
-            Self::Topic(topic) => write!(f, "topic-{topic}"),
-            Self::PreferencePage => f.write_str(PREFERENCE_PAGE),
-            Self::Preference(subject) => write!(f, "preference-{subject}"),
-            Self::Token(subject) => write!(f, "token-{subject}"),
-            Self::Brand(brand) => write!(f, "brand-{brand}"),
-            Self::Clock => f.write_str(CLOCK),
-            Self::Key(id) => write!(f, "key-{id}"),
-        }
+        self.write_with(f, |subject| subject)
     }
 }
 
