@@ -190,7 +190,27 @@ fn what_cannot_be_imported_at_all_is_said() {
         ("b.csv", "user_id,a,a\n", &[], "two columns `a`"),
         ("c.csv", "user_id,a\n", &["--map", "b=-"], "no column `b`"),
         ("d.txt", "", &[], "--format"),
-        ("e.jsonl", "", &["--map", "a=-"], "--map is for"),
+        ("e.jsonl", "", &["--map", "a=-"], "are for comma-"),
+        ("e2.jsonl", "", &["--delimiter", ";"], "are for comma-"),
+        ("q.csv", "user_id\n", &["--delimiter", "\""], "one ASCII"),
+        (
+            "mac.csv",
+            "user_id,n\rada,1\rbob,2\r",
+            &[],
+            "line 1: a carriage",
+        ),
+        (
+            "cr.csv",
+            "user_id,n\nada,one\rtwo\n",
+            &[],
+            "line 2: a carriage",
+        ),
+        (
+            "open.csv",
+            "user_id,n\nada,\"1\nbob,2\n",
+            &[],
+            "column 2 on line 2",
+        ),
         ("f.jsonl", "", &["--resume"], "nothing to resume"),
     ] {
         let path = world.file(name, content.as_bytes());
@@ -220,13 +240,41 @@ fn what_cannot_be_imported_at_all_is_said() {
     world.server.stop();
 }
 
+/// What the server would refuse a whole request for costs only the row at fault.
+#[test]
+fn a_row_that_spoils_a_request_is_found() {
+    let world = World::new();
+    let mut rows: Vec<Value> = (0..600)
+        .map(|row| json!({"user_id": format!("u{row}"), "profile": {"n": vec![row; 600]}}))
+        .collect();
+    let deep = (0..99).fold(json!(1), |inner, _| json!([inner]));
+    rows[77] = json!({"user_id": "deep", "profile": deep});
+    let mut lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    lines[78] = r#"{"user_id": "odd", "profile": {"x": {"$serde_json::private::Number": "12"}}}"#
+        .to_owned();
+    let path = world.file("rows.jsonl", lines.join("\n").as_bytes());
+    let outcome = run(&world.server, &["import", path.to_str().unwrap(), "--json"]);
+    assert!(!outcome.status.success());
+    let told: Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert_eq!(told["accepted"], 599, "{told}");
+    assert_eq!(rejected(&path), [json!([78, 78, null, "malformed_json", null])]);
+    let odd = json!({"x": {"$serde_json::private::Number": "12"}});
+    let shown = world.server.ask("GET", "/profiles/odd", "").text;
+    assert_eq!(shown, json!({"profile": odd}).to_string());
+    world.server.stop();
+}
+
 /// Whoever is killed in the middle goes on from there.
 #[test]
 fn an_import_that_was_broken_off_is_resumed() {
     const ROWS: usize = 6_000;
     let world = World::new();
-    let rows = (0..ROWS).map(|row| format!("user-{row:05},{row}\n"));
-    let csv = format!("user_id,n\n{}", rows.collect::<String>());
+    let row = |row| match row {
+        // Rejected on either side of where it is broken off.
+        0 | 5_999 => ",1\n".to_owned(),
+        _ => format!("user-{row:05},{row}\n"),
+    };
+    let csv = format!("user_id,n\n{}", (0..ROWS).map(row).collect::<String>());
     let path = world.file("many.csv", csv.as_bytes());
     let text = path.to_str().unwrap();
     let progress = PathBuf::from(format!("{text}.progress"));
@@ -234,6 +282,7 @@ fn an_import_that_was_broken_off_is_resumed() {
         .spawn()
         .unwrap();
     while !progress.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "nothing to break off");
         std::thread::yield_now();
     }
     child.kill().unwrap();
@@ -249,15 +298,30 @@ fn an_import_that_was_broken_off_is_resumed() {
     );
     assert!(!refused.status.success());
 
+    let elsewhere = TestServer::start(&world.directory.path().join("elsewhere"));
+    assert!(
+        !run(&elsewhere, &["import", text, "--resume"])
+            .status
+            .success()
+    );
+    elsewhere.stop();
+
+    // What is done is not done again.
+    world.server.ask("DELETE", "/v1/users/user-00001", "");
     let outcome = run(&world.server, &["import", text, "--resume", "--json"]);
-    let outcome: Value = serde_json::from_str(&done(&outcome)).unwrap();
+    let outcome: Value = serde_json::from_slice(&outcome.stdout).unwrap();
     assert_eq!(
         (&outcome["rows"], &outcome["rejected"]),
-        (&json!(ROWS), &json!(0))
+        (&json!(ROWS), &json!(2))
     );
+    let rows: Vec<u64> = rejected(&path)
+        .iter()
+        .map(|row| row[0].as_u64().unwrap())
+        .collect();
+    assert_eq!(rows, [1, 6_000]);
     assert!(!progress.exists());
     let found = world.server.ask("GET", "/v1/users?limit=1", "").body;
-    assert_eq!(found["count"], ROWS);
+    assert_eq!(found["count"], ROWS - 3);
     world.server.stop();
 }
 

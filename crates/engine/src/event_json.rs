@@ -47,7 +47,7 @@ impl EventJson {
         let data = Event::payload_to_json(record.event_type, record.schema, record.payload)?;
         Ok(Self {
             position: record.position.0,
-            stream: stream.shown(&name),
+            stream: stream.shown(name),
             version: record.version.0,
             id: EventId::of(metadata.command_id, metadata.ordinal).to_string(),
             event_type: record.event_type.to_owned(),

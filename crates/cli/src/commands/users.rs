@@ -1,14 +1,16 @@
 //! Users in and out of a running server, as lines of JSON or comma-separated values.
 
+mod batch;
 mod columns;
 mod export;
 mod import;
 mod progress;
 mod records;
+mod rejected;
 mod rows;
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -57,4 +59,11 @@ impl Format {
             _ => bail!("the name does not tell the format: say --format jsonl or --format csv"),
         }
     }
+}
+
+/// The file of that ending beside another.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }

@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
+use types::parse_json;
+
+use super::records::Record;
 
 /// What one column of a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +14,7 @@ pub(super) enum Target {
     Profile,
     /// One attribute, by the keys that lead to it.
     Attribute(Vec<String>, Kind),
-    /// Ids apart by `;`, or JSON: `lists` or `tenants`.
+    /// Ids separated by `;`, or JSON: `lists` or `tenants`.
     Ids(&'static str),
     /// A member of a user as JSON.
     Json(&'static str),
@@ -26,7 +29,7 @@ pub(super) enum Kind {
     Json,
 }
 
-const USER_ID: &str = "user_id";
+pub(super) const USER_ID: &str = "user_id";
 const IDS: [&str; 2] = ["lists", "tenants"];
 const JSONS: [&str; 4] = [
     "preferences",
@@ -84,6 +87,18 @@ impl Target {
         Ok(Self::Attribute(keys, kind))
     }
 
+    /// Whether both would write the same, or one a part of the other. A whole profile and attributes
+    /// go together: an attribute's own column counts.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ignored, _) => false,
+            (Self::Attribute(keys, _), Self::Attribute(others, _)) => {
+                keys.starts_with(others) || others.starts_with(keys)
+            }
+            _ => self == other,
+        }
+    }
+
     /// What a column of this name holds when nobody says it: what it is called, else an attribute.
     fn by_name(name: &str) -> anyhow::Result<Self> {
         match name {
@@ -110,48 +125,68 @@ pub(super) struct BadCell {
 
 impl Columns {
     /// The columns of a header, as the mapping says; `column=target` each.
-    pub(super) fn of(header: &[String], mapping: &[String]) -> anyhow::Result<Self> {
+    pub(super) fn of(names: Vec<String>, mapping: &[String]) -> anyhow::Result<Self> {
         let mut mapped = BTreeMap::new();
         for pair in mapping {
             let (column, target) = pair
                 .rsplit_once('=')
                 .with_context(|| format!("`{pair}` is not of the form COLUMN=TARGET"))?;
-            if !header.iter().any(|name| name == column) {
+            if !names.iter().any(|name| name == column) {
                 bail!("the file has no column `{column}`");
             }
-            mapped.insert(column, Target::parse(target)?);
+            if mapped.insert(column, Target::parse(target)?).is_some() {
+                bail!("the column `{column}` is mapped twice");
+            }
         }
-        let mut targets = Vec::new();
-        for (place, name) in header.iter().enumerate() {
+        let mut targets: Vec<Target> = Vec::new();
+        for (place, name) in names.iter().enumerate() {
             // Spreadsheets leave columns without a name behind.
             if name.is_empty() {
                 targets.push(Target::Ignored);
                 continue;
             }
-            if header[..place].contains(name) {
+            if names[..place].contains(name) {
                 bail!("the file has two columns `{name}`");
             }
             let target = mapped.remove(name.as_str());
             let target = target.map_or_else(|| Target::by_name(name), Ok);
             let target = target.with_context(|| format!("column {} `{name}`", place + 1))?;
-            if target != Target::Ignored && targets.contains(&target) {
-                bail!("two columns hold the same, the second is `{name}`");
+            if let Some(other) = targets.iter().position(|other| other.overlaps(&target)) {
+                bail!(
+                    "the columns `{}` and `{name}` hold the same, or one a part of the other",
+                    names[other]
+                );
             }
             targets.push(target);
         }
         if !targets.contains(&Target::UserId) {
-            let header = header.join("`, `");
+            let header = names.join("`, `");
             bail!(
                 "no column holds the user id: call one `user_id`, or say --map COLUMN=user_id; the \
-                 header is `{header}`, apart by the --delimiter"
+                 header is `{header}`, split at the --delimiter"
             );
         }
-        let names = header.to_vec();
         Ok(Self { names, targets })
     }
 
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The user that a record describes. An empty cell says nothing.
-    pub(super) fn user(&self, cells: &[&str]) -> Result<Value, BadCell> {
+    pub(super) fn user(&self, record: &Record) -> Result<Value, BadCell> {
+        let mut cells = Vec::with_capacity(self.names.len());
+        for value in record.values() {
+            let text = std::str::from_utf8(value).map_err(|_| BadCell {
+                column: self.names.get(cells.len()).cloned(),
+                message: "not UTF-8".to_owned(),
+            })?;
+            cells.push(text);
+        }
+        self.user_of(&cells)
+    }
+
+    fn user_of(&self, cells: &[&str]) -> Result<Value, BadCell> {
         let (held, wanted) = (cells.len(), self.names.len());
         if held < wanted {
             return Err(BadCell {
@@ -176,7 +211,7 @@ impl Columns {
                 message,
             };
             let json = || -> Result<Value, BadCell> {
-                serde_json::from_str(cell).map_err(|error| bad(format!("not JSON: {error}")))
+                parse_json(cell.as_bytes()).map_err(|error| bad(format!("not JSON: {error}")))
             };
             match target {
                 Target::Ignored => {}
@@ -191,7 +226,7 @@ impl Columns {
                     let value = match kind {
                         Kind::String => Value::from(*cell),
                         Kind::Number => {
-                            let number = serde_json::from_str(cell.trim()).ok();
+                            let number = parse_json(cell.trim().as_bytes()).ok();
                             let number = number.filter(Value::is_number);
                             number.ok_or_else(|| bad(format!("`{cell}` is not a number")))?
                         }
@@ -229,25 +264,21 @@ impl Columns {
         Ok(user.into())
     }
 
-    /// That a cell is not text.
-    pub(super) fn not_text(&self, place: usize) -> BadCell {
-        BadCell {
-            column: self.names.get(place).cloned(),
-            message: "not UTF-8".to_owned(),
-        }
-    }
-
-    /// The cells of a user, in the form that is read back as the same user.
+    /// The cells of a user. Read back with the same columns they say the same, but for attributes that
+    /// are not of the kind of their column.
     pub(super) fn cells(&self, user: &Value) -> Vec<String> {
         let cell = |target: &Target| match target {
             Target::Ignored => String::new(),
             Target::UserId => text(&user[USER_ID]),
             Target::Profile => text(&user["profile"]),
-            Target::Attribute(keys, _) => {
-                let found = keys
-                    .iter()
-                    .try_fold(&user["profile"], |at, key| at.get(key));
-                found.map(text).unwrap_or_default()
+            Target::Attribute(keys, kind) => {
+                let mut keys = keys.iter();
+                let found = keys.try_fold(&user["profile"], |at, key| at.get(key));
+                match (found, kind) {
+                    (None, _) => String::new(),
+                    (Some(value), Kind::Json) => value.to_string(),
+                    (Some(value), Kind::String | Kind::Number | Kind::Boolean) => text(value),
+                }
             }
             Target::Ids(member) => ids(&user[*member]),
             Target::Json(member) => text(&user[*member]),
@@ -265,7 +296,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Ids apart by `;` where that says everything, else JSON.
+/// Ids separated by `;` where that says everything, else JSON.
 fn ids(entries: &Value) -> String {
     let Some(array) = entries.as_array() else {
         return String::new();
@@ -320,12 +351,12 @@ mod tests {
 
     fn columns(header: &[&str], mapping: &[&str]) -> Columns {
         let owned = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-        Columns::of(&owned(header), &owned(mapping)).expect("columns")
+        Columns::of(owned(header), &owned(mapping)).expect("columns")
     }
 
     fn refused(header: &[&str], mapping: &[&str]) -> String {
         let owned = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-        let refused = Columns::of(&owned(header), &owned(mapping));
+        let refused = Columns::of(owned(header), &owned(mapping));
         format!("{:#}", refused.expect_err("no columns"))
     }
 
@@ -342,7 +373,7 @@ mod tests {
             ],
             &["Age=profile.age:number", "Notes=-"],
         );
-        let user = columns.user(&["ada", "a@x", "42", "Paris", "news; beta;", "x"]);
+        let user = columns.user_of(&["ada", "a@x", "42", "Paris", "news; beta;", "x"]);
         assert_eq!(
             user,
             Ok(json!({
@@ -351,7 +382,7 @@ mod tests {
                 "lists": ["news", "beta"],
             }))
         );
-        let sparse = columns.user(&["bob", "", "", "", "", ""]);
+        let sparse = columns.user_of(&["bob", "", "", "", "", ""]);
         assert_eq!(sparse, Ok(json!({"user_id": "bob"})));
     }
 
@@ -360,7 +391,18 @@ mod tests {
         for (header, mapping, wrong) in [
             (&["email"][..], &[][..], "no column holds the user id"),
             (&["user_id", "a", "a"], &[], "two columns `a`"),
-            (&["user_id", "id"], &[], "two columns hold the same"),
+            (&["user_id", "id"], &[], "hold the same"),
+            (
+                &["user_id", "age", "Age"],
+                &["Age=profile.age:number"],
+                "`age` and `Age` hold the same",
+            ),
+            (
+                &["user_id", "profile.a.b", "a"],
+                &[],
+                "one a part of the other",
+            ),
+            (&["user_id", "a"], &["a=-", "a=lists"], "mapped twice"),
             (&["user_id", "a"], &["b=-"], "no column `b`"),
             (
                 &["user_id", "a"],
@@ -382,7 +424,7 @@ mod tests {
             &["n=profile.n:number", "b=profile.b:boolean"],
         );
         let bad = |cells: &[&str]| {
-            let bad = columns.user(cells).expect_err("a bad row");
+            let bad = columns.user_of(cells).expect_err("a bad row");
             (bad.column.unwrap_or_default(), bad.message)
         };
         let row = |held: usize| format!("the row has {held} columns where the header has 4");
@@ -412,8 +454,13 @@ mod tests {
         ] {
             let cells = all.cells(&user);
             let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-            assert_eq!(all.user(&cells), Ok(user));
+            assert_eq!(all.user_of(&cells), Ok(user));
         }
+        let typed = columns(&["user_id", "profile.x:json", "profile.n:number"], &[]);
+        let user = json!({"user_id": "ada", "profile": {"n": 1, "x": "Paris"}});
+        let cells = typed.cells(&user);
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        assert_eq!(typed.user_of(&cells), Ok(user));
         let short = json!({"user_id": "c", "lists": [{"list_id": "a"}, {"list_id": "b"}]});
         assert_eq!(all.cells(&short)[2], "a;b");
     }

@@ -7,12 +7,12 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use types::parse_json;
 
-use super::Format;
 use super::columns::{ALL, Columns};
 use super::server::{Address, Server};
+use super::{Format, beside};
 
 /// Write every user to a file, in the form in which `users import` reads them.
 #[derive(Debug, Args)]
@@ -24,8 +24,9 @@ pub(crate) struct Options {
     /// Told by the name of the file unless given; lines of JSON on standard output.
     #[arg(long)]
     format: Option<Format>,
-    /// The columns of comma-separated values, apart by commas: `user_id` and what else is wanted,
-    /// such as `profile.email`. All that there is unless given, with the profile as JSON.
+    /// The columns of comma-separated values, separated by commas: `user_id` and what else is wanted,
+    /// such as `profile.email` or, to be read back as it is, `profile.age:number`. All that there is
+    /// unless given, with the profile as JSON.
     #[arg(long, value_delimiter = ',')]
     columns: Vec<String>,
 }
@@ -61,11 +62,7 @@ impl Options {
         let server = Server::at(&self.address)?;
         let Count { count } = server.get("/v1/users?limit=1")?;
         // Whatever is there stays until there is something whole in its place.
-        let new = self.file.as_ref().map(|path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".new");
-            PathBuf::from(name)
-        });
+        let new = self.file.as_ref().map(|path| beside(path, ".new"));
         let mut out = out(new.as_deref(), columns)?;
         let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template(
             "{bar:40} {human_pos}/{human_len} users  {per_sec}  {eta} left",
@@ -91,7 +88,7 @@ impl Options {
     }
 
     /// The columns, where there are such.
-    fn columns(&self, format: Format) -> anyhow::Result<Option<(Vec<String>, Columns)>> {
+    fn columns(&self, format: Format) -> anyhow::Result<Option<Columns>> {
         if format == Format::Jsonl {
             ensure!(
                 self.columns.is_empty(),
@@ -99,22 +96,16 @@ impl Options {
             );
             return Ok(None);
         }
-        let names: Vec<String> = if self.columns.is_empty() {
+        let names = if self.columns.is_empty() {
             ALL.iter().map(|name| (*name).to_owned()).collect()
         } else {
             self.columns.clone()
         };
-        ensure!(
-            names.iter().any(|name| name == ALL[0]),
-            "one of the --columns has to be {}",
-            ALL[0]
-        );
-        let columns = Columns::of(&names, &[])?;
-        Ok(Some((names, columns)))
+        Columns::of(names, &[]).map(Some)
     }
 }
 
-fn out(path: Option<&Path>, columns: Option<(Vec<String>, Columns)>) -> anyhow::Result<Out> {
+fn out(path: Option<&Path>, columns: Option<Columns>) -> anyhow::Result<Out> {
     let out: Box<dyn Write> = match path {
         Some(path) => {
             let file = File::create(path);
@@ -123,11 +114,11 @@ fn out(path: Option<&Path>, columns: Option<(Vec<String>, Columns)>) -> anyhow::
         }
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
-    let Some((names, columns)) = columns else {
+    let Some(columns) = columns else {
         return Ok(Out::Lines(out));
     };
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(&names)?;
+    writer.write_record(columns.names())?;
     Ok(Out::Records(Box::new(writer), columns))
 }
 
@@ -136,7 +127,7 @@ impl Out {
         match self {
             Self::Lines(out) => writeln!(out, "{user}")?,
             Self::Records(out, columns) => {
-                let user: Value = serde_json::from_str(user)?;
+                let user = parse_json(user.as_bytes())?;
                 out.write_record(columns.cells(&user))?;
             }
         }

@@ -1,6 +1,5 @@
-use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write as _};
+use std::collections::VecDeque;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -10,26 +9,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::Format;
-use super::columns::BadCell;
+use super::batch::{BadRow, Batch, SentRow, read_all};
 use super::progress::{Progress, Source};
-use super::rows::{Place, Row, Rows};
-use super::server::{Address, Server};
+use super::rejected::{Rejected, RejectedFile};
+use super::rows::{Reading, Rows};
+use super::server::{Address, Refused, Server};
+use super::{Format, beside};
 use crate::output;
 
-/// Bytes of users in one request: well below what the server takes.
-const REQUEST_BYTES: usize = 2 * 1024 * 1024;
-/// The largest user that is sent: with what a request holds already it stays below what the server
-/// takes.
-const USER_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Requests that are read ahead of those under way.
 const REQUESTS_AHEAD: usize = 2;
 /// Requests under way: while the server writes one, it reads the next.
 const REQUESTS_UNDER_WAY: usize = 3;
-/// What a row takes in a request beyond itself.
-const BETWEEN: &str = ",";
 
 /// Write users from a file: each row as a whole or not at all, added to what is there.
 ///
@@ -45,9 +38,9 @@ pub(crate) struct Options {
     /// Told by the name of the file unless given.
     #[arg(long)]
     format: Option<Format>,
-    /// What stands between two values of comma-separated values, such as `;`.
-    #[arg(long, default_value_t = ',')]
-    delimiter: char,
+    /// What stands between two values of comma-separated values, such as `;`, where it is no comma.
+    #[arg(long)]
+    delimiter: Option<char>,
     /// What a column holds, as COLUMN=TARGET: `user_id`, `profile.<path>` (with `:number`,
     /// `:boolean` or `:json` where it is not a string), `profile`, `lists`, `tenants`, `preferences`,
     /// `tokens`, `recipient_preferences`, `quiet_hours`, or `-` for nothing.
@@ -71,22 +64,6 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A row that was not written.
-#[derive(Serialize)]
-struct Rejected<'a> {
-    row: u64,
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a str>,
-}
-
 #[derive(Deserialize)]
 struct Answer {
     accepted: u64,
@@ -101,49 +78,43 @@ struct AnswerError {
     path: Option<String>,
 }
 
-/// Some rows, ready to be sent.
-struct Batch {
-    /// The request, and which row stands at which place in it.
-    body: String,
-    sent: Vec<Sent>,
-    /// Rows that cannot be sent.
-    bad: Vec<Row>,
-    end: Place,
-}
-
 /// A batch whose answer is waited for.
 struct UnderWay<'scope> {
     batch: Arc<Batch>,
     answer: ScopedJoinHandle<'scope, anyhow::Result<Answer>>,
 }
 
-struct Sent {
-    row: u64,
-    line: u64,
-    user_id: String,
-}
-
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let format = Format::of(self.format, Some(&self.file))?;
         let server = Server::at(&self.address)?;
-        let reading = format!(
-            "{format:?} {} {:?} {}",
-            self.delimiter, self.mapping, self.restore
+        // Whatever decides what is written, and where: nothing else is gone on with.
+        let how = format!(
+            "{format:?} {:?} {:?} {} {}",
+            self.delimiter,
+            self.mapping,
+            self.restore,
+            server.url()
         );
-        let source = Source::of(&self.file, reading)?;
+        let source = Source::of(&self.file, how)?;
         let file_bytes = source.bytes;
-        let kept = Progress::path(&self.file);
+        let progress_path = beside(&self.file, ".progress");
         let mut progress = if self.resume {
-            Progress::read(&kept, &source)?
+            Progress::read(&progress_path, &source)?
         } else {
             Progress::of_file(source)
         };
+        let reading = Reading {
+            format,
+            delimiter: self.delimiter,
+            mapping: &self.mapping,
+        };
         let from = self.resume.then_some(progress.done);
-        let separator = u8::try_from(self.delimiter).ok().filter(u8::is_ascii);
-        let separator = separator.context("the delimiter is one ASCII character")?;
-        let rows = Rows::open(&self.file, format, separator, &self.mapping, from)?;
-        let mut errors = Errors::new(self.errors_path(), progress.errors_bytes)?;
+        let rows = Rows::open(&self.file, &reading, from)?;
+        if !self.resume && progress_path.exists() {
+            fs::remove_file(&progress_path)?;
+        }
+        let mut rejected_file = RejectedFile::new(self.errors_path(), progress.errors_bytes)?;
         let bar = ProgressBar::new(file_bytes).with_style(ProgressStyle::with_template(
             "{bar:40} {percent}%  {msg}  {eta} left",
         )?);
@@ -159,12 +130,12 @@ impl Options {
             let mut under_way: VecDeque<UnderWay<'_>> = VecDeque::new();
             let mut finish = |first: UnderWay<'_>| -> anyhow::Result<()> {
                 let answer = first.answer.join().expect("sending does not panic")?;
-                let (accepted, rejected) = note(&first.batch, &answer, &mut errors)?;
+                let (accepted, rejected) = note(&first.batch, &answer, &mut rejected_file)?;
                 progress.accepted += accepted;
                 progress.rejected += rejected;
                 progress.done = first.batch.end;
-                progress.errors_bytes = errors.bytes;
-                progress.write(&kept)?;
+                progress.errors_bytes = rejected_file.bytes();
+                progress.write(&progress_path)?;
                 bar.set_position(progress.done.byte);
                 bar.set_message(pace(progress.done.rows - before, started.elapsed()));
                 Ok(())
@@ -181,8 +152,8 @@ impl Options {
                 {
                     finish(first)?;
                 }
-                let (server, sent) = (&server, Arc::clone(&batch));
-                let answer = scope.spawn(move || send(server, &sent, restore));
+                let (server, sending) = (&server, Arc::clone(&batch));
+                let answer = scope.spawn(move || send(server, &sending.sent, restore));
                 under_way.push_back(UnderWay { batch, answer });
             }
             under_way.into_iter().try_for_each(finish)?;
@@ -196,19 +167,15 @@ impl Options {
             }
         })?;
         bar.finish_and_clear();
-        errors.flush()?;
-        if kept.exists() {
-            fs::remove_file(&kept)?;
+        if progress_path.exists() {
+            fs::remove_file(&progress_path)?;
         }
         self.report(&progress, progress.done.rows - before, started.elapsed())
     }
 
     fn errors_path(&self) -> PathBuf {
-        self.errors.clone().unwrap_or_else(|| {
-            let mut name = self.file.as_os_str().to_owned();
-            name.push(".errors");
-            name.into()
-        })
+        let beside_it = || beside(&self.file, ".errors");
+        self.errors.clone().unwrap_or_else(beside_it)
     }
 
     fn report(&self, all: &Progress, rows: u64, took: Duration) -> anyhow::Result<ExitCode> {
@@ -255,172 +222,88 @@ fn pace(rows: u64, took: Duration) -> String {
     )
 }
 
-/// Reads the whole file in batches. Stops quietly where nobody takes them any more.
-fn read_all(
-    mut rows: Rows,
-    at_most: usize,
-    batches: &mpsc::SyncSender<Batch>,
-) -> anyhow::Result<()> {
-    let mut batch = Batch::new();
-    while let Some(row) = rows.next()? {
-        batch.add(row);
-        if batch.sent.len() + batch.bad.len() == at_most || batch.body.len() > REQUEST_BYTES {
-            let full = std::mem::replace(&mut batch, Batch::new());
-            if batches.send(full).is_err() {
-                return Ok(());
-            }
-        }
-    }
-    if !(batch.sent.is_empty() && batch.bad.is_empty()) {
-        // Whoever does not take it has a failure of their own to tell.
-        let _ = batches.send(batch);
-    }
-    Ok(())
-}
-
-impl Batch {
-    fn new() -> Self {
-        Self {
-            body: String::new(),
-            sent: Vec::new(),
-            bad: Vec::new(),
-            end: Place::default(),
-        }
-    }
-
-    fn add(&mut self, mut row: Row) {
-        self.end = row.end;
-        let Ok(user) = &row.user else {
-            self.bad.push(row);
-            return;
-        };
-        let text = user.to_string();
-        if text.len() > USER_BYTES_MAX {
-            let message = format!("the user takes more than {USER_BYTES_MAX} bytes of JSON");
-            row.user = Err(BadCell {
-                column: None,
-                message,
-            });
-            self.bad.push(row);
-            return;
-        }
-        if !self.sent.is_empty() {
-            self.body.push_str(BETWEEN);
-        }
-        self.body.push_str(&text);
-        self.sent.push(Sent {
-            row: row.number,
-            line: row.line,
-            user_id: user["user_id"].as_str().unwrap_or_default().to_owned(),
-        });
-    }
-
-    fn shares_users(&self, other: &Self) -> bool {
-        let users: HashSet<&str> = self.sent.iter().map(|sent| sent.user_id.as_str()).collect();
-        other
-            .sent
-            .iter()
-            .any(|sent| users.contains(sent.user_id.as_str()))
-    }
-}
-
-fn send(server: &Server, batch: &Batch, restore: bool) -> anyhow::Result<Answer> {
-    if batch.sent.is_empty() {
+/// Has the rows written. What the server takes offence at as a whole, such as a row that nests too
+/// deep or rows that are too much together, is sent in ever smaller parts, until the row is found.
+fn send(server: &Server, rows: &[SentRow], restore: bool) -> anyhow::Result<Answer> {
+    if rows.is_empty() {
         return Ok(Answer {
             accepted: 0,
             errors: vec![],
         });
     }
-    let body = format!("{{\"restore\":{restore},\"users\":[{}]}}", batch.body);
-    server.post("/v1/users:batch", &body)
+    let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
+    let body = format!("{{\"restore\":{restore},\"users\":[{}]}}", texts.join(","));
+    let mut answer = match server.post::<Answer>("/v1/users:batch", &body) {
+        Ok(answer) => answer,
+        Err(failed) => match failed.downcast::<Refused>()? {
+            Refused {
+                status: 400 | 413,
+                problem,
+            } if rows.len() == 1 => Answer {
+                accepted: 0,
+                errors: vec![AnswerError {
+                    index: 0,
+                    code: problem.code.unwrap_or_default(),
+                    message: problem.message,
+                    path: problem.path,
+                }],
+            },
+            Refused {
+                status: 400 | 413, ..
+            } => {
+                let (first, second) = rows.split_at(rows.len() / 2);
+                let mut all = send(server, first, restore)?;
+                let rest = send(server, second, restore)?;
+                all.accepted += rest.accepted;
+                all.errors.extend(rest.errors.into_iter().map(|mut error| {
+                    error.index += first.len();
+                    error
+                }));
+                return Ok(all);
+            }
+            refused @ Refused { .. } => return Err(refused.into()),
+        },
+    };
+    for error in &mut answer.errors {
+        // Where in the row, not in the request.
+        let row = format!("/users/{}", error.index);
+        error.message = error.message.replace(&row, "");
+        error.path = error.path.take().map(|path| {
+            let within = path.strip_prefix(&row).map(str::to_owned);
+            within.unwrap_or(path)
+        });
+    }
+    Ok(answer)
 }
 
 /// Takes note of what was not written; how many rows were, and how many were not.
-fn note(batch: &Batch, answer: &Answer, errors: &mut Errors) -> anyhow::Result<(u64, u64)> {
-    for row in &batch.bad {
-        let Err(bad) = &row.user else { continue };
-        errors.write(&Rejected {
-            row: row.number,
-            line: row.line,
+fn note(batch: &Batch, answer: &Answer, file: &mut RejectedFile) -> anyhow::Result<(u64, u64)> {
+    for BadRow { number, line, cell } in &batch.bad {
+        file.write(&Rejected {
+            row: *number,
+            line: *line,
             user_id: None,
-            column: bad.column.as_deref(),
+            column: cell.column.as_deref(),
             code: None,
-            message: &bad.message,
+            message: &cell.message,
             path: None,
         })?;
     }
     for error in &answer.errors {
-        let Some(sent) = batch.sent.get(error.index) else {
+        let Some(row) = batch.sent.get(error.index) else {
             bail!("the server tells of a row that was not sent");
         };
-        // Where in the row, not in the request.
-        let row = format!("/users/{}", error.index);
-        let path = error
-            .path
-            .as_deref()
-            .map(|path| path.strip_prefix(&row).unwrap_or(path));
-        errors.write(&Rejected {
-            row: sent.row,
-            line: sent.line,
-            user_id: Some(&sent.user_id),
+        file.write(&Rejected {
+            row: row.number,
+            line: row.line,
+            user_id: Some(&row.user_id),
             column: None,
             code: Some(&error.code),
-            message: &error.message.replace(&row, ""),
-            path,
+            message: &error.message,
+            path: error.path.as_deref(),
         })?;
     }
-    errors.flush()?;
+    file.flush()?;
     let rejected = batch.bad.len() + answer.errors.len();
     Ok((answer.accepted, rejected as u64))
-}
-
-/// The file of rejected rows, made when there is one.
-struct Errors {
-    path: PathBuf,
-    file: Option<BufWriter<File>>,
-    bytes: u64,
-}
-
-impl Errors {
-    /// With as much of what an earlier import wrote as belongs to what it had done.
-    fn new(path: PathBuf, kept: u64) -> anyhow::Result<Self> {
-        let cannot = || format!("{} cannot be written", path.display());
-        if kept == 0 && path.exists() {
-            fs::remove_file(&path).with_context(cannot)?;
-        } else if kept > 0 {
-            let file = OpenOptions::new().write(true).open(&path);
-            file.and_then(|file| file.set_len(kept))
-                .with_context(cannot)?;
-        }
-        Ok(Self {
-            path,
-            file: None,
-            bytes: kept,
-        })
-    }
-
-    fn write(&mut self, rejected: &Rejected<'_>) -> anyhow::Result<()> {
-        if self.file.is_none() {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.path);
-            let file =
-                file.with_context(|| format!("{} cannot be written", self.path.display()))?;
-            self.file = Some(BufWriter::new(file));
-        }
-        if let Some(file) = &mut self.file {
-            let line = format!("{}\n", serde_json::to_string(rejected)?);
-            file.write_all(line.as_bytes())?;
-            self.bytes += line.len() as u64;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> anyhow::Result<()> {
-        if let Some(file) = &mut self.file {
-            file.flush()?;
-        }
-        Ok(())
-    }
 }

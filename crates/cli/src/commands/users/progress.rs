@@ -1,10 +1,11 @@
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::beside;
 use super::rows::Place;
 
 /// How far an import has come, kept beside the file until it is through.
@@ -20,23 +21,23 @@ pub(super) struct Progress {
     pub(super) rejected: u64,
 }
 
-/// A file as it was when its import began, and how it is read.
+/// A file as it was when its import began, how it is read and to which server it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Source {
     pub(super) bytes: u64,
     modified_nanoseconds: u128,
-    reading: String,
+    how: String,
 }
 
 impl Source {
-    pub(super) fn of(path: &Path, reading: String) -> anyhow::Result<Self> {
+    pub(super) fn of(path: &Path, how: String) -> anyhow::Result<Self> {
         let metadata =
             fs::metadata(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let modified = metadata.modified()?.duration_since(std::time::UNIX_EPOCH);
         Ok(Self {
             bytes: metadata.len(),
             modified_nanoseconds: modified.unwrap_or_default().as_nanos(),
-            reading,
+            how,
         })
     }
 }
@@ -47,12 +48,6 @@ impl Progress {
             source,
             ..Self::default()
         }
-    }
-
-    pub(super) fn path(of: &Path) -> PathBuf {
-        let mut name = of.as_os_str().to_owned();
-        name.push(".progress");
-        name.into()
     }
 
     /// What an earlier import of the same file left behind.
@@ -66,16 +61,16 @@ impl Progress {
         let progress: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} does not hold what it should", path.display()))?;
         if progress.source != *source {
-            bail!("the file, or how it is to be read, is not as it was when its import began");
+            bail!(
+                "the file, how it is to be read or the server is not what it was when the import began"
+            );
         }
         Ok(progress)
     }
 
     /// Replaces the file as a whole, so that there is always one that can be read.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let new = beside(path, ".new");
         let mut file = fs::File::create(&new)?;
         file.write_all(serde_json::to_string(self)?.as_bytes())?;
         fs::rename(&new, path)?;

@@ -1,22 +1,22 @@
-use anyhow::Context as _;
+use std::fmt;
 
-/// Values apart by a separator, in quotes where they hold one, a quote or a line break (RFC 4180).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Separated {
-    separator: u8,
-}
-
-/// How far a record has been read. The library that takes records apart forgives a quote that is left
-/// open and swallows the rest of the file with it; this does not.
-#[derive(Debug, Default)]
-pub(super) struct Quotes {
+/// One record of delimiter-separated values, taken in line by line: values stand in quotes where they
+/// hold the delimiter, a quote or a line break (RFC 4180).
+///
+/// Libraries forgive a quote that is left open and swallow the rest of the file with it, or end a line
+/// at a lone carriage return and leave out what follows. This refuses both.
+#[derive(Debug)]
+pub(super) struct Record {
+    delimiter: u8,
     state: State,
-    /// Lines before this one in the record.
+    /// Lines and bytes taken so far.
     lines: u64,
-    /// From 1.
-    column: usize,
-    /// The line, from 0, and the column in which the latest quote was opened.
-    opened: (u64, usize),
+    size: usize,
+    /// Where the latest quote was opened.
+    opened: Opened,
+    /// The values one after another, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,66 +29,107 @@ enum State {
     Closed,
 }
 
-/// Text follows a quote that closes.
-#[derive(Debug)]
-pub(super) struct TextAfterQuote;
+/// A place in a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Counted from the first line of the record, which is 0.
+    pub(super) line: u64,
+    /// Counted from the first value of the record, which is 1.
+    pub(super) column: usize,
+}
 
-impl Quotes {
-    pub(super) fn are_open(&self) -> bool {
-        self.state == State::Quoted
-    }
+/// Why a line is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misread {
+    TextAfterQuote,
+    CarriageReturn,
+}
 
-    /// The line, counted from the first of the record, and the column of the latest quote.
-    pub(super) fn opened(&self) -> (u64, usize) {
-        self.opened
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TextAfterQuote => "text follows a quote that closes",
+            Self::CarriageReturn => {
+                "a carriage return stands without a line feed: save the file with lines that end in \
+                 LF or CRLF"
+            }
+        })
     }
 }
 
-impl Separated {
-    pub(super) fn by(separator: u8) -> Self {
-        Self { separator }
+impl Record {
+    pub(super) fn new(delimiter: u8) -> Self {
+        Self {
+            delimiter,
+            state: State::default(),
+            lines: 0,
+            size: 0,
+            opened: Opened::default(),
+            bytes: Vec::new(),
+            ends: Vec::new(),
+        }
     }
 
-    /// Takes the next line of a record.
-    pub(super) fn follow(self, quotes: &mut Quotes, line: &[u8]) -> Result<(), TextAfterQuote> {
-        if quotes.column == 0 {
-            quotes.column = 1;
-        }
-        for byte in line {
-            let ends = matches!(byte, b'\r' | b'\n');
-            quotes.state = match (quotes.state, *byte) {
+    /// Takes the next line, with its line break; nothing may follow one that completes the record.
+    pub(super) fn take(&mut self, line: &[u8]) -> Result<(), Misread> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        for &byte in text {
+            self.state = match (self.state, byte) {
                 (State::Begin, b'"') => {
-                    quotes.opened = (quotes.lines, quotes.column);
+                    self.opened = Opened {
+                        line: self.lines,
+                        column: self.ends.len() + 1,
+                    };
                     State::Quoted
                 }
                 (State::Quoted, b'"') => State::Closed,
-                (State::Quoted, _) | (State::Closed, b'"') => State::Quoted,
-                (State::Begin | State::Plain | State::Closed, byte) if byte == self.separator => {
-                    quotes.column += 1;
+                (State::Quoted, _) | (State::Closed, b'"') => {
+                    self.bytes.push(byte);
+                    State::Quoted
+                }
+                (State::Begin | State::Plain | State::Closed, byte) if byte == self.delimiter => {
+                    self.ends.push(self.bytes.len());
                     State::Begin
                 }
-                (State::Closed, _) if ends => State::Closed,
-                (State::Closed, _) => return Err(TextAfterQuote),
-                (State::Begin | State::Plain, _) => State::Plain,
+                (_, b'\r') => return Err(Misread::CarriageReturn),
+                (State::Closed, _) => return Err(Misread::TextAfterQuote),
+                (State::Begin | State::Plain, _) => {
+                    self.bytes.push(byte);
+                    State::Plain
+                }
             };
         }
-        quotes.lines += 1;
+        self.lines += 1;
+        self.size += line.len();
+        if self.state == State::Quoted {
+            self.bytes.extend(&line[text.len()..]);
+        } else {
+            self.ends.push(self.bytes.len());
+        }
         Ok(())
     }
 
-    /// The values of a whole record.
-    pub(super) fn cells(self, record: &[u8]) -> anyhow::Result<csv::ByteRecord> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(self.separator)
-            .buffer_capacity(record.len().clamp(64, 8_192))
-            .from_reader(record);
-        let mut cells = csv::ByteRecord::new();
-        reader
-            .read_byte_record(&mut cells)
-            .context("a record cannot be taken apart")?;
-        Ok(cells)
+    /// The quote that is still open: the record goes on.
+    pub(super) fn open_quote(&self) -> Option<Opened> {
+        (self.state == State::Quoted).then_some(self.opened)
+    }
+
+    /// Bytes taken so far.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether it is a line without anything on it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.ends.len() == 1 && self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins
+            .zip(&self.ends)
+            .map(|(begin, end)| &self.bytes[begin..*end])
     }
 }
 
@@ -96,32 +137,68 @@ impl Separated {
 mod tests {
     use super::*;
 
-    fn follow(lines: &[&str]) -> Result<Quotes, TextAfterQuote> {
-        let mut quotes = Quotes::default();
+    fn taken(lines: &[&str]) -> Result<Record, Misread> {
+        let mut record = Record::new(b',');
         for line in lines {
-            Separated::by(b',').follow(&mut quotes, line.as_bytes())?;
+            record.take(line.as_bytes())?;
         }
-        Ok(quotes)
+        Ok(record)
     }
 
     #[test]
-    fn a_record_ends_where_its_quotes_do() {
-        for (lines, open) in [
-            (&["a,b\n"][..], false),
-            (&["a,\"b\"\r\n"], false),
-            (&["a,\"b\n"], true),
-            (&["a,\"b\n", "c\",d\n"], false),
-            (&["\"a\"\"b\",\"\"\n"], false),
-            (&["\"a\"\"\n"], true),
-            (&["a \"b\" c,d\n"], false),
-            (&[""], false),
+    fn values_are_what_stands_between_delimiters_and_within_quotes() {
+        for (lines, values) in [
+            (&["a,b\n"][..], &["a", "b"][..]),
+            (&["a,\"b\"\r\n"], &["a", "b"]),
+            (&["a,b\r"], &["a", "b"]),
+            (&["a,\"b\r\n", "c\",d\n"], &["a", "b\r\nc", "d"]),
+            (&["\"a\rb\",\"\r\"\n"], &["a\rb", "\r"]),
+            (&["\"a\"\"b\",\"\"\n"], &["a\"b", ""]),
+            (&["a \"b\" c,d\n"], &["a \"b\" c", "d"]),
+            (&[",,"], &["", "", ""]),
+            (&[""], &[""]),
         ] {
-            let quotes = follow(lines).expect("well quoted");
-            assert_eq!(quotes.are_open(), open, "{lines:?}");
+            let record = taken(lines).expect("well formed");
+            assert_eq!(record.open_quote(), None, "{lines:?}");
+            let read: Vec<_> = record.values().collect();
+            let expected: Vec<_> = values.iter().map(|it| it.as_bytes()).collect();
+            assert_eq!(read, expected, "{lines:?}");
         }
-        assert!(follow(&["\"a\"b,c\n"]).is_err());
-        assert!(follow(&["a,\"b\n", "c\"d\n"]).is_err());
-        let quotes = follow(&["\"a\n", "b\",\"c\n"]).expect("well quoted");
-        assert_eq!(quotes.opened(), (1, 2));
+    }
+
+    #[test]
+    fn a_record_goes_on_while_a_quote_is_open() {
+        let open = |lines: &[&str]| taken(lines).expect("well formed").open_quote();
+        let opened = |line, column| Some(Opened { line, column });
+        assert_eq!(open(&["a,\"b\n"]), opened(0, 2));
+        assert_eq!(open(&["\"a\"\"\n"]), opened(0, 1));
+        assert_eq!(open(&["\"a\n", "b\",\"c\n"]), opened(1, 2));
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (lines, why) in [
+            (&["\"a\"b,c\n"][..], Misread::TextAfterQuote),
+            (&["a,\"b\n", "c\"d\n"], Misread::TextAfterQuote),
+            (&["a,b\rc,d\n"], Misread::CarriageReturn),
+            (&["\"a\"\rb\n"], Misread::CarriageReturn),
+        ] {
+            assert_eq!(taken(lines).map(|_| ()), Err(why), "{lines:?}");
+        }
+    }
+
+    /// What the library writes is read as it was.
+    #[test]
+    fn what_is_written_is_read_again() {
+        let values = ["", "a,b", "\"", "c\nd", "\r\n", "\r", " e ", "f\"g"];
+        let mut writer = csv::Writer::from_writer(vec![]);
+        writer.write_record(values).expect("written");
+        let written = writer.into_inner().expect("flushed");
+        let mut record = Record::new(b',');
+        for line in written.split_inclusive(|byte| *byte == b'\n') {
+            record.take(line).expect("well formed");
+        }
+        let read: Vec<_> = record.values().collect();
+        assert_eq!(read, values.map(str::as_bytes));
     }
 }

@@ -2,12 +2,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::Value;
+use types::parse_json;
 
 use super::Format;
 use super::columns::{BadCell, Columns};
-use super::records::{Quotes, Separated};
+use super::records::Record;
 
 /// The longest row that is taken, in bytes: more than a request can hold.
 const ROW_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -41,7 +42,21 @@ pub(super) struct Rows {
     /// How many have been read.
     read: u64,
     /// Where the rows are records and not lines of JSON.
-    records: Option<(Separated, Columns)>,
+    records: Option<Records>,
+}
+
+struct Records {
+    delimiter: u8,
+    columns: Columns,
+}
+
+/// How a file is to be read.
+pub(super) struct Reading<'a> {
+    pub(super) format: Format,
+    /// Between two values; a comma unless given.
+    pub(super) delimiter: Option<char>,
+    /// What columns hold, as `COLUMN=TARGET`.
+    pub(super) mapping: &'a [String],
 }
 
 /// A file line by line, with the place at which it is read.
@@ -55,29 +70,29 @@ impl Rows {
     /// From a place on, if one is given.
     pub(super) fn open(
         path: &Path,
-        format: Format,
-        separator: u8,
-        mapping: &[String],
+        reading: &Reading<'_>,
         from: Option<Place>,
     ) -> anyhow::Result<Self> {
         let file =
             File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let mut lines = Lines::new(file)?;
-        let records = match format {
+        let records = match reading.format {
             Format::Jsonl => {
-                ensure!(mapping.is_empty(), "--map is for comma-separated values");
+                ensure!(
+                    reading.mapping.is_empty() && reading.delimiter.is_none(),
+                    "--map and --delimiter are for comma-separated values"
+                );
                 None
             }
             Format::Csv => {
-                let separated = Separated::by(separator);
-                let header = lines.record(separated)?.unwrap_or_default();
-                let header = std::str::from_utf8(&header).context("the header is not UTF-8")?;
-                let header = separated.cells(header.as_bytes())?;
-                let header: Vec<String> = header
-                    .iter()
-                    .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-                    .collect();
-                Some((separated, Columns::of(&header, mapping)?))
+                let delimiter = delimiter(reading.delimiter.unwrap_or(','))?;
+                let header = lines.record(delimiter)?;
+                let header = header.iter().flat_map(Record::values);
+                let names = header.map(|name| Ok(std::str::from_utf8(name)?.trim().to_owned()));
+                let names = names.collect::<anyhow::Result<Vec<String>>>();
+                let names = names.context("the header is not UTF-8")?;
+                let columns = Columns::of(names, reading.mapping)?;
+                Some(Records { delimiter, columns })
             }
         };
         if let Some(from) = from {
@@ -94,19 +109,19 @@ impl Rows {
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
             let line = self.lines.line + 1;
-            let text = match &self.records {
-                Some((separated, _)) => self.lines.record(*separated)?,
-                None => self.lines.next()?,
-            };
-            let Some(text) = text else { return Ok(None) };
-            if text.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            self.read += 1;
             let user = match &self.records {
-                Some((separated, columns)) => read_record(*separated, columns, &text)?,
-                None => read_json(&text),
+                Some(records) => match self.lines.record(records.delimiter)? {
+                    Some(record) if record.is_blank() => continue,
+                    Some(record) => records.columns.user(&record),
+                    None => return Ok(None),
+                },
+                None => match self.lines.next()? {
+                    Some(text) if text.iter().all(u8::is_ascii_whitespace) => continue,
+                    Some(text) => read_json(&text),
+                    None => return Ok(None),
+                },
             };
+            self.read += 1;
             return Ok(Some(Row {
                 number: self.read,
                 line,
@@ -121,35 +136,23 @@ impl Rows {
     }
 }
 
+fn delimiter(asked: char) -> anyhow::Result<u8> {
+    let byte = u8::try_from(asked).ok().filter(u8::is_ascii);
+    let byte = byte.filter(|byte| !matches!(byte, b'"' | b'\r' | b'\n'));
+    byte.context("the delimiter is one ASCII character, and neither a quote nor a line break")
+}
+
 fn read_json(text: &[u8]) -> Result<Value, BadCell> {
     let bad = |message: String| BadCell {
         column: None,
         message,
     };
-    let user: Value =
-        serde_json::from_slice(text).map_err(|error| bad(format!("not JSON: {error}")))?;
+    let user = parse_json(text).map_err(|error| bad(format!("not JSON: {error}")))?;
     if user.is_object() {
         Ok(user)
     } else {
         Err(bad("not an object".to_owned()))
     }
-}
-
-fn read_record(
-    separated: Separated,
-    columns: &Columns,
-    text: &[u8],
-) -> anyhow::Result<Result<Value, BadCell>> {
-    let cells = separated.cells(text)?;
-    let cells: Result<Vec<&str>, usize> = cells
-        .iter()
-        .enumerate()
-        .map(|(place, cell)| std::str::from_utf8(cell).map_err(|_| place))
-        .collect();
-    Ok(match cells {
-        Ok(cells) => columns.user(&cells),
-        Err(place) => Err(columns.not_text(place)),
-    })
 }
 
 impl Lines {
@@ -198,44 +201,31 @@ impl Lines {
     }
 
     /// The next record, which goes on over line breaks within quotes.
-    fn record(&mut self, separated: Separated) -> anyhow::Result<Option<Vec<u8>>> {
-        let Some(mut record) = self.next()? else {
+    fn record(&mut self, delimiter: u8) -> anyhow::Result<Option<Record>> {
+        let Some(line) = self.next()? else {
             return Ok(None);
         };
         let first = self.line;
-        let mut quotes = Quotes::default();
-        let opened = |quotes: &Quotes| {
-            let (line, column) = quotes.opened();
-            format!(
-                "the quote that opens column {column} on line {}",
-                first + line
-            )
-        };
-        if separated.follow(&mut quotes, &record).is_err() {
-            bail!(
-                "line {first}: text follows {} where it is closed",
-                opened(&quotes)
-            );
-        }
-        while quotes.are_open() {
-            let Some(line) = self.next()? else {
-                bail!("{} is never closed", opened(&quotes));
+        let mut record = Record::new(delimiter);
+        self.take_line(&mut record, &line)?;
+        while let Some(quote) = record.open_quote() {
+            let (line, column) = (first + quote.line, quote.column);
+            let Some(next) = self.next()? else {
+                bail!("the quote that opens column {column} on line {line} is never closed");
             };
-            if separated.follow(&mut quotes, &line).is_err() {
+            self.take_line(&mut record, &next)?;
+            if record.size() > ROW_BYTES_MAX {
                 bail!(
-                    "line {}: text follows {} where it is closed",
-                    self.line,
-                    opened(&quotes)
-                );
-            }
-            record.extend(line);
-            if record.len() > ROW_BYTES_MAX {
-                bail!(
-                    "{} is not closed within {ROW_BYTES_MAX} bytes",
-                    opened(&quotes)
+                    "the quote that opens column {column} on line {line} is not closed within \
+                     {ROW_BYTES_MAX} bytes"
                 );
             }
         }
         Ok(Some(record))
+    }
+
+    fn take_line(&self, record: &mut Record, line: &[u8]) -> anyhow::Result<()> {
+        let taken = record.take(line);
+        taken.map_err(|misread| anyhow!("line {}: {misread}", self.line))
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -6,12 +7,13 @@ use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// How often a request is sent that does not get through; it does the same however often it arrives.
+/// How often a request is sent that does not get through. One that got through after all may arrive
+/// twice, which only has the expiry of tokens that do not say theirs begin a moment later.
 const ATTEMPTS_MAX: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-/// After so long nobody is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// After so long nobody is asked again: whoever does not answer is asked twice.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The longest answer that is taken, in bytes: a page ends far earlier.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -33,10 +35,32 @@ pub(super) struct Server {
     authorization: String,
 }
 
-#[derive(Deserialize)]
-struct Problem {
-    message: String,
+/// An answer that says that asking again would not help.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) problem: Problem,
 }
+
+/// What the server says is wrong.
+#[derive(Debug, Deserialize)]
+pub(super) struct Problem {
+    pub(super) message: String,
+    pub(super) code: Option<String>,
+    pub(super) path: Option<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the server answered with {}: {}",
+            self.status, self.problem.message
+        )
+    }
+}
+
+impl std::error::Error for Refused {}
 
 impl Server {
     pub(super) fn at(address: &Address) -> anyhow::Result<Self> {
@@ -52,6 +76,10 @@ impl Server {
             url: address.url.trim_end_matches('/').to_owned(),
             authorization: format!("Bearer {}", address.api_key),
         })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
@@ -74,13 +102,16 @@ impl Server {
                 }
                 Ok((429 | 503, _)) => anyhow!("the server is busy"),
                 Ok((status, text)) => {
-                    let problem: Result<Problem, _> = serde_json::from_str(&text);
-                    let message = problem.map_or_else(|_| text, |problem| problem.message);
-                    bail!("{path} was answered with {status}: {message}");
+                    let problem = serde_json::from_str(&text).unwrap_or(Problem {
+                        message: text,
+                        code: None,
+                        path: None,
+                    });
+                    return Err(Refused { status, problem }.into());
                 }
                 Err(error) => error,
             };
-            if attempt == ATTEMPTS_MAX || started.elapsed() > PATIENCE {
+            if attempt == ATTEMPTS_MAX || started.elapsed() >= PATIENCE {
                 return Err(again.context(format!("{} cannot be asked for {path}", self.url)));
             }
             thread::sleep(pause);
