@@ -257,7 +257,10 @@ fn a_row_that_spoils_a_request_is_found() {
     assert!(!outcome.status.success());
     let told: Value = serde_json::from_slice(&outcome.stdout).unwrap();
     assert_eq!(told["accepted"], 599, "{told}");
-    assert_eq!(rejected(&path), [json!([78, 78, null, "malformed_json", null])]);
+    assert_eq!(
+        rejected(&path),
+        [json!([78, 78, null, "malformed_json", null])]
+    );
     let odd = json!({"x": {"$serde_json::private::Number": "12"}});
     let shown = world.server.ask("GET", "/profiles/odd", "").text;
     assert_eq!(shown, json!({"profile": odd}).to_string());

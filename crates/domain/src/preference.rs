@@ -129,7 +129,8 @@ impl Decider for Preference {
                 ..
             }) => *state = Some(chosen.clone()),
             PreferenceEvent::Cleared(_) => *state = None,
-            PreferenceEvent::RecipientReplaced(_) | PreferenceEvent::QuietHoursChanged(_) => {}
+            PreferenceEvent::RecipientPreferencesReplaced(_)
+            | PreferenceEvent::QuietHoursChanged(_) => {}
         }
     }
 }
@@ -143,7 +144,7 @@ pub fn replace_recipient_preferences(
         return vec![];
     }
     let preferences = wanted.map(Personal);
-    vec![PreferenceEvent::RecipientReplaced(
+    vec![PreferenceEvent::RecipientPreferencesReplaced(
         RecipientPreferencesReplaced { preferences },
     )]
 }

@@ -46,44 +46,37 @@ impl Decider for Tenant {
         state: &Option<TenantDetails>,
         command: TenantCommand,
     ) -> Result<Vec<TenantEvent>, TenantRefusal> {
-        let current = match (command, state) {
-            (TenantCommand::Put(details), Some(current)) if details == *current => {
-                return Ok(vec![]);
-            }
-            (TenantCommand::Put(details), Some(_)) => {
-                return Ok(vec![TenantEvent::Updated(TenantUpdated(details))]);
-            }
+        Ok(match (command, state) {
             (TenantCommand::Put(details), None) => {
-                return Ok(vec![TenantEvent::Created(TenantCreated(details))]);
+                vec![TenantEvent::Created(TenantCreated(details))]
+            }
+            (TenantCommand::Put(details), Some(current)) if details == *current => vec![],
+            (TenantCommand::Put(details), Some(_)) => {
+                vec![TenantEvent::Updated(TenantUpdated(details))]
             }
             (_, None) => return Err(TenantRefusal::NotFound),
-            (command, Some(current)) => (command, current),
-        };
-        let (command, details) = current;
-        let default = |topic: &TopicId| {
-            let place = place_of(details, topic).ok()?;
-            Some(&details.default_preferences[place].1)
-        };
-        Ok(match command {
-            TenantCommand::SetDefaultPreference { topic, choice } => match default(&topic) {
-                Some(stored) if *stored == choice => vec![],
-                None if details.default_preferences.len() >= TOPICS_MAX => {
-                    return Err(TenantRefusal::TooManyDefaults);
+            (TenantCommand::SetDefaultPreference { topic, choice }, Some(details)) => {
+                let defaults = &details.default_preferences;
+                match defaults.get(&topic) {
+                    Some(stored) if *stored == choice => vec![],
+                    None if defaults.len() >= TOPICS_MAX => {
+                        return Err(TenantRefusal::TooManyDefaults);
+                    }
+                    Some(_) | None => {
+                        let event = TenantDefaultPreferenceSet { topic, choice };
+                        vec![TenantEvent::DefaultPreferenceSet(event)]
+                    }
                 }
-                Some(_) | None => {
-                    let event = TenantDefaultPreferenceSet { topic, choice };
-                    vec![TenantEvent::DefaultPreferenceSet(event)]
-                }
-            },
-            TenantCommand::ClearDefaultPreference { topic } => match default(&topic) {
-                Some(_) => {
+            }
+            (TenantCommand::ClearDefaultPreference { topic }, Some(details)) => {
+                if details.default_preferences.contains_key(&topic) {
                     let event = TenantDefaultPreferenceCleared { topic };
                     vec![TenantEvent::DefaultPreferenceCleared(event)]
+                } else {
+                    vec![]
                 }
-                None => vec![],
-            },
-            TenantCommand::Delete => vec![TenantEvent::Deleted(TenantDeleted {})],
-            TenantCommand::Put(_) => vec![],
+            }
+            (TenantCommand::Delete, Some(_)) => vec![TenantEvent::Deleted(TenantDeleted {})],
         })
     }
 
@@ -94,25 +87,17 @@ impl Decider for Tenant {
             TenantEvent::Deleted(TenantDeleted {}) => *state = None,
             TenantEvent::DefaultPreferenceSet(TenantDefaultPreferenceSet { topic, choice }) => {
                 if let Some(details) = state {
-                    let default = (topic.clone(), choice.clone());
-                    match place_of(details, topic) {
-                        Ok(place) => details.default_preferences[place] = default,
-                        Err(place) => details.default_preferences.insert(place, default),
-                    }
+                    let defaults = &mut details.default_preferences;
+                    defaults.insert(topic.clone(), choice.clone());
                 }
             }
             TenantEvent::DefaultPreferenceCleared(TenantDefaultPreferenceCleared { topic }) => {
                 if let Some(details) = state {
-                    details.default_preferences.retain(|(id, _)| id != topic);
+                    details.default_preferences.remove(topic);
                 }
             }
         }
     }
-}
-
-fn place_of(details: &TenantDetails, topic: &TopicId) -> Result<usize, usize> {
-    let defaults = &details.default_preferences;
-    defaults.binary_search_by(|(id, _)| id.cmp(topic))
 }
 
 /// Refuses a parent of which the tenant is an ancestor, and chains that are too long. A parent that
@@ -142,6 +127,8 @@ pub fn refuse_ancestry(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use types::PreferenceStatus;
 
     use super::*;
@@ -154,7 +141,7 @@ mod tests {
             brand_id: None,
             properties: None,
             user_profile: None,
-            default_preferences: vec![],
+            default_preferences: BTreeMap::new(),
         }
     }
 

@@ -240,7 +240,7 @@ pub enum Outcome {
     Choices(ChoicesOutcome),
     /// The people who were not written, by their places from 0.
     Users(Vec<(usize, Refusal)>),
-    Removed(RemovedRows),
+    Removed(Removed),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -251,12 +251,12 @@ pub struct ChoicesOutcome {
 
 /// What was removed of a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RemovedRows {
+pub struct Removed {
     pub profile: bool,
     pub tokens: Vec<DeviceToken>,
     /// Subscriptions to deleted lists count too.
     pub lists: Vec<ListId>,
-    /// Audiences that the person leaves with the profile, the first thousand by id.
+    /// Audiences that the person leaves with the profile.
     pub audiences: Vec<AudienceId>,
     pub tenants: Vec<TenantId>,
     /// Choices, by context and topic.

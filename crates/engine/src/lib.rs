@@ -24,7 +24,7 @@ pub use events::{
 };
 
 pub use command::{
-    Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, RemovedRows,
+    Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, Removed,
     SubscribeMode, Subscriber, UserUpsert,
 };
 pub use event_json::EventJson;

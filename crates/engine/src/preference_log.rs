@@ -99,7 +99,8 @@ impl History {
                 };
                 Some(change(topic, topic_name, tenant, choice, Some(previous)))
             }
-            PreferenceEvent::RecipientReplaced(_) | PreferenceEvent::QuietHoursChanged(_) => None,
+            PreferenceEvent::RecipientPreferencesReplaced(_)
+            | PreferenceEvent::QuietHoursChanged(_) => None,
         })
     }
 }

@@ -3,8 +3,7 @@ use std::borrow::Cow;
 use event_log::{NewRecord, Record};
 use events::{
     AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
-    Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantCreated, TenantEvent,
-    TenantMemberEvent, TenantUpdated,
+    Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantMemberEvent,
 };
 use types::filter::{Group, RuleLimits};
 use types::{JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
@@ -99,28 +98,18 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             }
             about_one
         }
-        (Event::Tenant(event), StreamId::Tenant(_)) => {
-            if let TenantEvent::Created(TenantCreated(details))
-            | TenantEvent::Updated(TenantUpdated(details)) = event
-            {
-                let topics = details.default_preferences.iter().map(|(topic, _)| topic);
-                if !topics.is_sorted_by(|a, b| a < b) {
-                    return Err("the default preferences of a tenant are not in order");
-                }
-            }
-            subjects.is_empty()
-        }
         (Event::Preference(event), StreamId::Preference(_)) => {
             if let PreferenceEvent::QuietHoursChanged(QuietHoursChanged {
                 quiet_hours: Some(Personal(hours)),
             }) = event
                 && !hours.is_valid()
             {
-                return Err("the quiet hours are none");
+                return Err("the quiet hours have no days, or times that no day has");
             }
             about_one
         }
         (Event::List(_), StreamId::List(_))
+        | (Event::Tenant(_), StreamId::Tenant(_))
         | (Event::Section(_), StreamId::Section(_))
         | (Event::Topic(_), StreamId::Topic(_))
         | (Event::PreferencePage(_), StreamId::PreferencePage)

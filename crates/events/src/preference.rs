@@ -9,7 +9,7 @@ aggregate_events! {
     pub enum PreferenceEvent {
         Set(PreferenceSet) = "preference.set", v 1;
         Cleared(PreferenceCleared) = "preference.cleared", v 1;
-        RecipientReplaced(RecipientPreferencesReplaced) = "preference.recipient_replaced", v 1;
+        RecipientPreferencesReplaced(RecipientPreferencesReplaced) = "preference.recipient_preferences_replaced", v 1;
         QuietHoursChanged(QuietHoursChanged) = "preference.quiet_hours_changed", v 1;
     }
 }

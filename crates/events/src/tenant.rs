@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use types::{BrandId, Choice, JsonDocument, TenantId, TopicId};
 
@@ -26,8 +28,8 @@ pub struct TenantDetails {
     pub properties: Option<JsonDocument>,
     /// What the profiles of those who are reached in this tenant are laid over.
     pub user_profile: Option<JsonDocument>,
-    /// What holds for those who have not chosen: by topic, ascending. There need not be such topics.
-    pub default_preferences: Vec<(TopicId, Choice)>,
+    /// What holds for those who have not chosen. There need not be such topics.
+    pub default_preferences: BTreeMap<TopicId, Choice>,
 }
 
 /// A tenant came to be.

@@ -77,7 +77,7 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         r#"{"quiet_hours":{"time_zone":"Europe/Berlin","days":["monday","sunday"],"from":1320,"to":420}}"#,
     ),
     (
-        "preference.recipient_replaced",
+        "preference.recipient_preferences_replaced",
         1,
         r#"{"preferences":{"categories":{"c":{"status":"OPTED_OUT"}}}}"#,
     ),
@@ -89,7 +89,7 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
     (
         "preference_page.published",
         1,
-        r#"{"page_id":"pg_1","brand_id":"default","heading":"Choose","description":"What you hear about"}"#,
+        r#"{"page_id":"page_1","brand_id":"default","heading":"Choose","description":"What you hear about"}"#,
     ),
     ("profile.deleted", 1, "{}"),
     (
@@ -112,7 +112,7 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
     (
         "tenant.created",
         1,
-        r#"{"name":"Acme","parent_tenant_id":"group","brand_id":"bnd_1","properties":{"plan":"pro"},"user_profile":{"locale":"en"},"default_preferences":[["news",{"status":"OPTED_OUT","routing":["email","inbox"]}]]}"#,
+        r#"{"name":"Acme","parent_tenant_id":"group","brand_id":"bnd_1","properties":{"plan":"pro"},"user_profile":{"locale":"en"},"default_preferences":{"news":{"status":"OPTED_OUT","routing":["email","inbox"]}}}"#,
     ),
     (
         "tenant.default_preference_cleared",
@@ -141,7 +141,7 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
     (
         "tenant.updated",
         1,
-        r#"{"name":"Acme","parent_tenant_id":"group","brand_id":"bnd_1","properties":{"plan":"pro"},"user_profile":{"locale":"en"},"default_preferences":[["news",{"status":"OPTED_OUT","routing":["email","inbox"]}]]}"#,
+        r#"{"name":"Acme","parent_tenant_id":"group","brand_id":"bnd_1","properties":{"plan":"pro"},"user_profile":{"locale":"en"},"default_preferences":{"news":{"status":"OPTED_OUT","routing":["email","inbox"]}}}"#,
     ),
     (
         "token.added",

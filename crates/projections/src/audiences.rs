@@ -53,6 +53,13 @@ pub struct Audiences {
 }
 
 impl Audiences {
+    /// Every audience that holds the person, in the order of their ids.
+    pub fn of_subject(&self, subject: SubjectId) -> Vec<AudienceId> {
+        let state = self.state.read();
+        let holding = state.numbers_holding(subject, None);
+        holding.map(|(id, _)| id.clone()).collect()
+    }
+
     pub fn get(&self, audience: &AudienceId) -> Option<AudienceView> {
         let state = self.state.read();
         let number = *state.numbers.get(audience)?;

@@ -122,7 +122,9 @@ impl State {
             PreferenceEvent::Cleared(PreferenceCleared { topic, tenant, .. }) => {
                 person.choices.remove(&(tenant.clone(), topic.clone()));
             }
-            PreferenceEvent::RecipientReplaced(RecipientPreferencesReplaced { preferences }) => {
+            PreferenceEvent::RecipientPreferencesReplaced(RecipientPreferencesReplaced {
+                preferences,
+            }) => {
                 let preferences = preferences.as_ref();
                 person.recipient = preferences.map(|Personal(document)| document.clone());
             }

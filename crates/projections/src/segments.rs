@@ -193,9 +193,7 @@ impl ReadModels {
         after: Option<&AudienceId>,
         limit: PageLimit,
     ) -> (Vec<AudienceOfMember>, bool) {
-        let now = self.frozen();
-        let (items, more) = now.holding(subject, after, limit);
-        (items, more > 0)
+        self.frozen().audiences_of(subject, after, limit)
     }
 
     /// Why somebody is in the audience or not, all of it at one moment. `None` if there is no such
@@ -257,15 +255,15 @@ impl ReadModels {
 }
 
 impl Frozen<'_> {
-    /// One page of the audiences of a person by id, and how many there are after it.
-    fn holding(
+    /// One page of the audiences of a person by id, and whether there are more.
+    pub(crate) fn audiences_of(
         &self,
         subject: SubjectId,
         after: Option<&AudienceId>,
         limit: PageLimit,
-    ) -> (Vec<AudienceOfMember>, usize) {
+    ) -> (Vec<AudienceOfMember>, bool) {
         let Some(facts) = self.audiences.facts(subject, self.others()) else {
-            return (Vec::new(), 0);
+            return (Vec::new(), false);
         };
         let mut holding = self.audiences.holding(subject, after);
         let items = holding.by_ref().take(limit.rows());
@@ -275,18 +273,7 @@ impl Frozen<'_> {
             member,
             reason: rule.map_or_else(String::new, |rule| rule.reason(&facts)),
         });
-        (items.collect(), holding.count())
-    }
-
-    /// The first audiences of a person by id, and how many there are in all.
-    pub(crate) fn audiences_of(
-        &self,
-        subject: SubjectId,
-        limit: PageLimit,
-    ) -> (Vec<AudienceOfMember>, usize) {
-        let (items, more) = self.holding(subject, None, limit);
-        let count = items.len() + more;
-        (items, count)
+        (items.collect(), holding.next().is_some())
     }
 }
 

@@ -407,19 +407,13 @@ impl State {
             TenantEvent::DefaultPreferenceSet(TenantDefaultPreferenceSet { topic, choice }) => {
                 if let Some(live) = &mut self.tenants[number].live {
                     let defaults = &mut live.details.default_preferences;
-                    let default = (topic.clone(), choice.clone());
-                    match defaults.binary_search_by(|(id, _)| id.cmp(topic)) {
-                        Ok(place) => defaults[place] = default,
-                        Err(place) => defaults.insert(place, default),
-                    }
+                    defaults.insert(topic.clone(), choice.clone());
                     live.updated_at = at;
                 }
             }
             TenantEvent::DefaultPreferenceCleared(TenantDefaultPreferenceCleared { topic }) => {
                 if let Some(live) = &mut self.tenants[number].live {
-                    live.details
-                        .default_preferences
-                        .retain(|(id, _)| id != topic);
+                    live.details.default_preferences.remove(topic);
                     live.updated_at = at;
                 }
             }

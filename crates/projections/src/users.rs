@@ -97,15 +97,15 @@ pub struct TopicPreference {
 impl ReadModels {
     /// Whether anything is known about the person besides the user id: a profile, a subscription to a
     /// list that is not deleted, a membership, a token or a choice.
-    pub fn has_rows(&self, subject: SubjectId) -> bool {
-        self.frozen().has_rows(subject)
+    pub fn is_known(&self, subject: SubjectId) -> bool {
+        self.frozen().is_known(subject)
     }
 
     /// Everything about one person, and of each kind at most as much as asked for. `None` if nothing
     /// is known.
     pub fn user(&self, subject: SubjectId, limit: PageLimit) -> Option<UserView> {
         let now = self.frozen();
-        if !now.has_rows(subject) {
+        if !now.is_known(subject) {
             return None;
         }
         let user_id = self.subjects.user_id(subject)?;
@@ -173,7 +173,11 @@ impl ReadModels {
 
     /// One page of everybody with everything that was written about them, in the order of the user
     /// ids, and whether there are more.
-    pub fn user_rows(&self, after: Option<&UserId>, limit: PageLimit) -> (Vec<UserView>, bool) {
+    pub fn users_for_export(
+        &self,
+        after: Option<&UserId>,
+        limit: PageLimit,
+    ) -> (Vec<UserView>, bool) {
         let mut page = Vec::new();
         let mut bytes = 0;
         let mut scanned = after.cloned();
@@ -182,7 +186,7 @@ impl ReadModels {
             let now = self.frozen();
             let at_most = SCAN_USERS_MAX.min(limit.rows() + 1 - page.len());
             let wanted = |user_id: &UserId, subject: SubjectId| {
-                let known = now.has_rows(subject);
+                let known = now.is_known(subject);
                 known.then(|| (user_id.clone(), subject))
             };
             let (candidates, on) = self.subjects.following(scanned.as_ref(), at_most, wanted);
@@ -305,7 +309,7 @@ fn begins_with(prefix: &str, user_id: &UserId, document: Option<&JsonDocument>) 
 }
 
 impl Frozen<'_> {
-    fn has_rows(&self, subject: SubjectId) -> bool {
+    fn is_known(&self, subject: SubjectId) -> bool {
         self.profiles.document(subject).is_some()
             || self.lists.of_subject_live(subject).next().is_some()
             || self.tenants.of_subject(subject).next().is_some()
@@ -335,7 +339,8 @@ impl Frozen<'_> {
         let mut audiences = Vec::new();
         let mut audience_count = 0;
         if with_audiences {
-            (audiences, audience_count) = self.audiences_of(subject, limit);
+            (audiences, _) = self.audiences_of(subject, None, limit);
+            audience_count = self.audiences.numbers_holding(subject, None).count();
         }
         let preferences = self.preferences.person(subject).cloned();
         let preferences = preferences.unwrap_or_default();
@@ -377,11 +382,10 @@ impl Frozen<'_> {
         let choice = |tenant| person.and_then(|person| person.choice(topic.id, tenant));
         let older = OlderChoice::of(older, topic.id);
         let chain = tenant.map(|tenant| self.tenants.chain(tenant, levels));
-        let defaults = chain.into_iter().flatten().filter_map(|(id, details)| {
-            let defaults = &details.default_preferences;
-            let place = defaults.binary_search_by(|(it, _)| it.cmp(topic.id)).ok()?;
-            Some((id, &defaults[place].1))
-        });
+        let defaults = chain
+            .into_iter()
+            .flatten()
+            .filter_map(|(id, details)| Some((id, details.default_preferences.get(topic.id)?)));
         let layers = Layers {
             in_tenant: tenant.and_then(|tenant| choice(Some(tenant))),
             everywhere: choice(None),

@@ -102,7 +102,7 @@ pub(crate) async fn get(
             preferences,
         }));
     }
-    if !models.has_rows(subject) {
+    if !models.is_known(subject) {
         return Err(ApiError::profile_not_found());
     }
     let empty = JsonDocument::from(serde_json::Map::new());

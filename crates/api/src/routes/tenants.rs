@@ -180,16 +180,16 @@ fn details(body: &mut Fields) -> Result<TenantDetails, ApiError> {
     })
 }
 
-/// In the order of the topics; of one that is named twice the last counts.
-fn default_preferences(body: &mut Fields) -> Result<Vec<(TopicId, Choice)>, ApiError> {
+/// Of a topic that is named twice the last counts.
+fn default_preferences(body: &mut Fields) -> Result<BTreeMap<TopicId, Choice>, ApiError> {
     const NAME: &str = "default_preferences";
     const ITEMS: &str = "items";
     let Some(value) = body.take(NAME).filter(|value| !value.is_null()) else {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     };
     let mut preferences = Fields::of(value, body.pointer(NAME))?;
     if !preferences.is_given(ITEMS) {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     }
     let pointer = preferences.pointer(ITEMS);
     let items = preferences.array(ITEMS, TOPICS_MAX)?;
@@ -197,8 +197,7 @@ fn default_preferences(body: &mut Fields) -> Result<Vec<(TopicId, Choice)>, ApiE
         let mut item = Fields::of(item, format!("{pointer}/{place}"))?;
         Ok((item.required_id("id")?, item.choice()?))
     });
-    let defaults = items.collect::<Result<BTreeMap<TopicId, Choice>, ApiError>>()?;
-    Ok(defaults.into_iter().collect())
+    items.collect()
 }
 
 /// `DELETE /tenants/{tenant_id}`: with its memberships; the profiles of its members stay.

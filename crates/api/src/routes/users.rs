@@ -5,7 +5,7 @@ use axum::response::Response;
 use domain::limits::{
     FILTERS_MAX, LISTS_MAX, USER_CHOICES_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX, USERS_MAX,
 };
-use engine::{Command, Outcome, RemovedRows, UserUpsert};
+use engine::{Command, Outcome, Removed, UserUpsert};
 use projections::{AttributeFilter, ProfileSource, UserCounts, UserFilter, UserSummary, UserView};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
@@ -399,7 +399,7 @@ pub(crate) async fn delete(
     let committed = state.engine.execute(command, origin).await?;
     let removed = match &committed.outcome {
         Outcome::Removed(removed) => removed.clone(),
-        Outcome::Done | Outcome::Choices(_) | Outcome::Users(_) => RemovedRows::default(),
+        Outcome::Done | Outcome::Choices(_) | Outcome::Users(_) => Removed::default(),
     };
     let choices = removed.choices.iter().map(|(tenant, topic)| {
         let tenant = tenant.as_ref().map(TenantId::as_str);
@@ -582,7 +582,7 @@ pub(crate) async fn rows(
     let limit = parameters.limit()?;
     let after = user_place(&parameters, ROWS)?;
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
-        let (views, more) = state.read_models.user_rows(after.as_ref(), limit);
+        let (views, more) = state.read_models.users_for_export(after.as_ref(), limit);
         let last = views.last();
         let cursor = last.map(|last| cursor::encode(ROWS, last.user_id.as_str()));
         json(&RowsPage {

@@ -99,9 +99,8 @@ impl WriteModel {
         for _ in 0..self.tenant_levels {
             let Some(tenant) = next else { return false };
             let look = |details: &TenantDetails| {
-                let defaults = &details.default_preferences;
-                let place = defaults.binary_search_by(|(id, _)| id.cmp(topic)).ok();
-                let status = place.map(|place| defaults[place].1.status);
+                let default = details.default_preferences.get(topic);
+                let status = default.map(|default| default.status);
                 (status, details.parent_tenant_id.clone())
             };
             let found = match self.group.tenants.get(&tenant) {

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{Change, ListMemberCommand, ProfileCommand, ProfileState, TenantMemberCommand};
-use types::{JsonDocument, ListId, PageLimit, SubjectId, TenantId, Timestamp, UserId};
+use types::{JsonDocument, ListId, SubjectId, TenantId, Timestamp, UserId};
 
 use super::profiles::ProfilePlan;
 use super::{Decided, WriteModel};
-use crate::command::{Refusal, RemovedRows, UserUpsert};
+use crate::command::{Refusal, Removed, UserUpsert};
 
 /// Who is to join what, gathered over all the people of one command.
 #[derive(Default)]
@@ -127,11 +127,15 @@ impl WriteModel {
         user_id: &UserId,
         now: Timestamp,
         decided: &mut Vec<Decided>,
-    ) -> RemovedRows {
+    ) -> Removed {
         let Some(subject) = self.known(user_id) else {
-            return RemovedRows::default();
+            return Removed::default();
         };
-        let (audiences, _) = self.committed.audiences_of(subject, None, PageLimit::MOST);
+        let audiences = self.committed.audiences.of_subject(subject);
+        // The profile goes first, and the person leaves every audience with it. Otherwise whoever leaves
+        // a list or a tenant would join the audiences of those who are not in it, on the way out.
+        let _ = self.profile(user_id, ProfileCommand::Delete, decided);
+        let profile = !decided.is_empty();
         let lists = self.leave_every_list(subject, decided);
         let tenants = self.tenants_of(subject);
         for tenant in &tenants {
@@ -146,13 +150,11 @@ impl WriteModel {
         let so_far = decided.len();
         let _ = self.quiet_hours(user_id, None, decided);
         let quiet_hours = decided.len() > so_far;
-        let so_far = decided.len();
-        let _ = self.profile(user_id, ProfileCommand::Delete, decided);
-        RemovedRows {
-            profile: decided.len() > so_far,
+        Removed {
+            profile,
             tokens,
             lists,
-            audiences: audiences.into_iter().map(|held| held.id).collect(),
+            audiences,
             tenants,
             choices,
             recipient_preferences,

@@ -164,7 +164,7 @@ fn any_tenant_step(random: &mut Random, people: usize, now: u64) -> Step {
                 brand_id: None,
                 properties: None,
                 user_profile: None,
-                default_preferences: vec![],
+                default_preferences: BTreeMap::new(),
             };
             let command = Command::Tenant {
                 tenant: tenant_id(tenant),
@@ -708,6 +708,34 @@ fn changes_go_on_over_a_deletion_and_a_new_rule() {
             (true, 1, "the rule was defined".to_owned()),
         ]
     );
+}
+
+/// Whoever leaves a list on being deleted would join those who are not in it, if the profile went last.
+#[test]
+fn who_is_deleted_joins_nothing_on_the_way_out() {
+    let clock = ManualClock::started();
+    let running = Running::on_empty_log(&clock);
+    let run = |command| {
+        let engine = &running.engine;
+        engine.execute_blocking(command, Origin::default()).unwrap();
+    };
+    let subscribed = json!({"operator": "MEMBER_OF", "path": "list", "value": LISTS[0]});
+    let outside = json!({"operator": "NOT", "filters": [subscribed]});
+    run(defining(0, &outside));
+    run(merging(0, &json!({"a": 1})));
+    run(Command::SubscribeToLists {
+        user_id: user_id(0),
+        lists: vec![(list_id(0), None)],
+    });
+    run(Command::DeleteUser {
+        user_id: user_id(0),
+    });
+    let history = running.history();
+    let from = ChangePlace::default();
+    let page = history.audience_changes(&audience_id(0), from, PageLimit::MOST, &|| true);
+    let joined = page.unwrap().unwrap().items.into_iter();
+    let joined: Vec<bool> = joined.map(|it| it.change.joined).collect();
+    assert_eq!(joined, [true, false]);
 }
 
 /// Columns are built beside the writer, which goes on: what it does meanwhile is in them.

@@ -177,5 +177,5 @@ fn the_limits_of_a_person_hold() {
         USER_CHOICES_MAX
     );
     run(Command::DeleteUser { user_id: user_id() }).unwrap();
-    assert!(!running.models.has_rows(subject));
+    assert!(!running.models.is_known(subject));
 }

@@ -226,29 +226,33 @@ impl State {
         self.numbers.contains_key(audience)
     }
 
-    /// The audiences after this one in the order of ids, with the name, the person's membership and
-    /// the rule, of those that hold the person.
+    /// The audiences after this one that hold the person, in the order of ids, with their numbers.
+    pub(crate) fn numbers_holding(
+        &self,
+        subject: SubjectId,
+        after: Option<&AudienceId>,
+    ) -> impl Iterator<Item = (&AudienceId, u32)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self
+            .numbers
+            .range::<AudienceId, _>((from, Bound::Unbounded));
+        range
+            .map(|(id, number)| (id, *number))
+            .filter(move |(_, number)| self.audience(*number).members.contains(subject.0))
+    }
+
+    /// The same with the name, the person's membership and the rule.
     pub(crate) fn holding(
         &self,
         subject: SubjectId,
         after: Option<&AudienceId>,
     ) -> impl Iterator<Item = (&AudienceId, &str, MemberView, Option<&Arc<Group>>)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = self
-            .numbers
-            .range::<AudienceId, _>((from, Bound::Unbounded));
-        range.filter_map(move |(id, number)| {
-            let audience = self.audience(*number);
-            let holds = audience.members.contains(subject.0);
+        let holding = self.numbers_holding(subject, after);
+        holding.map(move |(id, number)| {
+            let audience = self.audience(number);
             let rule = audience.rule.as_ref().map(|it| &it.group);
-            holds.then(|| {
-                (
-                    id,
-                    audience.name.as_str(),
-                    self.member(*number, subject.0),
-                    rule,
-                )
-            })
+            let member = self.member(number, subject.0);
+            (id, audience.name.as_str(), member, rule)
         })
     }
 

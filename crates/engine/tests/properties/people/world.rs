@@ -199,7 +199,7 @@ impl World {
         let shown: Vec<UserId> = page.items.into_iter().map(|it| it.user_id).collect();
         assert_eq!(shown, known, "everybody, {about}");
         assert_eq!(page.count, known.len() as u64, "{about}");
-        let (rows, more) = models.user_rows(None, PageLimit::MOST);
+        let (rows, more) = models.users_for_export(None, PageLimit::MOST);
         let rows: Vec<UserId> = rows.into_iter().map(|it| it.user_id).collect();
         assert_eq!((rows, more), (known, false), "rows, {about}");
     }
@@ -214,7 +214,7 @@ impl World {
             defaults: (0..TOPICS)
                 .filter_map(|topic| {
                     let defaults = details.default_preferences.iter();
-                    let mut of_topic = defaults.filter(|(id, _)| *id == topic_id(topic));
+                    let mut of_topic = defaults.filter(|(id, _)| **id == topic_id(topic));
                     Some((topic, of_topic.next()?.1.status))
                 })
                 .collect(),
