@@ -441,25 +441,30 @@ impl From<Refusal> for ApiError {
                 SectionRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
                 SectionRefusal::NotEmpty => Self::new(SECTION_NOT_EMPTY, message),
             },
-            Refusal::TooManySections | Refusal::TooManyTenants => Self::new(LIMIT_REACHED, message),
+            Refusal::TooManySections | Refusal::TooManyTenants | Refusal::TooManyLists => {
+                Self::new(LIMIT_REACHED, message)
+            }
             Refusal::Topic(refusal) => match refusal {
                 TopicRefusal::NotFound => Self::topic_not_found(),
                 TopicRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
                 TopicRefusal::NoSchedules => {
                     Self::new(MISSING_FIELD, message).at("/digest/schedules")
                 }
-                TopicRefusal::TooMany => Self::new(LIMIT_REACHED, message),
+                TopicRefusal::TooMany | TopicRefusal::TooLarge => Self::new(LIMIT_REACHED, message),
             },
             Refusal::Brand(refusal) => match refusal {
                 BrandRefusal::NotFound => Self::brand_not_found(),
                 BrandRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
                 BrandRefusal::InUse => Self::new(BRAND_IN_USE, message),
             },
+            Refusal::UnknownBrand => Self::brand_not_found().at("/brand_id"),
             Refusal::Preference(refusal) => refusal.into(),
             Refusal::Choice { place, refusal } => {
                 Self::from(refusal).below(&format!("/preferences/{place}"))
             }
-            Refusal::PreferencesTooLarge => Self::new(INVALID_FIELD, message).at(""),
+            Refusal::PreferencesTooLarge | Refusal::PreferencesTooDeep => {
+                Self::new(INVALID_FIELD, message).at("")
+            }
             Refusal::InvalidPreferences(invalid) => Self::invalid_member(&invalid, ""),
             Refusal::Token(refusal) => match refusal {
                 TokenRefusal::NotFound => Self::token_not_found(),

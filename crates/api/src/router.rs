@@ -140,11 +140,14 @@ pub fn router(state: ApiState) -> Router {
             get(brands::get).put(brands::replace).delete(brands::delete),
         )
         .route("/v1/users", get(users::page))
-        .route("/v1/users:batch", get(users::rows).post(users::batch))
+        .route(
+            "/v1/users:batch",
+            get(users::batch::rows).post(users::batch::write),
+        )
         .route("/v1/users/{user_id}", get(users::get).delete(users::delete))
         .route(
             "/v1/users/{user_id}/effective-profile",
-            get(users::effective_profile),
+            get(users::effective_profile::get),
         )
         .route(
             "/v1/users/{user_id}/effective-preferences",

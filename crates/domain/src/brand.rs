@@ -2,6 +2,9 @@ use events::{BrandCreated, BrandDeleted, BrandDetails, BrandEvent, BrandUpdated}
 
 use crate::Decider;
 
+/// What stands for no brand in particular where a page names its brand: no brand has such an id.
+pub const BRAND_WORDS: [&str; 2] = ["default", "none"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrandCommand {
     Create(BrandDetails),

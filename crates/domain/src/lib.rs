@@ -22,13 +22,13 @@ pub use audience::{
     Audience, AudienceCommand, AudiencePut, AudienceRefusal, AudienceState, audiences_of,
     refuse_chain, refuse_cycle,
 };
-pub use brand::{Brand, BrandCommand, BrandRefusal};
+pub use brand::{BRAND_WORDS, Brand, BrandCommand, BrandRefusal};
 pub use change::Change;
 pub use decider::Decider;
 pub use list::{List, ListCommand, ListRefusal, ListState};
 pub use list_member::{ListMember, ListMemberCommand, ListMemberState};
 pub use preference::{
-    ChoiceRequest, ChosenTopic, Preference, PreferenceCommand, PreferenceRefusal,
+    ChoiceRequest, ChosenTopic, Preference, PreferenceCommand, PreferenceRefusal, TopicRules,
     change_quiet_hours, replace_recipient_preferences,
 };
 pub use profile::{Profile, ProfileCommand, ProfileRefusal, ProfileState};
@@ -41,4 +41,4 @@ pub use tenant_member::{TenantMember, TenantMemberCommand, TenantMemberState};
 pub use token::{
     Token, TokenAction, TokenCommand, TokenRefusal, is_expired, parse_token, token_object,
 };
-pub use topic::{Topic, TopicCommand, TopicPut, TopicRefusal, TopicState};
+pub use topic::{Topic, TopicCommand, TopicPut, TopicRefusal, TopicState, Topics, topic_bytes};

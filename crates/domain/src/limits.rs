@@ -14,6 +14,8 @@ pub const PATCH_OPERATIONS_MAX: usize = 256;
 pub const BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Recipients named in one request.
 pub const RECIPIENTS_MAX: usize = 10_000;
+/// Lists to which one person is subscribed, deleted ones included.
+pub const USER_LISTS_MAX: usize = 10_000;
 /// Lists named in one request.
 pub const LISTS_MAX: usize = 1_000;
 /// The name of a list or an audience, in bytes.
@@ -56,6 +58,8 @@ pub const TENANT_LEVELS_LOADED: usize = 4;
 pub const USER_TENANTS_MAX: usize = 1_000;
 /// Topics, in all sections together; and those for which a tenant has defaults.
 pub const TOPICS_MAX: usize = 1_000;
+/// All topics together, with what is kept with them, in bytes: they are shown all at once.
+pub const TOPICS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Sections of topics.
 pub const SECTIONS_MAX: usize = 1_000;
 /// What is kept with a topic, and its digest, as JSON text, each, in bytes.

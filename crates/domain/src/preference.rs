@@ -24,15 +24,24 @@ pub struct ChosenTopic {
     pub tenant: Option<TenantId>,
     pub name: String,
     pub default_status: PreferenceStatus,
+}
+
+/// What the topic allows, where it is chosen about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicRules {
     /// Whether the topic, or the tenant for it, allows no opting out.
     pub required: bool,
-    /// The digest schedules that are in use.
-    pub schedules: Vec<String>,
+    /// Whether the topic has the digest schedule that is asked for, if one is.
+    pub knows_schedule: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PreferenceCommand {
-    Set(ChosenTopic, ChoiceRequest),
+    Set {
+        topic: ChosenTopic,
+        rules: TopicRules,
+        request: ChoiceRequest,
+    },
     /// Give up the choice, if there is one.
     Clear(ChosenTopic),
 }
@@ -66,8 +75,12 @@ impl Decider for Preference {
     ) -> Result<Vec<PreferenceEvent>, PreferenceRefusal> {
         let previous = state.as_ref().map(|chosen| chosen.choice.clone());
         match command {
-            PreferenceCommand::Set(topic, request) => {
-                let status = match (request.status, topic.required) {
+            PreferenceCommand::Set {
+                topic,
+                rules,
+                request,
+            } => {
+                let status = match (request.status, rules.required) {
                     (PreferenceStatus::OptedOut, true) => return Err(PreferenceRefusal::Required),
                     // What is shown of a required topic can be sent back as it is.
                     (PreferenceStatus::Required, true) => PreferenceStatus::OptedIn,
@@ -76,9 +89,7 @@ impl Decider for Preference {
                     }
                     (status, _) => status,
                 };
-                if let Change::Set(schedule) = &request.digest_schedule_id
-                    && !topic.schedules.contains(schedule)
-                {
+                if matches!(request.digest_schedule_id, Change::Set(_)) && !rules.knows_schedule {
                     return Err(PreferenceRefusal::UnknownSchedule);
                 }
                 let (schedule, snoozes) = match state {
@@ -170,14 +181,12 @@ mod tests {
     use super::*;
     use crate::testing::given;
 
-    fn topic(required: bool) -> ChosenTopic {
+    fn topic() -> ChosenTopic {
         ChosenTopic {
             topic: TopicId::parse("news").expect("an id"),
             tenant: None,
             name: "News".to_owned(),
             default_status: PreferenceStatus::OptedIn,
-            required,
-            schedules: vec!["weekly".to_owned()],
         }
     }
 
@@ -203,7 +212,7 @@ mod tests {
 
     fn was_set(chosen: PersonalChoice, previous: Option<Choice>) -> PreferenceEvent {
         PreferenceEvent::Set(PreferenceSet {
-            topic: topic(false).topic,
+            topic: topic().topic,
             topic_name: "News".to_owned(),
             tenant: None,
             chosen: Personal(chosen),
@@ -212,7 +221,15 @@ mod tests {
     }
 
     fn set(required: bool, request: ChoiceRequest) -> PreferenceCommand {
-        PreferenceCommand::Set(topic(required), request)
+        let knows_schedule = request.digest_schedule_id == Change::Set("weekly".to_owned());
+        PreferenceCommand::Set {
+            topic: topic(),
+            rules: TopicRules {
+                required,
+                knows_schedule,
+            },
+            request,
+        }
     }
 
     use PreferenceStatus::{OptedIn, OptedOut, Required};
@@ -300,17 +317,17 @@ mod tests {
     #[test]
     fn clearing_says_what_was_there_and_clearing_nothing_says_nothing() {
         let cleared = PreferenceEvent::Cleared(PreferenceCleared {
-            topic: topic(false).topic,
+            topic: topic().topic,
             topic_name: "News".to_owned(),
             tenant: None,
             default_status: OptedIn,
             previous: Personal(chosen(OptedOut).choice),
         });
         given::<Preference>([was_set(chosen(OptedOut), None)])
-            .when(PreferenceCommand::Clear(topic(false)))
+            .when(PreferenceCommand::Clear(topic()))
             .then([cleared.clone()]);
         given::<Preference>([was_set(chosen(OptedOut), None), cleared])
-            .when(PreferenceCommand::Clear(topic(false)))
+            .when(PreferenceCommand::Clear(topic()))
             .then_nothing();
     }
 }

@@ -2,7 +2,7 @@ use events::{TopicCreated, TopicDeleted, TopicDetails, TopicEvent, TopicUpdated}
 use serde_json::Value;
 use types::{JsonDocument, SectionId};
 
-use crate::limits::TOPICS_MAX;
+use crate::limits::{TOPICS_BYTES_MAX, TOPICS_MAX};
 use crate::{Change, Decider};
 
 /// All that a topic is to be, its digest as a change to the one that is there.
@@ -19,12 +19,12 @@ pub enum TopicCommand {
     Create {
         section: SectionId,
         put: TopicPut,
-        /// How many topics there are, in whatever section.
-        topics: usize,
+        others: Topics,
     },
     Replace {
         section: SectionId,
         put: TopicPut,
+        others: Topics,
     },
     RemoveDigest {
         section: SectionId,
@@ -32,6 +32,14 @@ pub enum TopicCommand {
     Delete {
         section: SectionId,
     },
+}
+
+/// The topics besides the one that is decided about, in whatever section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Topics {
+    pub count: usize,
+    /// As [`topic_bytes`] counts them.
+    pub bytes: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +62,8 @@ pub enum TopicRefusal {
     NoSchedules,
     #[error("there can be at most {TOPICS_MAX} topics")]
     TooMany,
+    #[error("all topics together can take at most {TOPICS_BYTES_MAX} bytes")]
+    TooLarge,
 }
 
 pub struct Topic;
@@ -69,15 +79,26 @@ impl Decider for Topic {
             TopicCommand::Create { .. } if *state != TopicState::Absent => {
                 return Err(TopicRefusal::Taken);
             }
-            TopicCommand::Create { topics, .. } if topics >= TOPICS_MAX => {
+            TopicCommand::Create { others, .. } if others.count >= TOPICS_MAX => {
                 return Err(TopicRefusal::TooMany);
             }
-            TopicCommand::Create { section, put, .. } => {
+            TopicCommand::Create {
+                section,
+                put,
+                others,
+            } => {
                 let details = put.applied_to(None)?;
+                others.leave_room_for(&details)?;
                 return Ok(vec![TopicEvent::Created(TopicCreated { section, details })]);
             }
-            TopicCommand::Replace { section, put } => {
-                put.applied_to(state.details_in(&section)?.digest.clone())?
+            TopicCommand::Replace {
+                section,
+                put,
+                others,
+            } => {
+                let details = put.applied_to(state.details_in(&section)?.digest.clone())?;
+                others.leave_room_for(&details)?;
+                details
             }
             TopicCommand::RemoveDigest { section } => TopicDetails {
                 digest: None,
@@ -111,6 +132,22 @@ impl Decider for Topic {
                 TopicState::Absent
             }
         };
+    }
+}
+
+/// About how much the topic takes where it is shown.
+pub fn topic_bytes(details: &TopicDetails) -> usize {
+    let description = details.description.as_ref().map_or(0, String::len);
+    let digest = details.digest.as_ref().map_or(0, |it| it.as_str().len());
+    details.name.len() + description + details.topic_data.as_str().len() + digest
+}
+
+impl Topics {
+    fn leave_room_for(self, details: &TopicDetails) -> Result<(), TopicRefusal> {
+        if self.bytes + topic_bytes(details) > TOPICS_BYTES_MAX {
+            return Err(TopicRefusal::TooLarge);
+        }
+        Ok(())
     }
 }
 
@@ -194,7 +231,7 @@ mod tests {
         TopicCommand::Create {
             section: section("s"),
             put,
-            topics: 0,
+            others: Topics::default(),
         }
     }
 
@@ -202,6 +239,7 @@ mod tests {
         TopicCommand::Replace {
             section: section("s"),
             put,
+            others: Topics::default(),
         }
     }
 
@@ -225,13 +263,30 @@ mod tests {
         given::<Topic>([news()])
             .when(create(put("News", Change::Keep)))
             .then_refused(TopicRefusal::Taken);
-        given::<Topic>([])
-            .when(TopicCommand::Create {
+        for (others, refusal) in [
+            (TOPICS_MAX, 0, TopicRefusal::TooMany),
+            (1, TOPICS_BYTES_MAX, TopicRefusal::TooLarge),
+        ]
+        .map(|(count, bytes, refusal)| (Topics { count, bytes }, refusal))
+        {
+            given::<Topic>([])
+                .when(TopicCommand::Create {
+                    section: section("s"),
+                    put: put("News", Change::Keep),
+                    others,
+                })
+                .then_refused(refusal);
+        }
+        given::<Topic>([news()])
+            .when(TopicCommand::Replace {
                 section: section("s"),
-                put: put("News", Change::Keep),
-                topics: TOPICS_MAX,
+                put: put("Weekly", Change::Keep),
+                others: Topics {
+                    count: 1,
+                    bytes: TOPICS_BYTES_MAX,
+                },
             })
-            .then_refused(TopicRefusal::TooMany);
+            .then_refused(TopicRefusal::TooLarge);
         given::<Topic>([news()])
             .when(replace(put("News", Change::Keep)))
             .then_nothing();
@@ -260,6 +315,7 @@ mod tests {
             TopicCommand::Replace {
                 section: other,
                 put: put("News", Change::Keep),
+                others: Topics::default(),
             },
         ] {
             given::<Topic>([news()])

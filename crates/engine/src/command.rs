@@ -1,4 +1,6 @@
-use domain::limits::{PREFERENCES_BYTES_MAX, SECTIONS_MAX, USER_TENANTS_MAX};
+use domain::limits::{
+    PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, SECTIONS_MAX, USER_LISTS_MAX, USER_TENANTS_MAX,
+};
 use domain::{
     AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, InvalidMember,
     ListCommand, ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal, SectionRefusal,
@@ -200,6 +202,8 @@ pub enum Refusal {
     Profile(#[from] ProfileRefusal),
     #[error(transparent)]
     List(#[from] ListRefusal),
+    #[error("a person can be subscribed to at most {USER_LISTS_MAX} lists, deleted ones included")]
+    TooManyLists,
     #[error(transparent)]
     Audience(#[from] AudienceRefusal),
     #[error(transparent)]
@@ -214,6 +218,8 @@ pub enum Refusal {
     Topic(#[from] TopicRefusal),
     #[error(transparent)]
     Brand(#[from] BrandRefusal),
+    #[error("there is no such brand")]
+    UnknownBrand,
     #[error(transparent)]
     Preference(#[from] PreferenceRefusal),
     /// In the order of the request, from 0.
@@ -224,6 +230,8 @@ pub enum Refusal {
     },
     #[error("the preferences would be larger than {PREFERENCES_BYTES_MAX} bytes of JSON")]
     PreferencesTooLarge,
+    #[error("the preferences would nest deeper than {PROFILE_LEVELS_MAX} levels")]
+    PreferencesTooDeep,
     #[error("the preferences would be invalid: {} must be {}", .0.pointer, .0.expected)]
     InvalidPreferences(InvalidMember),
     #[error(transparent)]

@@ -155,6 +155,7 @@ impl Executor {
                 Ok(Committed {
                     position,
                     events,
+                    decided_at: now,
                     outcome,
                 })
             }

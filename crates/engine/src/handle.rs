@@ -1,5 +1,5 @@
 use tokio::sync::{mpsc, oneshot};
-use types::Position;
+use types::{Position, Timestamp};
 
 use crate::command::{Command, Origin, Outcome, Refusal};
 
@@ -22,6 +22,8 @@ pub struct Committed {
     /// Of the last event, or the head of the log if the command said nothing new.
     pub position: Position,
     pub events: usize,
+    /// When it was decided: the time of its events, if there are any.
+    pub decided_at: Timestamp,
     pub outcome: Outcome,
 }
 

@@ -19,8 +19,8 @@ mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
 pub use events::{
-    Actor, BrandDetails, PreferencePagePublished, SectionDetails, TenantDetails, TokenDetails,
-    TopicDetails,
+    Actor, BrandDetails, PersonalChoice, PreferencePagePublished, SectionDetails, TenantDetails,
+    TokenDetails, TopicDetails,
 };
 
 pub use command::{

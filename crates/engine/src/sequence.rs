@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
-use domain::limits::TENANT_LEVELS_MAX;
-use domain::{audiences_of, refuse_cycle};
+use domain::{audiences_of, refuse_ancestry, refuse_cycle};
 use events::{AudienceEvent, Envelope, Event, TenantCreated, TenantEvent, TenantUpdated};
+use projections::TenantTree;
 use types::filter::{Group, RuleLimits};
 use types::{AudienceId, Position, StreamId, StreamVersion, SubjectId, TenantId, Timestamp};
 
@@ -19,8 +19,7 @@ pub(crate) struct Sequence {
     next_subject: SubjectId,
     /// Of which audiences an audience is made, where it is made of any.
     parts: HashMap<AudienceId, Vec<AudienceId>>,
-    /// The parent of every tenant that has one.
-    parents: HashMap<TenantId, TenantId>,
+    tenants: TenantTree,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,7 +104,8 @@ impl Sequence {
         Ok(())
     }
 
-    /// Takes note of a tenant's parent; whether that leaves it none of its own ancestors.
+    /// Takes note of a tenant's parent; whether that leaves it none of its own ancestors, and tenants not
+    /// too deep within each other.
     fn keeps_ancestry(&mut self, tenant: &TenantId, event: &TenantEvent) -> bool {
         let parent = match event {
             TenantEvent::Created(TenantCreated(details))
@@ -115,16 +115,12 @@ impl Sequence {
                 return true;
             }
         };
-        let Some(parent) = parent else {
-            self.parents.remove(tenant);
-            return true;
-        };
-        let ancestors = std::iter::successors(Some(parent), |it| self.parents.get(*it));
-        let ancestors: Vec<&TenantId> = ancestors.take(TENANT_LEVELS_MAX).collect();
-        if ancestors.contains(&tenant) || ancestors.len() == TENANT_LEVELS_MAX {
+        let levels_below = self.tenants.levels_below(tenant);
+        let parent_of = |it: &TenantId| self.tenants.parent(it).cloned();
+        if refuse_ancestry(tenant, parent, levels_below, parent_of).is_err() {
             return false;
         }
-        self.parents.insert(tenant.clone(), parent.clone());
+        self.tenants.set_parent(tenant, parent);
         true
     }
 

@@ -1,4 +1,5 @@
 mod audiences;
+mod brands;
 mod lists;
 mod preferences;
 mod profiles;
@@ -7,14 +8,14 @@ mod tokens;
 mod topics;
 mod users;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{
     AudienceState, ListMemberState, ListState, ProfileState, TenantMemberState, TopicState,
 };
 use events::{
-    BrandDetails, ClockAdvanced, Event, KeyEvent, Personal, PersonalChoice, PreferencePageEvent,
+    BrandDetails, ClockAdvanced, Event, KeyEvent, Personal, PersonalChoice,
     PreferencePagePublished, SectionDetails, SubjectRegistered, TenantDetails, TokenDetails,
 };
 use projections::ReadModels;
@@ -45,6 +46,8 @@ struct Group {
     lists: HashMap<ListId, GroupList>,
     audiences: HashMap<AudienceId, AudienceState>,
     tenants: HashMap<TenantId, Option<TenantDetails>>,
+    /// The tenants that one of those names, or named, as its parent.
+    parents: HashSet<TenantId>,
     memberships: HashMap<TenantId, GroupMembers>,
     /// Of which tenants somebody's membership was decided about.
     tenants_of: HashMap<SubjectId, Vec<TenantId>>,
@@ -155,9 +158,7 @@ impl WriteModel {
             } => self.topic(section, &topic, edit, all)?,
             Command::RemoveDigest { section, topic } => self.remove_digest(section, &topic, all)?,
             Command::PublishPreferencePage(published) => {
-                self.group.page = Some(published.clone());
-                let event = PreferencePageEvent::Published(published);
-                self.record(StreamId::PreferencePage, vec![], event.into(), all);
+                self.publish_preference_page(published, all)?;
             }
             Command::Brand { brand, edit } => self.brand(&brand, edit, all)?,
             Command::Choose {

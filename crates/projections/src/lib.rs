@@ -7,6 +7,8 @@
 mod audiences;
 mod brands;
 mod digest;
+mod effective_profile;
+mod export;
 mod keys;
 mod lists;
 mod members;
@@ -17,6 +19,7 @@ mod projection;
 mod read_models;
 mod segments;
 mod subjects;
+mod tenant_tree;
 mod tenants;
 mod tokens;
 mod topics;
@@ -28,6 +31,8 @@ pub use audiences::{
 };
 pub use brands::{BrandView, Brands};
 pub use digest::Digest;
+pub use effective_profile::{EffectiveProfile, POINTERS_BYTES_MAX, ProfileSource, ProfileSources};
+pub use export::{ExportElement, ExportPage, ExportPlace, ExportRow};
 pub use keys::{KeyView, Keys};
 pub use lists::{ListStatus, ListView, Lists, SubscriberView, SubscriptionView};
 pub use members::JoinKey;
@@ -43,10 +48,8 @@ pub use segments::{
     UnknownSet,
 };
 pub use subjects::Subjects;
+pub use tenant_tree::TenantTree;
 pub use tenants::{MembershipView, TenantFilter, TenantView, Tenants};
 pub use tokens::{TokenView, Tokens};
 pub use topics::{PublishedPage, SectionView, TopicView, Topics};
-pub use users::{
-    EffectiveProfile, ProfileSource, TopicPreference, UserCounts, UserFilter, UserSummary,
-    UserView, UsersPage,
-};
+pub use users::{TopicPreference, UserCounts, UserFilter, UserSummary, UserView, UsersPage};

@@ -143,6 +143,12 @@ impl Lists {
             .collect()
     }
 
+    /// To how many lists the person is subscribed, deleted ones included.
+    pub fn count_of_subject(&self, subject: SubjectId) -> usize {
+        let state = self.state.read();
+        state.of_subject.get(&subject).map_or(0, Vec::len)
+    }
+
     /// The subscription's preferences; the outer `None` if there is no subscription. Answers for
     /// deleted lists too.
     pub fn subscription(&self, list: &ListId, subject: SubjectId) -> Option<Option<JsonDocument>> {
@@ -264,6 +270,15 @@ impl State {
         self.of_subject(subject)
             .filter(|list| list.status == ListStatus::Live)
             .map(|list| &list.id)
+    }
+
+    /// What the person said for this list.
+    pub(crate) fn preferences_of(
+        &self,
+        list: &ListId,
+        subject: SubjectId,
+    ) -> Option<&JsonDocument> {
+        self.get(list)?.members.document(subject)
     }
 
     /// Whether the person is subscribed to a live list that the pattern matches.
@@ -428,7 +443,9 @@ fn remember(of_subject: &mut HashMap<SubjectId, Vec<u32>>, subject: SubjectId, l
 
 fn forget(of_subject: &mut HashMap<SubjectId, Vec<u32>>, subject: SubjectId, list: u32) {
     if let Some(lists) = of_subject.get_mut(&subject) {
-        lists.retain(|held| *held != list);
+        if let Ok(place) = lists.binary_search(&list) {
+            lists.remove(place);
+        }
         if lists.is_empty() {
             of_subject.remove(&subject);
         }

@@ -15,6 +15,7 @@ use types::{JsonDocument, QuietHours, SubjectId, TenantId, TopicId};
 pub use self::effective::{
     ChannelUse, EffectivePreference, Layer, Layers, OlderChoice, effective, schedules_in_use,
 };
+use crate::page::Weigh;
 use crate::{Digest, Projection};
 
 /// What people chose. What follows from it is worked out by [`effective`] when somebody asks.
@@ -49,6 +50,16 @@ impl PersonPreferences {
     }
 }
 
+impl Weigh for PersonalChoice {
+    fn bytes(&self) -> usize {
+        /// A time as text, with the name of its member.
+        const TIME_BYTES: usize = 48;
+        let schedule = self.digest_schedule_id.as_ref().map_or(0, String::len);
+        let channels = self.choice.routing.as_ref().map_or(0, Vec::len);
+        schedule + 16 * channels + 2 * TIME_BYTES * self.snoozes.len()
+    }
+}
+
 impl Preferences {
     pub fn of_subject(&self, subject: SubjectId) -> Option<PersonPreferences> {
         self.state.read().people.get(&subject).cloned()
@@ -69,6 +80,13 @@ impl Preferences {
         let state = self.state.read();
         let person = state.people.get(&subject);
         person.map_or(0, |person| person.choices.len())
+    }
+
+    /// What the person has chosen about, by context and topic.
+    pub fn choice_keys(&self, subject: SubjectId) -> Vec<(Option<TenantId>, TopicId)> {
+        let state = self.state.read();
+        let person = state.people.get(&subject);
+        person.map_or_else(Vec::new, |person| person.choices.keys().cloned().collect())
     }
 
     pub fn recipient(&self, subject: SubjectId) -> Option<JsonDocument> {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use events::{
@@ -11,7 +11,7 @@ use types::{BrandId, JsonDocument, PageLimit, StreamId, SubjectId, TenantId, Tim
 
 use crate::members::Members;
 use crate::page::{Weigh, page};
-use crate::{Digest, JoinKey, Projection};
+use crate::{Digest, JoinKey, Projection, TenantTree};
 
 /// Tenants and who is a member of them.
 ///
@@ -31,11 +31,7 @@ pub(crate) struct State {
     of_subject: HashMap<SubjectId, Vec<u32>>,
     /// Everybody who is a member of any tenant.
     everybody: RoaringBitmap,
-    /// The tenants that name another as their parent, whether that is there or not.
-    children: HashMap<TenantId, BTreeSet<TenantId>>,
-    /// Of every tenant that others name as their parent: with how many levels, themselves included,
-    /// how many of them are below it.
-    levels: HashMap<TenantId, BTreeMap<usize, usize>>,
+    tree: TenantTree,
     /// How many tenants use a brand.
     brand_uses: HashMap<BrandId, usize>,
 }
@@ -126,7 +122,7 @@ impl Tenants {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let none = BTreeSet::new();
         let tenants: Box<dyn Iterator<Item = &TenantId>> = if let Some(parent) = &filter.parent {
-            let children = state.children.get(parent).unwrap_or(&none);
+            let children = state.tree.children(parent).unwrap_or(&none);
             Box::new(children.range::<TenantId, _>((from, Bound::Unbounded)))
         } else {
             let range = state.numbers.range::<TenantId, _>((from, Bound::Unbounded));
@@ -195,13 +191,19 @@ impl Tenants {
         tenant.members.after(None).map(|it| it.subject).collect()
     }
 
-    pub fn uses_brand(&self, brand: &BrandId) -> bool {
-        self.state.read().brand_uses.contains_key(brand)
+    pub fn parent(&self, tenant: &TenantId) -> Option<TenantId> {
+        self.state.read().tree.parent(tenant).cloned()
+    }
+
+    /// How many tenants use the brand.
+    pub fn brand_uses(&self, brand: &BrandId) -> usize {
+        let state = self.state.read();
+        state.brand_uses.get(brand).copied().unwrap_or_default()
     }
 
     /// How many levels of tenants are below this one.
     pub fn levels_below(&self, tenant: &TenantId) -> usize {
-        self.state.read().levels_below(tenant)
+        self.state.read().tree.levels_below(tenant)
     }
 
     /// For questions that go over several read models.
@@ -276,7 +278,7 @@ impl State {
 
     /// Whether there is such a tenant, or a membership or a child of it.
     pub(crate) fn is_known_tree(&self, root: &TenantId) -> bool {
-        self.is_known(root) || self.children.contains_key(root)
+        self.is_known(root) || self.tree.children(root).is_some()
     }
 
     /// The tenants of which the person is a member, in no order that means anything.
@@ -322,9 +324,7 @@ impl State {
         &'a self,
         tenant: &'a TenantId,
     ) -> impl Iterator<Item = &'a TenantId> {
-        std::iter::successors(Some(tenant), |tenant| {
-            self.details(tenant)?.parent_tenant_id.as_ref()
-        })
+        self.tree.lineage(tenant)
     }
 
     /// The details of the tenant and its nearest ancestors, nearest first, as many as asked for.
@@ -340,6 +340,20 @@ impl State {
     pub(crate) fn is_member(&self, tenant: &TenantId, subject: SubjectId) -> bool {
         let tenant = self.get(tenant);
         tenant.is_some_and(|tenant| tenant.members.contains(subject))
+    }
+
+    /// Every tenant in whose tree the person is by any membership: the tenants of which they are a member
+    /// and all their ancestors, each looked at once.
+    pub(crate) fn trees_of(&self, subject: SubjectId) -> HashSet<&TenantId> {
+        let mut trees = HashSet::new();
+        for tenant in self.of_subject(subject) {
+            for ancestor in self.lineage(tenant) {
+                if !trees.insert(ancestor) {
+                    break;
+                }
+            }
+        }
+        trees
     }
 
     /// Whether the person is a member of the tenant or of one of its descendants.
@@ -358,7 +372,7 @@ impl State {
         let mut due = vec![root];
         while let Some(tenant) = due.pop() {
             members.extend(self.rows(tenant));
-            due.extend(self.children.get(tenant).into_iter().flatten());
+            due.extend(self.tree.children(tenant).into_iter().flatten());
         }
         members.union()
     }
@@ -427,28 +441,14 @@ impl State {
         before: Option<&LiveTenant>,
         after: Option<&TenantDetails>,
     ) {
-        let before = before.map(|before| &before.details);
-        let parent_of = |it: Option<&TenantDetails>| it?.parent_tenant_id.clone();
-        let levels = self.levels_below(id) + 1;
-        if let Some(parent) = parent_of(before) {
-            self.change_levels(parent, Some(levels), None);
+        let parent = after.and_then(|details| details.parent_tenant_id.as_ref());
+        self.tree.set_parent(id, parent);
+        let before = before.and_then(|live| live.details.brand_id.as_ref());
+        let after = after.and_then(|details| details.brand_id.as_ref());
+        if before == after {
+            return;
         }
-        if let Some(parent) = parent_of(after) {
-            self.change_levels(parent, None, Some(levels));
-        }
-        if let Some(parent) = before.and_then(|it| it.parent_tenant_id.as_ref())
-            && let Some(children) = self.children.get_mut(parent)
-        {
-            children.remove(id);
-            if children.is_empty() {
-                self.children.remove(parent);
-            }
-        }
-        if let Some(parent) = after.and_then(|it| it.parent_tenant_id.as_ref()) {
-            let children = self.children.entry(parent.clone()).or_default();
-            children.insert(id.clone());
-        }
-        if let Some(brand) = before.and_then(|it| it.brand_id.as_ref())
+        if let Some(brand) = before
             && let Some(uses) = self.brand_uses.get_mut(brand)
         {
             *uses -= 1;
@@ -456,44 +456,8 @@ impl State {
                 self.brand_uses.remove(brand);
             }
         }
-        if let Some(brand) = after.and_then(|it| it.brand_id.as_ref()) {
+        if let Some(brand) = after {
             *self.brand_uses.entry(brand.clone()).or_default() += 1;
-        }
-    }
-
-    fn levels_below(&self, tenant: &TenantId) -> usize {
-        let levels = self.levels.get(tenant);
-        let most = levels.and_then(|levels| levels.last_key_value());
-        most.map_or(0, |(levels, _)| *levels)
-    }
-
-    /// A child of the tenant, with so many levels, has left it or come to it; whoever is above learns
-    /// of it as far as it changes anything.
-    fn change_levels(&mut self, tenant: TenantId, left: Option<usize>, come: Option<usize>) {
-        let mut next = Some((tenant, left, come));
-        while let Some((tenant, left, come)) = next.take() {
-            let before = self.levels_below(&tenant);
-            let counts = self.levels.entry(tenant.clone()).or_default();
-            if let Some(levels) = come {
-                *counts.entry(levels).or_default() += 1;
-            }
-            if let Some(levels) = left
-                && let Some(count) = counts.get_mut(&levels)
-            {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(&levels);
-                }
-            }
-            if counts.is_empty() {
-                self.levels.remove(&tenant);
-            }
-            let after = self.levels_below(&tenant);
-            if before != after {
-                let parent = self.details(&tenant);
-                let parent = parent.and_then(|details| details.parent_tenant_id.clone());
-                next = parent.map(|parent| (parent, Some(before + 1), Some(after + 1)));
-            }
         }
     }
 
@@ -563,7 +527,9 @@ impl State {
     fn remove(&mut self, number: u32, subject: SubjectId) {
         self.tenants[number as usize].members.remove(subject);
         if let Some(tenants) = self.of_subject.get_mut(&subject) {
-            tenants.retain(|held| *held != number);
+            if let Ok(place) = tenants.binary_search(&number) {
+                tenants.remove(place);
+            }
             if tenants.is_empty() {
                 self.of_subject.remove(&subject);
                 self.everybody.remove(subject.0);

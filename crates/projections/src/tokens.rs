@@ -8,6 +8,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 use types::{DeviceToken, SubjectId, Timestamp};
 
+use crate::page::Weigh;
 use crate::{Digest, Projection};
 
 /// The device tokens of people.
@@ -88,6 +89,16 @@ impl StoredToken {
             created_at: self.created_at,
             updated_at: self.updated_at,
         }
+    }
+}
+
+impl Weigh for TokenView {
+    fn bytes(&self) -> usize {
+        let details = &self.details;
+        let documents = [&details.device, &details.tracking, &details.properties];
+        let documents = documents.into_iter().flatten();
+        let reason = details.status_reason.as_ref().map_or(0, String::len);
+        reason + documents.map(|it| it.as_str().len()).sum::<usize>()
     }
 }
 

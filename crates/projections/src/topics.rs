@@ -7,7 +7,7 @@ use events::{
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use types::{SectionId, StreamId, Timestamp, TopicId};
 
-use crate::{Digest, Projection};
+use crate::{Digest, Projection, schedules_in_use};
 
 /// The sections, their topics, and the page on which people choose among them.
 #[derive(Default)]
@@ -31,6 +31,8 @@ struct Stored<D> {
 struct StoredTopic {
     section: SectionId,
     stored: Stored<TopicDetails>,
+    /// The digest schedules in use, read once: whoever chooses about the topic asks for them.
+    schedules: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,29 @@ impl Topics {
         Some(state.topics.get(topic)?.view(topic))
     }
 
+    /// Looks at the topic, its section and its digest schedules that are in use, as long as nothing
+    /// changes.
+    pub fn with_topic<T>(
+        &self,
+        topic: &TopicId,
+        look: impl FnOnce(&SectionId, &TopicDetails, &[String]) -> T,
+    ) -> Option<T> {
+        let state = self.state.read();
+        let topic = state.topics.get(topic)?;
+        Some(look(
+            &topic.section,
+            &topic.stored.details,
+            &topic.schedules,
+        ))
+    }
+
+    /// What `weigh` says of every topic, added up.
+    pub fn sum(&self, weigh: impl Fn(&TopicDetails) -> usize) -> usize {
+        let state = self.state.read();
+        let topics = state.topics.values();
+        topics.map(|topic| weigh(&topic.stored.details)).sum()
+    }
+
     pub fn section_count(&self) -> usize {
         self.state.read().sections.len()
     }
@@ -152,6 +177,7 @@ impl StoredTopic {
 pub(crate) struct TopicInSection<'a> {
     pub(crate) id: &'a TopicId,
     pub(crate) details: &'a TopicDetails,
+    pub(crate) schedules: &'a [String],
     pub(crate) section: Option<(&'a SectionId, &'a SectionDetails)>,
 }
 
@@ -171,6 +197,7 @@ impl State {
         TopicInSection {
             id,
             details: &topic.stored.details,
+            schedules: &topic.schedules,
             section: section.map(|(id, stored)| (id, &stored.details)),
         }
     }
@@ -200,23 +227,27 @@ impl State {
                             created_at: at,
                             updated_at: at,
                         },
+                        schedules: schedules_in_use(details),
                     };
                     self.topics.insert(id.clone(), topic);
                 }
                 TopicEvent::Updated(TopicUpdated(details)) => {
                     if let Some(topic) = self.topics.get_mut(id) {
                         topic.stored.details.clone_from(details);
+                        topic.schedules = schedules_in_use(details);
                         topic.stored.updated_at = at;
                     }
                 }
                 TopicEvent::Deleted(_) => drop(self.topics.remove(id)),
             },
-            (Event::PreferencePage(PreferencePageEvent::Published(published)), _) => {
-                self.page = Some(PublishedPage {
-                    published: published.clone(),
-                    at,
-                });
-            }
+            (Event::PreferencePage(event), _) => match event {
+                PreferencePageEvent::Published(published) => {
+                    self.page = Some(PublishedPage {
+                        published: published.clone(),
+                        at,
+                    });
+                }
+            },
             _ => {}
         }
     }

@@ -1,10 +1,8 @@
-use std::collections::BTreeMap;
-
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
 use types::{
-    BrandId, JsonDocument, PageLimit, PreferenceStatus, SectionId, SubjectId, TenantId, Timestamp,
-    TopicId, UserId, escaped_pointer,
+    JsonDocument, PageLimit, PreferenceStatus, SectionId, SubjectId, TenantId, Timestamp, TopicId,
+    UserId,
 };
 
 use crate::profiles::PreparedFilters;
@@ -64,25 +62,6 @@ pub struct UserSummary {
     pub profile: Option<ProfileView>,
 }
 
-/// The profile with which somebody is reached in a tenant, and where each part of it comes from.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct EffectiveProfile {
-    pub profile: Map<String, Value>,
-    /// By JSON pointer, for everything in the profile that is not an object with members.
-    pub sources: BTreeMap<String, ProfileSource>,
-    /// The nearest brand of the tenant and its ancestors, and whose it is.
-    pub brand: Option<(BrandId, TenantId)>,
-    pub properties: Map<String, Value>,
-    pub property_sources: BTreeMap<String, ProfileSource>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProfileSource {
-    Tenant(TenantId),
-    Profile,
-    Membership(TenantId),
-}
-
 /// What holds of one topic for one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPreference {
@@ -109,7 +88,7 @@ impl ReadModels {
             return None;
         }
         let user_id = self.subjects.user_id(subject)?;
-        Some(now.user(user_id, subject, limit, true))
+        Some(now.user(user_id, subject, limit))
     }
 
     /// One page of everybody about whom anything is known. The cost is that of the page without a
@@ -171,40 +150,6 @@ impl ReadModels {
         page
     }
 
-    /// One page of everybody with everything that was written about them, in the order of the user
-    /// ids, and whether there are more.
-    pub fn users_for_export(
-        &self,
-        after: Option<&UserId>,
-        limit: PageLimit,
-    ) -> (Vec<UserView>, bool) {
-        let mut page = Vec::new();
-        let mut bytes = 0;
-        let mut scanned = after.cloned();
-        loop {
-            // Nothing is locked from one go to the next.
-            let now = self.frozen();
-            let at_most = SCAN_USERS_MAX.min(limit.rows() + 1 - page.len());
-            let wanted = |user_id: &UserId, subject: SubjectId| {
-                let known = now.is_known(subject);
-                known.then(|| (user_id.clone(), subject))
-            };
-            let (candidates, on) = self.subjects.following(scanned.as_ref(), at_most, wanted);
-            for (user_id, subject) in candidates {
-                if page.len() == limit.rows() || bytes > PageLimit::BYTES_MAX {
-                    return (page, true);
-                }
-                let user = now.user(user_id, subject, PageLimit::UNBOUNDED, false);
-                bytes += user.bytes();
-                page.push(user);
-            }
-            scanned = on;
-            if scanned.is_none() {
-                return (page, false);
-            }
-        }
-    }
-
     /// The tenant in whose context somebody is reached who is reached without one: the only one of
     /// which the person is a member.
     pub fn inferred_tenant(&self, subject: SubjectId) -> Option<TenantId> {
@@ -212,57 +157,6 @@ impl ReadModels {
         let mut tenants = now.tenants.of_subject(subject);
         let only = tenants.next().cloned();
         only.filter(|_| tenants.next().is_none())
-    }
-
-    /// The profile of a person laid over those of the tenant, so many levels of it, and under that of
-    /// the membership; later ones win, objects are merged (RFC 7396).
-    pub fn effective_profile(
-        &self,
-        subject: Option<SubjectId>,
-        tenant: Option<&TenantId>,
-        levels: usize,
-    ) -> EffectiveProfile {
-        let now = self.frozen();
-        let chain = tenant.map(|tenant| now.tenants.chain(tenant, levels));
-        let chain = chain.into_iter().flatten();
-        let mut chain: Vec<_> = chain.map(|(id, it)| (id.clone(), it.clone())).collect();
-        chain.reverse();
-        let profile = subject.and_then(|subject| self.profiles.document(subject));
-        let membership = subject.zip(tenant).and_then(|(subject, tenant)| {
-            let profile = now.tenants.membership_profile(tenant, subject)?;
-            Some((tenant, profile.clone()))
-        });
-        // Merging takes longer than looking, and holds up nobody.
-        drop(now);
-        let mut outcome = EffectiveProfile::default();
-        for (id, details) in chain {
-            let source = ProfileSource::Tenant(id.clone());
-            let mut lay = |document: &Option<JsonDocument>, properties: bool| {
-                let Some(document) = document else { return };
-                let (target, sources) = if properties {
-                    (&mut outcome.properties, &mut outcome.property_sources)
-                } else {
-                    (&mut outcome.profile, &mut outcome.sources)
-                };
-                lay_over(target, document.to_object(), "", &source, sources);
-            };
-            lay(&details.user_profile, false);
-            lay(&details.properties, true);
-            if let Some(brand) = details.brand_id {
-                outcome.brand = Some((brand, id));
-            }
-        }
-        let mut lay = |document: &JsonDocument, source: &ProfileSource| {
-            let (target, sources) = (&mut outcome.profile, &mut outcome.sources);
-            lay_over(target, document.to_object(), "", source, sources);
-        };
-        if let Some(document) = profile {
-            lay(&document, &ProfileSource::Profile);
-        }
-        if let Some((tenant, document)) = membership {
-            lay(&document, &ProfileSource::Membership(tenant.clone()));
-        }
-        outcome
     }
 
     /// What holds of every topic, in the order of their ids, for one person in one context.
@@ -309,7 +203,7 @@ fn begins_with(prefix: &str, user_id: &UserId, document: Option<&JsonDocument>) 
 }
 
 impl Frozen<'_> {
-    fn is_known(&self, subject: SubjectId) -> bool {
+    pub(crate) fn is_known(&self, subject: SubjectId) -> bool {
         self.profiles.document(subject).is_some()
             || self.lists.of_subject_live(subject).next().is_some()
             || self.tenants.of_subject(subject).next().is_some()
@@ -326,22 +220,11 @@ impl Frozen<'_> {
         everybody
     }
 
-    fn user(
-        &self,
-        user_id: UserId,
-        subject: SubjectId,
-        limit: PageLimit,
-        with_audiences: bool,
-    ) -> UserView {
+    fn user(&self, user_id: UserId, subject: SubjectId, limit: PageLimit) -> UserView {
         let tokens = self.tokens.of_subject(subject);
         let (lists, _) = self.lists.subscriptions(subject, None, limit);
         let (memberships, _) = self.tenants.memberships(subject, None, limit);
-        let mut audiences = Vec::new();
-        let mut audience_count = 0;
-        if with_audiences {
-            (audiences, _) = self.audiences_of(subject, None, limit);
-            audience_count = self.audiences.numbers_holding(subject, None).count();
-        }
+        let (audiences, _) = self.audiences_of(subject, None, limit);
         let preferences = self.preferences.person(subject).cloned();
         let preferences = preferences.unwrap_or_default();
         UserView {
@@ -351,7 +234,7 @@ impl Frozen<'_> {
                 tokens: tokens.len(),
                 lists: self.lists.of_subject_live(subject).count(),
                 tenants: self.tenants.of_subject(subject).count(),
-                audiences: audience_count,
+                audiences: self.audiences.numbers_holding(subject, None).count(),
                 preferences: preferences.choices.len(),
             },
             tokens,
@@ -392,6 +275,7 @@ impl Frozen<'_> {
             older: older.as_ref(),
             tenant_defaults: defaults.collect(),
             topic: topic.details,
+            schedules: topic.schedules,
             section: topic.section.map(|(_, details)| details),
         };
         let section = topic.section;
@@ -402,97 +286,5 @@ impl Frozen<'_> {
             default_status: topic.details.default_status,
             effective: effective(&layers, at),
         }
-    }
-}
-
-impl UserView {
-    /// About how much of an answer it takes.
-    fn bytes(&self) -> usize {
-        let text = |document: Option<&JsonDocument>| document.map_or(0, |it| it.as_str().len());
-        let tokens = self.tokens.iter().map(|token| {
-            let details = &token.details;
-            let documents = [&details.device, &details.tracking, &details.properties];
-            documents
-                .into_iter()
-                .map(|it| text(it.as_ref()))
-                .sum::<usize>()
-        });
-        let lists = self.lists.iter().map(|it| text(it.preferences.as_ref()));
-        let memberships = self.memberships.iter().map(|it| text(it.profile.as_ref()));
-        text(self.profile.as_ref().map(|profile| &profile.document))
-            + text(self.preferences.recipient.as_ref())
-            + tokens
-                .chain(lists)
-                .chain(memberships)
-                .map(|bytes| 64 + bytes)
-                .sum::<usize>()
-            + 256 * self.preferences.choices.len()
-    }
-}
-
-/// Merges a document over another (RFC 7396), and notes by pointer where each part comes from.
-fn lay_over(
-    target: &mut Map<String, Value>,
-    document: Map<String, Value>,
-    pointer: &str,
-    source: &ProfileSource,
-    sources: &mut BTreeMap<String, ProfileSource>,
-) {
-    for (key, value) in document {
-        let pointer = format!("{pointer}/{}", escaped_pointer(&key));
-        match (target.get_mut(&key), value) {
-            (Some(_), Value::Null) => {
-                target.remove(&key);
-                forget(&pointer, sources);
-            }
-            (None, Value::Null) => {}
-            (Some(Value::Object(inner)), Value::Object(value)) => {
-                if !value.is_empty() {
-                    // It may have been an empty object, which has a source of its own.
-                    sources.remove(&pointer);
-                }
-                lay_over(inner, value, &pointer, source, sources);
-            }
-            (held, value) => {
-                if held.is_some() {
-                    forget(&pointer, sources);
-                }
-                note(&value, &pointer, source, sources);
-                target.insert(key, value);
-            }
-        }
-    }
-}
-
-fn forget(pointer: &str, sources: &mut BTreeMap<String, ProfileSource>) {
-    sources.remove(pointer);
-    let below = format!("{pointer}/");
-    let begins = |(held, _): &(&String, &ProfileSource)| held.starts_with(&below);
-    let held = sources.range(below.clone()..).take_while(begins);
-    let held: Vec<String> = held.map(|(held, _)| held.clone()).collect();
-    for pointer in held {
-        sources.remove(&pointer);
-    }
-}
-
-fn note(
-    value: &Value,
-    pointer: &str,
-    source: &ProfileSource,
-    sources: &mut BTreeMap<String, ProfileSource>,
-) {
-    match value {
-        Value::Object(object) if !object.is_empty() => {
-            for (key, value) in object {
-                let pointer = format!("{pointer}/{}", escaped_pointer(key));
-                note(value, &pointer, source, sources);
-            }
-        }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_)
-        | Value::Object(_) => drop(sources.insert(pointer.to_owned(), source.clone())),
     }
 }

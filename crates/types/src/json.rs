@@ -50,6 +50,11 @@ impl JsonDocument {
 }
 
 impl JsonDocument {
+    /// Whether it is an object without members.
+    pub fn is_empty(&self) -> bool {
+        self.as_str() == "{}"
+    }
+
     /// The document after the changes, which are a JSON merge patch.
     #[must_use]
     pub fn merged(&self, changes: &Self) -> Self {

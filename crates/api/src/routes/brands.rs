@@ -1,7 +1,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::limits::{BRAND_DOCUMENT_BYTES_MAX, NAME_BYTES_MAX};
-use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, Shape};
+use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, BRAND_WORDS, Shape};
 use engine::{BrandDetails, Command, Edit};
 use projections::BrandView;
 use serde::Serialize;
@@ -17,8 +17,6 @@ use crate::routes::{Paging, at, json, no_content};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "brands";
-/// What is said instead of a brand where the preference page is published.
-pub(crate) const BRAND_WORDS: [&str; 2] = ["default", "none"];
 
 #[derive(Serialize)]
 struct Brand {

@@ -20,7 +20,6 @@ use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, Ids, PathId};
-use crate::routes::brands::BRAND_WORDS;
 use crate::routes::tenants::names;
 use crate::routes::{at, json, no_content};
 use crate::state::ApiState;
@@ -148,7 +147,9 @@ pub(crate) async fn section(
     _: Authenticated,
     Id(section): Id<SectionId>,
 ) -> Result<Response, ApiError> {
-    Ok(json(&section_view(&state, &section)?))
+    let answer =
+        move |state: &ApiState, _: &dyn Fn() -> bool| Ok(json(&section_view(state, &section)?));
+    state.scan(answer).await?
 }
 
 fn section_view(state: &ApiState, section: &SectionId) -> Result<Section, ApiError> {
@@ -227,10 +228,13 @@ pub(crate) async fn topics(
     _: Authenticated,
     Id(section): Id<SectionId>,
 ) -> Result<Response, ApiError> {
-    let section = section_view(&state, &section)?;
-    Ok(json(&Results {
-        results: section.topics,
-    }))
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let section = section_view(state, &section)?;
+        Ok(json(&Results {
+            results: section.topics,
+        }))
+    };
+    state.scan(answer).await?
 }
 
 /// `GET /preferences/sections/{section_id}/topics/{topic_id}`.
@@ -402,11 +406,6 @@ pub(crate) async fn publish(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let brand: Option<BrandId> = body.id("brand_id")?;
-    let is_word = |brand: &BrandId| BRAND_WORDS.contains(&brand.as_str());
-    if let Some(brand) = brand.as_ref().filter(|brand| !is_word(brand)) {
-        let known = state.read_models.brands.get(brand);
-        known.ok_or_else(|| ApiError::brand_not_found().at("/brand_id"))?;
-    }
     let page_id = new_type_id("page", SystemClock.now());
     let published = PreferencePagePublished {
         page_id: page_id.clone(),
@@ -416,8 +415,7 @@ pub(crate) async fn publish(
     };
     let command = Command::PublishPreferencePage(published);
     let committed = state.engine.execute(command, origin).await?;
-    let page = state.read_models.topics.published_page();
-    let at_time = page.map(|page| page.at).unwrap_or_default();
+    let at_time = committed.decided_at;
     let published = Published {
         page_id,
         at: at_time.to_rfc3339_millis(),

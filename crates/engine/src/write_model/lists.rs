@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use domain::limits::EVENT_SUBJECTS_MAX;
+use domain::limits::{EVENT_SUBJECTS_MAX, USER_LISTS_MAX};
 use domain::{
     Decider, List, ListCommand, ListMember, ListMemberCommand, ListMemberState, ListRefusal,
     ListState,
@@ -54,6 +54,10 @@ impl WriteModel {
         subscribers.sort_by(|a, b| a.user_id.cmp(&b.user_id));
         subscribers.dedup_by(|later, kept| later.user_id == kept.user_id);
         self.room_for(subscribers.len())?;
+        for subscriber in &subscribers {
+            let known = self.known(&subscriber.user_id);
+            self.check_list_count(known, std::iter::once(list))?;
+        }
         self.ensure(list, decided);
         let mut commands = Vec::with_capacity(subscribers.len());
         for Subscriber {
@@ -73,8 +77,7 @@ impl WriteModel {
             ));
         }
         if mode == SubscribeMode::Overwrite {
-            let named: std::collections::HashSet<SubjectId> =
-                commands.iter().map(|(subject, _)| *subject).collect();
+            let named: HashSet<SubjectId> = commands.iter().map(|(subject, _)| *subject).collect();
             let leaving = self
                 .subscribers(list)
                 .into_iter()
@@ -110,7 +113,9 @@ impl WriteModel {
         if lists.is_empty() {
             return Ok(());
         }
-        self.room_for(1)?;
+        let known = self.known(user_id);
+        self.room_for(usize::from(known.is_none()))?;
+        self.check_list_count(known, lists.iter().map(|(list, _)| list))?;
         let subject = self.register(user_id, decided);
         for (list, preferences) in lists {
             self.ensure(&list, decided);
@@ -118,6 +123,34 @@ impl WriteModel {
             self.members(&list, vec![(subject, command)], decided);
         }
         Ok(())
+    }
+
+    /// Refuses if the person would be subscribed to too many lists with these.
+    pub(super) fn check_list_count<'a>(
+        &self,
+        subject: Option<SubjectId>,
+        joining: impl Iterator<Item = &'a ListId>,
+    ) -> Result<(), Refusal> {
+        let joining: Vec<&ListId> = joining.collect();
+        let held = subject.map_or(0, |it| self.committed.lists.count_of_subject(it));
+        // Nearly everybody is far below it, and need not be counted exactly.
+        if held + self.group.lists.len() + joining.len() <= USER_LISTS_MAX {
+            return Ok(());
+        }
+        let Some(subject) = subject else {
+            return too_many_lists(joining.into_iter().collect::<HashSet<_>>().len());
+        };
+        let is_held = |list: &ListId| self.member_state(list, subject) != ListMemberState::Absent;
+        let held = self
+            .lists_of(subject)
+            .iter()
+            .filter(|it| is_held(it))
+            .count();
+        let new: HashSet<&ListId> = joining.into_iter().filter(|it| !is_held(it)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        too_many_lists(held + new.len())
     }
 
     /// Ends every subscription, to deleted lists too; says to which there was one.
@@ -297,4 +330,11 @@ impl WriteModel {
         lists.dedup();
         lists
     }
+}
+
+fn too_many_lists(lists: usize) -> Result<(), Refusal> {
+    if lists > USER_LISTS_MAX {
+        return Err(Refusal::TooManyLists);
+    }
+    Ok(())
 }

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::limits::{PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, USER_CHOICES_MAX};
 use domain::{
     Change, ChoiceRequest, ChosenTopic, Decider, Preference, PreferenceCommand, PreferenceRefusal,
-    RECIPIENT_PREFERENCES, TopicState, change_quiet_hours, replace_recipient_preferences,
+    RECIPIENT_PREFERENCES, TopicRules, TopicState, change_quiet_hours,
+    replace_recipient_preferences,
 };
 use events::{PersonalChoice, PreferenceEvent, TopicDetails};
 use projections::schedules_in_use;
@@ -18,7 +19,7 @@ use crate::command::{Choices, ChoicesOutcome, Outcome, Refusal};
 /// What was decided about the choices of one person.
 pub(super) struct ChoicesPlan {
     subject: Option<SubjectId>,
-    events: Vec<(ChoiceKey, PreferenceEvent)>,
+    events: Vec<PreferenceEvent>,
     /// The choices as the events leave them.
     after: HashMap<ChoiceKey, Option<PersonalChoice>>,
     /// How many choices there are then.
@@ -41,7 +42,7 @@ impl ChoicesPlan {
             self.count -= usize::from(state.is_some());
             Preference::evolve(&mut state, &event);
             self.count += usize::from(state.is_some());
-            self.events.push((key.clone(), event));
+            self.events.push(event);
             self.after.insert(key.clone(), state.clone());
         }
     }
@@ -55,8 +56,8 @@ impl WriteModel {
         choices: Choices,
         decided: &mut Vec<Decided>,
     ) -> Result<Outcome, Refusal> {
-        self.room_for(1)?;
         let known = self.known(user_id);
+        self.room_for(usize::from(known.is_none()))?;
         let mut plan = self.choices_plan(known);
         let mut outcome = ChoicesOutcome::default();
         match choices {
@@ -129,30 +130,34 @@ impl WriteModel {
         request: ChoiceRequest,
         plan: &mut ChoicesPlan,
     ) -> Result<(), PreferenceRefusal> {
-        let Some(details) = self.topic_details(&key.1) else {
+        let (context, topic) = key;
+        let asked = match &request.digest_schedule_id {
+            Change::Set(schedule) => Some(schedule),
+            Change::Keep | Change::Clear => None,
+        };
+        let look = |details: &TopicDetails, schedules: &[String]| {
+            let rules = TopicRules {
+                required: details.default_status == PreferenceStatus::Required,
+                knows_schedule: asked.is_some_and(|schedule| schedules.contains(schedule)),
+            };
+            (chosen_topic(key, Some(details)), rules)
+        };
+        let found = match self.group.topics.get(topic) {
+            Some(decided) => decided
+                .details()
+                .map(|details| look(details, &schedules_in_use(details))),
+            None => self
+                .committed
+                .topics
+                .with_topic(topic, |_, details, schedules| look(details, schedules)),
+        };
+        let Some((chosen, mut rules)) = found else {
             return Err(PreferenceRefusal::UnknownTopic);
         };
-        let (context, topic) = key;
-        let required_in = |tenant: &TenantId| self.requires(tenant, topic);
-        let chosen_topic = ChosenTopic {
-            topic: topic.clone(),
-            tenant: context.clone(),
-            name: details.name.clone(),
-            default_status: details.default_status,
-            required: details.default_status == PreferenceStatus::Required
-                || context.as_ref().is_some_and(required_in),
-            schedules: match &request.digest_schedule_id {
-                Change::Set(_) => schedules_in_use(&details),
-                Change::Keep | Change::Clear => Vec::new(),
-            },
-        };
-        let state = self.choice_under(key, plan);
-        if state.is_none() && plan.count >= USER_CHOICES_MAX {
-            return Err(PreferenceRefusal::TooMany);
-        }
-        let events = Preference::decide(&state, PreferenceCommand::Set(chosen_topic, request))?;
-        plan.take(key, state, events);
-        Ok(())
+        rules.required |= context
+            .as_ref()
+            .is_some_and(|tenant| self.requires(tenant, topic));
+        self.plan_set(key, chosen, rules, request, plan)
     }
 
     /// Takes over a choice that was made elsewhere, whatever the topic is here.
@@ -162,53 +167,53 @@ impl WriteModel {
         request: ChoiceRequest,
         plan: &mut ChoicesPlan,
     ) -> Result<(), PreferenceRefusal> {
-        let details = self.topic_details(&key.1);
-        let name = details.map_or_else(|| key.1.as_str().to_owned(), |details| details.name);
-        let schedule = match &request.digest_schedule_id {
-            Change::Set(schedule) => vec![schedule.clone()],
-            Change::Keep | Change::Clear => vec![],
-        };
-        let topic = ChosenTopic {
-            topic: key.1.clone(),
-            tenant: key.0.clone(),
-            name,
-            default_status: PreferenceStatus::OptedIn,
+        let rules = TopicRules {
             required: false,
-            schedules: schedule,
+            knows_schedule: true,
         };
+        let chosen = self.topic_as_chosen(key);
+        self.plan_set(key, chosen, rules, request, plan)
+    }
+
+    fn plan_set(
+        &self,
+        key: &ChoiceKey,
+        topic: ChosenTopic,
+        rules: TopicRules,
+        request: ChoiceRequest,
+        plan: &mut ChoicesPlan,
+    ) -> Result<(), PreferenceRefusal> {
         let state = self.choice_under(key, plan);
         if state.is_none() && plan.count >= USER_CHOICES_MAX {
             return Err(PreferenceRefusal::TooMany);
         }
-        let events = Preference::decide(&state, PreferenceCommand::Set(topic, request))?;
+        let command = PreferenceCommand::Set {
+            topic,
+            rules,
+            request,
+        };
+        let events = Preference::decide(&state, command)?;
         plan.take(key, state, events);
         Ok(())
     }
 
     fn plan_clearing(&self, key: &ChoiceKey, plan: &mut ChoicesPlan) {
         let state = self.choice_under(key, plan);
-        // What was chosen about a topic outlives it.
-        let (name, default_status) = match self.topic_details(&key.1) {
-            Some(details) => (details.name, details.default_status),
-            None => (key.1.as_str().to_owned(), PreferenceStatus::OptedIn),
-        };
-        let topic = ChosenTopic {
-            topic: key.1.clone(),
-            tenant: key.0.clone(),
-            name,
-            default_status,
-            required: false,
-            schedules: vec![],
-        };
+        let command = PreferenceCommand::Clear(self.topic_as_chosen(key));
         // Clearing is never refused.
-        let events = Preference::decide(&state, PreferenceCommand::Clear(topic));
+        let events = Preference::decide(&state, command);
         plan.take(key, state, events.unwrap_or_default());
     }
 
-    fn topic_details(&self, topic: &TopicId) -> Option<TopicDetails> {
-        match self.topic_state(topic) {
-            TopicState::Present { details, .. } => Some(details),
-            TopicState::Absent => None,
+    fn topic_as_chosen(&self, key: &ChoiceKey) -> ChosenTopic {
+        match self.group.topics.get(&key.1) {
+            Some(decided) => chosen_topic(key, decided.details()),
+            None => {
+                let look =
+                    |_: &_, details: &TopicDetails, _: &[_]| chosen_topic(key, Some(details));
+                let committed = self.committed.topics.with_topic(&key.1, look);
+                committed.unwrap_or_else(|| chosen_topic(key, None))
+            }
         }
     }
 
@@ -218,14 +223,13 @@ impl WriteModel {
         plan: ChoicesPlan,
         decided: &mut Vec<Decided>,
     ) {
-        if plan.writes() {
-            self.group.choice_counts.insert(subject, plan.count);
+        if !plan.writes() {
+            return;
         }
-        for (key, event) in plan.events {
-            let mut state = None;
-            Preference::evolve(&mut state, &event);
-            let choices = self.group.choices.entry(subject).or_default();
-            choices.insert(key, state);
+        self.group.choice_counts.insert(subject, plan.count);
+        let choices = self.group.choices.entry(subject).or_default();
+        choices.extend(plan.after);
+        for event in plan.events {
             self.record_preference(subject, event, decided);
         }
     }
@@ -252,14 +256,14 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         // To have said nothing is not to be known.
-        let preferences = preferences.filter(|document| document.as_str() != "{}");
+        let preferences = preferences.filter(|document| !document.is_empty());
         let known = self.known(user_id);
         let stored = known.and_then(|subject| self.stored_recipient_preferences(subject));
         let events = replace_recipient_preferences(stored.as_ref(), preferences.clone());
         if events.is_empty() {
             return Ok(());
         }
-        self.room_for(1)?;
+        self.room_for(usize::from(known.is_none()))?;
         let subject = self.register(user_id, decided);
         for event in events {
             self.record_preference(subject, event, decided);
@@ -289,7 +293,7 @@ impl WriteModel {
             .check(&value)
             .map_err(Refusal::InvalidPreferences)?;
         if !depth_within(&value, PROFILE_LEVELS_MAX) {
-            return Err(Refusal::PreferencesTooLarge);
+            return Err(Refusal::PreferencesTooDeep);
         }
         self.recipient_preferences(user_id, Some(merged), decided)
     }
@@ -309,7 +313,7 @@ impl WriteModel {
         if events.is_empty() {
             return Ok(());
         }
-        self.room_for(1)?;
+        self.room_for(usize::from(known.is_none()))?;
         let subject = self.register(user_id, decided);
         for event in events {
             self.record_preference(subject, event, decided);
@@ -355,14 +359,25 @@ impl WriteModel {
         let Some(subject) = subject else {
             return Vec::new();
         };
-        let committed = self.committed.preferences.of_subject(subject);
-        let committed = committed.map(|person| person.choices).unwrap_or_default();
+        let committed = self.committed.preferences.choice_keys(subject);
         let mut choices: BTreeMap<ChoiceKey, bool> =
-            committed.into_keys().map(|key| (key, true)).collect();
+            committed.into_iter().map(|key| (key, true)).collect();
         for (key, state) in self.group.choices.get(&subject).into_iter().flatten() {
             choices.insert(key.clone(), state.is_some());
         }
         choices.retain(|_, is_there| *is_there);
         choices.into_keys().collect()
+    }
+}
+
+/// The topic as an event about a choice names it; what was chosen about a topic outlives it.
+fn chosen_topic(key: &ChoiceKey, details: Option<&TopicDetails>) -> ChosenTopic {
+    let (tenant, topic) = key;
+    let name = details.map_or(topic.as_str(), |details| &details.name);
+    ChosenTopic {
+        topic: topic.clone(),
+        tenant: tenant.clone(),
+        name: name.to_owned(),
+        default_status: details.map_or(PreferenceStatus::OptedIn, |it| it.default_status),
     }
 }

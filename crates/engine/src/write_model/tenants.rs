@@ -41,6 +41,8 @@ impl WriteModel {
             Tenant::evolve(&mut state, &event);
             let stream = StreamId::Tenant(tenant.clone());
             self.record(stream, vec![], event.into(), decided);
+            let parent = state.as_ref().and_then(|it| it.parent_tenant_id.clone());
+            self.group.parents.extend(parent);
             self.group.tenants.insert(tenant.clone(), state.clone());
         }
         Ok(())
@@ -56,7 +58,7 @@ impl WriteModel {
         if before.is_some_and(|before| before.parent_tenant_id.as_ref() == parent) {
             return Ok(());
         }
-        let parent_of = |id: &TenantId| self.tenant_details(id)?.parent_tenant_id;
+        let parent_of = |id: &TenantId| self.parent_of(id);
         // What is below counts only where there is something above.
         let below = parent.map_or(0, |_| self.levels_below(tenant));
         refuse_ancestry(tenant, parent, below, parent_of)
@@ -66,6 +68,10 @@ impl WriteModel {
     /// group still count, for whoever asks at the same time may as well have come first.
     fn levels_below(&self, tenant: &TenantId) -> usize {
         let committed = |id: &TenantId| self.committed.tenants.levels_below(id);
+        // Nobody is below a tenant that nobody names as a parent, as nobody does of a new one.
+        if committed(tenant) == 0 && !self.group.parents.contains(tenant) {
+            return 0;
+        }
         // Whatever has come below it in this group has come through a tenant of the group.
         let through = |id: &TenantId| {
             let mut levels = 0;
@@ -75,14 +81,20 @@ impl WriteModel {
                 if levels > TENANT_LEVELS_MAX {
                     return None;
                 }
-                next = self.tenant_details(&id)?.parent_tenant_id;
-                next.as_ref()?;
+                next = Some(self.parent_of(&id)?);
             }
             Some(levels + committed(id))
         };
         let decided = self.group.tenants.keys();
         let decided = decided.filter(|id| *id != tenant).filter_map(through);
         decided.max().unwrap_or_default().max(committed(tenant))
+    }
+
+    fn parent_of(&self, tenant: &TenantId) -> Option<TenantId> {
+        match self.group.tenants.get(tenant) {
+            Some(decided) => decided.as_ref()?.parent_tenant_id.clone(),
+            None => self.committed.tenants.parent(tenant),
+        }
     }
 
     pub(super) fn tenant_details(&self, tenant: &TenantId) -> Option<TenantDetails> {

@@ -1,10 +1,10 @@
 use domain::limits::SECTIONS_MAX;
 use domain::{
-    Brand, BrandCommand, Decider, Section, SectionCommand, SectionRefusal, Topic, TopicCommand,
-    TopicPut, TopicState,
+    Decider, Section, SectionCommand, SectionRefusal, Topic, TopicCommand, TopicPut, TopicState,
+    Topics, topic_bytes,
 };
-use events::{BrandDetails, SectionDetails};
-use types::{BrandId, SectionId, StreamId, TopicId};
+use events::SectionDetails;
+use types::{SectionId, StreamId, TopicId};
 
 use super::{Decided, WriteModel};
 use crate::command::{Edit, Refusal};
@@ -53,10 +53,14 @@ impl WriteModel {
                 TopicCommand::Create {
                     section,
                     put,
-                    topics: self.topic_count(),
+                    others: self.topics_besides(topic),
                 }
             }
-            Edit::Replace(put) => TopicCommand::Replace { section, put },
+            Edit::Replace(put) => TopicCommand::Replace {
+                section,
+                put,
+                others: self.topics_besides(topic),
+            },
             Edit::Delete => TopicCommand::Delete { section },
         };
         self.decide_topic(topic, command, decided)
@@ -85,45 +89,6 @@ impl WriteModel {
             self.group.topics.insert(topic.clone(), state.clone());
         }
         Ok(())
-    }
-
-    pub(super) fn brand(
-        &mut self,
-        brand: &BrandId,
-        edit: Edit<BrandDetails>,
-        decided: &mut Vec<Decided>,
-    ) -> Result<(), Refusal> {
-        let mut state = match self.group.brands.get(brand) {
-            Some(decided) => decided.clone(),
-            None => self.committed.brands.get(brand).map(|view| view.details),
-        };
-        let command = match edit {
-            Edit::Create(details) => BrandCommand::Create(details),
-            Edit::Replace(details) => BrandCommand::Replace(details),
-            Edit::Delete => BrandCommand::Delete {
-                in_use: self.uses_brand(brand),
-            },
-        };
-        for event in Brand::decide(&state, command)? {
-            Brand::evolve(&mut state, &event);
-            let stream = StreamId::Brand(brand.clone());
-            self.record(stream, vec![], event.into(), decided);
-            self.group.brands.insert(brand.clone(), state.clone());
-        }
-        Ok(())
-    }
-
-    /// Whether a tenant or the preference page uses the brand. A tenant that gave it up in this very
-    /// group still counts: whoever deletes the brand at the same time may as well have come first.
-    fn uses_brand(&self, brand: &BrandId) -> bool {
-        let page = self.group.page.clone().or_else(|| {
-            let page = self.committed.topics.published_page();
-            page.map(|page| page.published)
-        });
-        let mut decided = self.group.tenants.values().flatten();
-        page.and_then(|page| page.brand_id).as_deref() == Some(brand.as_str())
-            || self.committed.tenants.uses_brand(brand)
-            || decided.any(|details| details.brand_id.as_ref() == Some(brand))
     }
 
     fn section_details(&self, section: &SectionId) -> Option<SectionDetails> {
@@ -161,15 +126,25 @@ impl WriteModel {
         }
     }
 
-    fn topic_count(&self) -> usize {
-        let present = |state: &TopicState| usize::from(*state != TopicState::Absent);
-        let decided = self.group.topics.iter();
-        let (mut new, mut gone) = (0, 0);
-        for (id, state) in decided {
-            new += present(state);
-            gone += present(&self.committed_topic(id));
+    /// All topics but this one, as the group leaves them.
+    fn topics_besides(&self, besides: &TopicId) -> Topics {
+        let weigh = |state: &TopicState| match state.details() {
+            Some(details) => (1, topic_bytes(details)),
+            None => (0, 0),
+        };
+        let committed = &self.committed.topics;
+        let (mut count, mut bytes) = (committed.topic_count(), committed.sum(topic_bytes));
+        for (id, state) in &self.group.topics {
+            let ((new, new_bytes), (gone, gone_bytes)) =
+                (weigh(state), weigh(&self.committed_topic(id)));
+            count = count + new - gone;
+            bytes = bytes + new_bytes - gone_bytes;
         }
-        self.committed.topics.topic_count() + new - gone
+        let (itself, itself_bytes) = weigh(&self.topic_state(besides));
+        Topics {
+            count: count - itself,
+            bytes: bytes - itself_bytes,
+        }
     }
 
     fn topics_in(&self, asked: &SectionId) -> usize {

@@ -12,7 +12,8 @@ use crate::command::{Refusal, Removed, UserUpsert};
 struct Joining {
     lists: BTreeMap<ListId, BTreeMap<SubjectId, Option<JsonDocument>>>,
     tenants: BTreeMap<TenantId, BTreeMap<SubjectId, Change<JsonDocument>>>,
-    by_person: HashMap<SubjectId, BTreeSet<TenantId>>,
+    tenants_of: HashMap<SubjectId, BTreeSet<TenantId>>,
+    lists_of: HashMap<SubjectId, BTreeSet<ListId>>,
 }
 
 impl WriteModel {
@@ -54,7 +55,7 @@ impl WriteModel {
     ) -> Result<(), Refusal> {
         let known = self.known(&user.user_id);
         // Whatever can be refused comes first, so that a person is written as a whole or not at all.
-        self.room_for(1)?;
+        self.room_for(usize::from(known.is_none()))?;
         let has_profile = known.is_some_and(|it| self.profile_state(it) != ProfileState::Absent);
         let profile = user.profile.map(if has_profile {
             ProfileCommand::Merge
@@ -66,10 +67,15 @@ impl WriteModel {
             .transpose()?;
         if !user.tenants.is_empty() {
             // What the person joins by an earlier row is not among the memberships so far.
-            let earlier = known.and_then(|subject| joining.by_person.get(&subject));
+            let earlier = known.and_then(|subject| joining.tenants_of.get(&subject));
             let earlier = earlier.into_iter().flatten();
             let tenants = user.tenants.iter().map(|(tenant, _)| tenant);
             self.check_tenant_count(known, tenants.chain(earlier))?;
+        }
+        if !user.lists.is_empty() {
+            let earlier = known.and_then(|subject| joining.lists_of.get(&subject));
+            let lists = user.lists.iter().map(|(list, _)| list);
+            self.check_list_count(known, lists.chain(earlier.into_iter().flatten()))?;
         }
         let mut choices = self.choices_plan(known);
         for (place, (tenant, topic, request)) in user.choices.into_iter().enumerate() {
@@ -83,10 +89,12 @@ impl WriteModel {
         }
         let tokens = self.plan_tokens(known, user.tokens, now)?;
 
+        // Who was not known and says nothing in the older form stays unknown.
+        let changes = |preferences: &JsonDocument| known.is_some() || !preferences.is_empty();
         let writes = profile.as_ref().is_some_and(ProfilePlan::writes)
             || choices.writes()
             || tokens.writes()
-            || user.recipient_preferences.is_some()
+            || user.recipient_preferences.as_ref().is_some_and(changes)
             || user.quiet_hours.is_some()
             || !(user.lists.is_empty() && user.tenants.is_empty());
         if !writes {
@@ -105,12 +113,14 @@ impl WriteModel {
             self.quiet_hours(&user.user_id, user.quiet_hours, decided)?;
         }
         for (list, preferences) in user.lists {
+            let lists = joining.lists_of.entry(subject).or_default();
+            lists.insert(list.clone());
             let people = joining.lists.entry(list).or_default();
             let held = people.entry(subject).or_default();
             *held = preferences.or(held.take());
         }
         for (tenant, profile) in user.tenants {
-            let tenants = joining.by_person.entry(subject).or_default();
+            let tenants = joining.tenants_of.entry(subject).or_default();
             tenants.insert(tenant.clone());
             let people = joining.tenants.entry(tenant).or_default();
             let held = people.entry(subject).or_default();

@@ -9,8 +9,13 @@ mod steps;
 mod world;
 
 use domain::Change;
-use domain::limits::{USER_CHOICES_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX};
-use engine::{Choices, Command, Edit, Origin, Outcome, SectionDetails, TokenDetails, UserUpsert};
+use domain::limits::{
+    LISTS_MAX, USER_CHOICES_MAX, USER_LISTS_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX,
+};
+use engine::{
+    Choices, Command, Edit, Origin, Outcome, SectionDetails, SubscribeMode, Subscriber,
+    TokenDetails, UserUpsert,
+};
 use types::{Clock as _, JsonDocument, PreferenceStatus, ProviderKey, TokenStatus};
 use world::World;
 
@@ -32,8 +37,8 @@ fn the_read_models_show_what_a_naive_world_holds() {
             clock.pass(pass);
             let now = clock.now();
             let mut steps = Vec::new();
-            for place in 0..random.between(1, 8) {
-                steps.push(steps::any(&mut random, now, place == 0));
+            for _ in 0..random.between(1, 8) {
+                steps.push(steps::any(&mut random, now));
             }
             let (commands, effects): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
             let shown = format!("{commands:#?}");
@@ -118,6 +123,26 @@ fn the_limits_of_a_person_hold() {
     )));
     let role = JsonDocument::from_value(&serde_json::json!({"role": 1}));
     run(join(0..1, Change::Set(role))).unwrap();
+
+    let subscribe = |lists: std::ops::Range<usize>| Command::SubscribeToLists {
+        user_id: user_id(),
+        lists: lists.map(|it| (world::list_id(it), None)).collect(),
+    };
+    let to_one = |list: usize| Command::Subscribe {
+        list: world::list_id(list),
+        subscribers: vec![Subscriber {
+            user_id: user_id(),
+            preferences: None,
+        }],
+        mode: SubscribeMode::Add,
+    };
+    for list in (0..USER_LISTS_MAX).step_by(LISTS_MAX) {
+        run(subscribe(list..list + LISTS_MAX)).unwrap();
+    }
+    assert!(refused(subscribe(USER_LISTS_MAX - 1..USER_LISTS_MAX + 1)));
+    assert!(refused(to_one(USER_LISTS_MAX)));
+    run(to_one(0)).unwrap();
+    run(subscribe(0..10)).unwrap();
 
     let section = Command::Section {
         section: world::section_id(0),

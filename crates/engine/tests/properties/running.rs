@@ -130,6 +130,7 @@ pub(crate) fn number(variable: &str) -> Option<u64> {
 }
 
 /// The seed that the variable names, or another one each time; printed.
+#[expect(clippy::print_stdout, reason = "a failing run is repeated by its seed")]
 pub(crate) fn seed(variable: &str) -> u64 {
     // The standard library's hashing begins somewhere else in every process.
     let seed = number(variable).unwrap_or_else(|| RandomState::new().hash_one(0));

@@ -1,3 +1,4 @@
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 use events::{AudienceEvent, Envelope, Event, ListEvent, ListMemberEvent, ProfileEvent};
@@ -248,24 +249,29 @@ impl State {
         }
         self.note_known(tenant, others);
         let tenants = others.sets.tenants;
-        for predicate in self.about_membership(tenant, others) {
-            let Question::Set(set) = self.predicates.get(predicate).question.clone() else {
-                continue;
-            };
-            let members = self.predicates.members.entry(predicate).or_default();
-            for subject in subjects {
-                let is_member = match &set {
-                    Set::Tenant(tenant) => tenants.is_member(tenant, *subject),
-                    Set::TenantTree(root) => tenants.is_member_of_tree(root, *subject),
-                    Set::List(_) | Set::Audience(_) => continue,
+        let about = self.about_membership(tenant, others);
+        let about = about.into_iter();
+        let about = about.map(|it| (it, self.predicates.get(it).question.clone()));
+        let about: Vec<(PredicateId, Question)> = about.collect();
+        for subject in subjects {
+            // Worked out once for all predicates: a person may have many memberships, far down.
+            let trees = LazyCell::new(|| tenants.trees_of(*subject));
+            for (predicate, question) in &about {
+                let is_member = match question {
+                    Question::Set(Set::Tenant(tenant)) => tenants.is_member(tenant, *subject),
+                    Question::Set(Set::TenantTree(root)) => trees.contains(root),
+                    Question::Set(Set::List(_) | Set::Audience(_)) | Question::Attribute { .. } => {
+                        continue;
+                    }
                 };
+                let members = self.predicates.members.entry(*predicate).or_default();
                 let changed = if is_member {
                     members.insert(subject.0)
                 } else {
                     members.remove(subject.0)
                 };
                 if changed {
-                    effects.rows.push((subject.0, predicate));
+                    effects.rows.push((subject.0, *predicate));
                 }
             }
         }
@@ -358,20 +364,11 @@ impl State {
     }
 }
 
-/// Whether the event changes who is in lists or tenants.
+/// Whether the event changes who is in lists or tenants. Every event has been considered in
+/// [`State::apply`].
 fn is_about_sets(event: &Event) -> bool {
-    match event {
-        Event::List(_) | Event::ListMember(_) | Event::Tenant(_) | Event::TenantMember(_) => true,
-        Event::Subject(_)
-        | Event::Profile(_)
-        | Event::Audience(_)
-        | Event::Section(_)
-        | Event::Topic(_)
-        | Event::PreferencePage(_)
-        | Event::Preference(_)
-        | Event::Token(_)
-        | Event::Brand(_)
-        | Event::Clock(_)
-        | Event::Key(_) => false,
-    }
+    matches!(
+        event,
+        Event::List(_) | Event::ListMember(_) | Event::Tenant(_) | Event::TenantMember(_)
+    )
 }

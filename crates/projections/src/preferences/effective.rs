@@ -18,6 +18,8 @@ pub struct Layers<'a> {
     /// What the tenant and its ancestors set, nearest first; only those that say anything.
     pub tenant_defaults: Vec<(&'a TenantId, &'a Choice)>,
     pub topic: &'a TopicDetails,
+    /// The topic's digest schedules that are in use, as [`schedules_in_use`] reads them.
+    pub schedules: &'a [String],
     pub section: Option<&'a SectionDetails>,
 }
 
@@ -97,6 +99,9 @@ pub fn effective(layers: &Layers<'_>, at: Timestamp) -> EffectivePreference {
     let default = layers.tenant_defaults.first();
     let default =
         default.map(|(tenant, choice)| (Layer::TenantDefault((*tenant).clone()), *choice));
+    let default_required = default
+        .as_ref()
+        .is_some_and(|(_, choice)| choice.status == PreferenceStatus::Required);
     let (status, status_from) = status(own.first(), default.as_ref(), layers.topic.default_status);
 
     let defaults = layers.tenant_defaults.iter();
@@ -116,12 +121,7 @@ pub fn effective(layers: &Layers<'_>, at: Timestamp) -> EffectivePreference {
     let snoozes = snoozes.flat_map(|chosen| &chosen.snoozes);
     let snoozes = snoozes.chain(layers.older.iter().flat_map(|older| &older.snoozes));
     let covering = snoozes.filter(|snooze| snooze.covers(at));
-    let nearest = layers
-        .tenant_defaults
-        .first()
-        .map(|(_, choice)| choice.status);
-    let required =
-        [Some(layers.topic.default_status), nearest].contains(&Some(PreferenceStatus::Required));
+    let required = layers.topic.default_status == PreferenceStatus::Required || default_required;
     EffectivePreference {
         status,
         status_from,
@@ -168,18 +168,10 @@ fn default_channels(layers: &Layers<'_>) -> (Layer, Vec<Channel>) {
 }
 
 fn digest_schedule(layers: &Layers<'_>) -> Option<String> {
-    let own = [layers.in_tenant, layers.everywhere];
-    let chosen = own.into_iter();
-    let chosen = chosen.filter_map(|chosen| chosen?.digest_schedule_id.clone());
-    let chosen: Vec<String> = chosen.collect();
-    // Most people have chosen none, and need not know which there are.
-    if chosen.is_empty() {
-        return None;
-    }
-    let in_use = schedules_in_use(layers.topic);
-    chosen
-        .into_iter()
-        .find(|schedule| in_use.contains(schedule))
+    let own = [layers.in_tenant, layers.everywhere].into_iter().flatten();
+    let chosen = own.filter_map(|chosen| chosen.digest_schedule_id.as_ref());
+    let mut in_use = chosen.filter(|schedule| layers.schedules.contains(schedule));
+    in_use.next().cloned()
 }
 
 /// The ids of the topic's digest schedules that are not disabled.
@@ -290,6 +282,7 @@ mod tests {
                     .filter_map(|(id, choice)| Some((id, choice.as_ref()?)))
                     .collect(),
                 topic: &topic,
+                schedules: &schedules_in_use(&topic),
                 section: Some(&section),
             };
             effective(&layers, AT)

@@ -28,14 +28,13 @@ const STATUSES: [PreferenceStatus; 4] = [
     PreferenceStatus::Required,
 ];
 
-/// `first` is whether it is the first of those that share a group.
-pub(crate) fn any(random: &mut Random, now: Timestamp, first: bool) -> Step {
+pub(crate) fn any(random: &mut Random, now: Timestamp) -> Step {
     match random.below(12) {
         0 | 1 => tenant(random),
         2 | 3 => membership(random),
         4 => section_or_topic(random),
-        5 if first => brand(random),
-        5 | 6 => token(random, now),
+        5 => brand(random),
+        6 => token(random, now),
         7 | 8 => choice(random),
         9 => person(random),
         10 => upsert(random, now),
@@ -257,6 +256,9 @@ fn brand(random: &mut Random) -> Step {
             description: None,
         };
         let effect = move |world: &mut World| {
+            if !world.brands.contains_key(&brand) {
+                return Err("no such brand");
+            }
             world.page_brand = Some(brand);
             Ok(())
         };
