@@ -218,8 +218,11 @@ fn document(name: &str, value: &Value) -> Result<JsonDocument, InvalidMember> {
 /// Whether the token that a caller speaks of has expired already.
 pub fn is_expired(object: &Map<String, Value>, now: Timestamp) -> bool {
     let expiry_date = object.get("expiry_date").and_then(Value::as_str);
-    let moment = expiry_date.and_then(Moment::parse);
-    moment.is_some_and(|moment| moment.to_timestamp() <= now)
+    expiry_date.and_then(date).is_some_and(|date| date <= now)
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    Moment::parse_or_utc(text).and_then(Moment::timestamp)
 }
 
 /// In whole milliseconds, as it is shown.
@@ -229,10 +232,7 @@ fn expiry(value: Option<&Value>, now: Timestamp) -> Result<Option<Timestamp>, In
         None => Timestamp(now.0.saturating_add(TOKEN_LIFETIME)),
         Some(Value::Bool(false)) => return Ok(None),
         Some(value) => {
-            let text = value.as_str().unwrap_or_default();
-            // Without an offset it is UTC.
-            let moment = Moment::parse(text).or_else(|| Moment::parse(&format!("{text}Z")));
-            let date = moment.map(Moment::to_timestamp).filter(|date| *date > now);
+            let date = value.as_str().and_then(date).filter(|date| *date > now);
             date.ok_or_else(|| InvalidMember::at("/expiry_date", EXPIRY))?
         }
     };
@@ -394,6 +394,8 @@ mod tests {
             json!(true),
             json!("string"),
             json!("2020-01-01"),
+            json!("2600-01-01"),
+            json!("1960-01-01"),
             json!(1),
             json!({}),
         ] {

@@ -11,8 +11,8 @@ use events::{
 };
 use serde_json::{Map, Value};
 use types::{
-    AudienceId, BrandId, DeviceToken, JsonDocument, JsonPatch, ListId, QuietHours, SectionId,
-    TenantId, TopicId, UserId,
+    AudienceId, BrandId, Choice, DeviceToken, JsonDocument, JsonPatch, ListId, QuietHours,
+    SectionId, TenantId, TopicId, UserId,
 };
 
 /// Everything that can be asked of the write side.
@@ -142,7 +142,8 @@ pub enum Edit<D> {
 pub enum Choices {
     Set(TopicId, ChoiceRequest),
     Clear(TopicId),
-    /// Those that are refused do not hold up the others.
+    /// Those that are refused do not hold up the others. Of a topic that is named twice the last counts,
+    /// here and below.
     SetMany(Vec<(TopicId, ChoiceRequest)>),
     /// All of them or none, and whatever is not named is cleared.
     ReplaceAll(Vec<(TopicId, ChoiceRequest)>),
@@ -156,7 +157,8 @@ pub struct UserUpsert {
     pub profile: Option<Map<String, Value>>,
     pub lists: Vec<(ListId, Option<JsonDocument>)>,
     pub tenants: Vec<(TenantId, Change<JsonDocument>)>,
-    pub choices: Vec<(Option<TenantId>, TopicId, ChoiceRequest)>,
+    /// By context and topic; of one that is made twice the last counts.
+    pub choices: Vec<((Option<TenantId>, TopicId), ChoiceRequest)>,
     pub recipient_preferences: Option<JsonDocument>,
     pub quiet_hours: Option<QuietHours>,
     pub tokens: Vec<(DeviceToken, TokenDetails)>,
@@ -193,6 +195,20 @@ pub struct Origin {
     pub tenant_id: Option<String>,
     /// The id of the request, if the caller gave one.
     pub correlation_id: Option<String>,
+}
+
+impl Origin {
+    /// Time passes by itself.
+    pub fn clock() -> Self {
+        Self {
+            actor: Actor {
+                id: "system".to_owned(),
+                name: "clock".to_owned(),
+                on_behalf_of: None,
+            },
+            ..Self::default()
+        }
+    }
 }
 
 /// No, and why; nothing was written.
@@ -253,6 +269,8 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChoicesOutcome {
+    /// As they are stored.
+    pub stored: Vec<(TopicId, Choice)>,
     pub refused: Vec<(TopicId, PreferenceRefusal)>,
     pub cleared: Vec<TopicId>,
 }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use domain::limits::TENANT_LEVELS_LOADED;
 use event_log::{AppendError, EventLog};
-use events::{Actor, Envelope, Metadata};
+use events::{Envelope, Metadata};
 use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
 use types::{Clock, CommandId, JsonDocument, Position, Timestamp};
@@ -35,6 +36,10 @@ impl Default for EngineOptions {
         }
     }
 }
+
+/// A group takes no further commands once deciding the ones that it has took so long: whoever came
+/// first should not wait for many expensive ones.
+const DECIDING_TIME_MAX: Duration = Duration::from_millis(10);
 
 /// The log did not take a group. Nothing more is written; what was not acknowledged may or may not
 /// have happened, and the next start finds out.
@@ -120,10 +125,12 @@ impl Executor {
             // Whatever queued up while the last group was being flushed becomes this group. There
             // is no timer: under load groups fill by themselves, and without load nobody waits.
             let mut group = Group::default();
+            let begun = Instant::now();
             self.decide(request, &mut group);
             while group.records.len() < self.options.group_events_max
                 && group.bytes < self.options.group_bytes_max
                 && group.answers.len() < self.options.group_events_max
+                && begun.elapsed() < DECIDING_TIME_MAX
                 && let Ok(request) = inbox.try_recv()
             {
                 self.decide(request, &mut group);
@@ -143,7 +150,7 @@ impl Executor {
         let now = self.clock.now().max(self.last_recorded_at.next());
         let passed = self.write_model.advance_clock(now);
         if !passed.is_empty() {
-            self.record(passed, &clock(), now, group);
+            self.record(passed, &Origin::clock(), now, group);
         }
         let answer = match self.write_model.handle(command, now) {
             Err(refusal) => Err(refusal.into()),
@@ -176,6 +183,7 @@ impl Executor {
         }
         let command_id = CommandId::generate(now);
         for (ordinal, decided) in (1_u32..).zip(decided) {
+            let tenant_id = origin.tenant_id.clone().or_else(|| decided.tenant());
             group.documents.push(decided.document);
             let pending = PendingEvent {
                 stream: decided.stream,
@@ -186,7 +194,7 @@ impl Executor {
                     command_id,
                     ordinal,
                     actor: origin.actor.clone(),
-                    tenant_id: origin.tenant_id.clone(),
+                    tenant_id,
                     correlation_id: origin.correlation_id.clone(),
                     causation_id: None,
                 },
@@ -210,18 +218,6 @@ impl Executor {
             let _ = reply.send(answer);
         }
         Ok(())
-    }
-}
-
-/// Time passes by itself.
-fn clock() -> Origin {
-    Origin {
-        actor: Actor {
-            id: "system".to_owned(),
-            name: "clock".to_owned(),
-            on_behalf_of: None,
-        },
-        ..Origin::default()
     }
 }
 

@@ -15,8 +15,9 @@ use domain::{
     AudienceState, ListMemberState, ListState, ProfileState, TenantMemberState, TopicState,
 };
 use events::{
-    BrandDetails, ClockAdvanced, Event, KeyEvent, Personal, PersonalChoice,
-    PreferencePagePublished, SectionDetails, SubjectRegistered, TenantDetails, TokenDetails,
+    BrandDetails, ClockAdvanced, Event, KeyEvent, Personal, PersonalChoice, PreferenceCleared,
+    PreferenceEvent, PreferencePagePublished, PreferenceSet, SectionDetails, SubjectRegistered,
+    TenantDetails, TokenDetails,
 };
 use projections::ReadModels;
 use types::{
@@ -90,6 +91,24 @@ pub(crate) struct Decided {
     pub(crate) event: Event,
     /// The profile as this event leaves it, if it is about one.
     pub(crate) document: Option<JsonDocument>,
+}
+
+impl Decided {
+    /// The tenant that the event is about, or in whose context it is.
+    pub(crate) fn tenant(&self) -> Option<String> {
+        let tenant = match (&self.stream, &self.event) {
+            (StreamId::Tenant(tenant) | StreamId::TenantMember(tenant, _), _) => tenant,
+            (
+                _,
+                Event::Preference(
+                    PreferenceEvent::Set(PreferenceSet { tenant, .. })
+                    | PreferenceEvent::Cleared(PreferenceCleared { tenant, .. }),
+                ),
+            ) => tenant.as_ref()?,
+            _ => return None,
+        };
+        Some(tenant.as_str().to_owned())
+    }
 }
 
 impl WriteModel {

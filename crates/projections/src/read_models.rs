@@ -120,7 +120,7 @@ impl ReadModels {
         let mut tokens = self.tokens.write();
         let mut audiences = self.audiences.write();
         for (place, envelope) in group.iter().enumerate() {
-            tokens.expire(envelope.recorded_at);
+            tokens.pass(envelope.recorded_at);
             match &envelope.event {
                 Event::Subject(_) => {
                     self.subjects.apply(envelope);
@@ -151,6 +151,7 @@ impl ReadModels {
             };
             audiences.apply(envelope, others);
         }
+        tokens.sweep();
         drop((audiences, tokens, preferences, topics, tenants, lists));
         self.checkpoint.store(last.position.0, Ordering::Release);
     }

@@ -30,8 +30,8 @@ pub(crate) struct State {
     last: Timestamp,
 }
 
-/// Expired tokens that go with one event.
-const GONE_WITH_EVENT_MAX: usize = 1_000;
+/// Expired tokens that are freed in one go, while nobody can read.
+const SWEPT_MAX: usize = 1_000;
 
 struct StoredToken {
     details: TokenDetails,
@@ -64,6 +64,11 @@ impl Tokens {
         let state = self.state.read();
         let later = (Bound::Included((state.last.next(), None)), Bound::Unbounded);
         state.expiries.range(later).next().map(|(at, _)| *at)
+    }
+
+    /// Frees some of what has expired; says whether there is more. Changes no answer.
+    pub fn sweep(&self) -> bool {
+        self.state.write().sweep()
     }
 
     /// For questions that go over several read models.
@@ -126,17 +131,24 @@ impl State {
         tokens.any(|(_, stored)| stored.is_there(self.last))
     }
 
-    /// To be called with every event, before it is applied.
-    pub(crate) fn expire(&mut self, now: Timestamp) {
+    /// To be called with every event, before it is applied: what has expired by then is not there any
+    /// more.
+    pub(crate) fn pass(&mut self, now: Timestamp) {
         self.last = now;
-        for _ in 0..GONE_WITH_EVENT_MAX {
-            if self.expiries.first().is_none_or(|(at, _)| *at > now) {
-                break;
+    }
+
+    /// Frees what has expired, of which nothing can be seen any more, but not much in one go. Says
+    /// whether there is more.
+    pub(crate) fn sweep(&mut self) -> bool {
+        for _ in 0..SWEPT_MAX {
+            if self.expiries.first().is_none_or(|(at, _)| *at > self.last) {
+                return false;
             }
             if let Some((_, Some((subject, token)))) = self.expiries.pop_first() {
                 self.forget(subject, &token);
             }
         }
+        true
     }
 
     fn forget(&mut self, subject: SubjectId, token: &DeviceToken) {
@@ -205,8 +217,9 @@ impl Projection for Tokens {
 
     fn apply(&self, envelope: &Envelope) {
         let mut state = self.state.write();
-        state.expire(envelope.recorded_at);
+        state.pass(envelope.recorded_at);
         state.apply(envelope);
+        state.sweep();
     }
 
     fn digest(&self, digest: &mut Digest) {

@@ -17,12 +17,16 @@ pub(crate) async fn tick(engine: Engine, read_models: Arc<ReadModels>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        // Whoever asks passes over expired tokens, and need not for long.
+        while read_models.tokens.sweep() {
+            tokio::task::yield_now().await;
+        }
         let now = SystemClock.now();
         if !read_models.time_matters(now) {
             continue;
         }
         // A full queue is full of writes, each of which moves the clock.
-        let outcome = engine.execute(Command::AdvanceClock, Origin::default());
+        let outcome = engine.execute(Command::AdvanceClock, Origin::clock());
         if let Err(ExecuteError::Stopped) = outcome.await {
             return;
         }

@@ -517,3 +517,56 @@ def test_the_older_form_is_replaced_and_merged(
     assert_refused(wire.put(path, json={"extra": deep}), 400, "")
     wire.put(path, json={})
     assert wire.get(f"/profiles/{user_id}").status_code == 404
+
+
+def test_of_a_topic_that_is_named_twice_the_last_counts(
+    wire: httpx.Client, courier: Courier, topic_id: str, user_id: str
+) -> None:
+    out, back = ({"topic_id": topic_id, "status": status} for status in ("OPTED_OUT", "OPTED_IN"))
+    wrong = {"topic_id": topic_id, "status": "sometimes"}
+    path = f"/users/{user_id}/preferences"
+    answer = wire.post(path, json={"topics": [back, out]}).json()
+    assert [it["status"] for it in answer["items"]] == ["OPTED_OUT"]
+    assert status(courier, user_id, topic_id) == "OPTED_OUT"
+    answer = wire.post(path, json={"topics": [back, wrong]}).json()
+    assert ([it["status"] for it in answer["items"]], len(answer["errors"])) == (["OPTED_IN"], 1)
+    unknown = {"topic_id": "unknown", "status": "OPTED_IN"}
+    assert_refused(wire.put(path, json={"topics": [out, back, unknown]}), 404, "/topics/2")
+    user = {"user_id": user_id, "preferences": [out, back, unknown]}
+    errors = wire.post("/v1/users:batch", json={"users": [user]}).json()["errors"]
+    assert errors[0]["path"] == "/users/0/preferences/2"
+
+
+def test_the_older_form_is_not_lost_by_an_empty_request(wire: httpx.Client, user_id: str) -> None:
+    preferences = {"notifications": {"n": {"status": "OPTED_OUT"}}}
+    assert wire.put(f"/preferences/{user_id}", json=preferences).status_code == 200
+    assert_refused(wire.put(f"/preferences/{user_id}"), 400, "")
+    assert wire.get(f"/preferences/{user_id}").json() == preferences
+    large = {"notifications": {"n": {"status": "OPTED_OUT", "x": "x" * 20_000}}}
+    assert_refused(wire.patch(f"/preferences/{user_id}", json=large), 400)
+    assert wire.put(f"/preferences/{user_id}", json={}).status_code == 200
+    assert wire.get(f"/preferences/{user_id}").json() == {}
+
+
+def test_a_page_is_published_with_a_brand_that_is_there(wire: httpx.Client) -> None:
+    brand_id = f"brand-{uuid4().hex}"
+    assert_refused(wire.post("/preferences/publish", json={"brand_id": brand_id}), 404, "/brand_id")
+    wire.post("/brands", json={"id": brand_id, "name": "Brand", "settings": {}})
+    assert wire.post("/preferences/publish", json={"brand_id": brand_id}).status_code == 200
+    assert_refused(wire.delete(f"/brands/{brand_id}"), 409)
+    assert wire.post("/preferences/publish", json={}).status_code == 200
+    assert wire.delete(f"/brands/{brand_id}").status_code == 204
+
+
+def test_the_feed_knows_the_tenant_of_an_event(
+    wire: httpx.Client, courier: Courier, topic_id: str, tenant_id: str, user_id: str
+) -> None:
+    courier.tenants.update(tenant_id, name="Renamed")
+    courier.users.tenants.add_single(tenant_id, user_id=user_id)
+    choice: Any = {"status": "OPTED_OUT"}
+    courier.users.preferences.update_or_create_topic(
+        topic_id, user_id=user_id, tenant_id=tenant_id, topic=choice
+    )
+    events = wire.get("/v1/events", params={"tenant_id": tenant_id, "limit": 100}).json()["items"]
+    types = sorted(it["type"] for it in events)
+    assert types == ["preference.set", "tenant.created", "tenant.member_added", "tenant.updated"]

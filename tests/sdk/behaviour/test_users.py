@@ -1,5 +1,7 @@
 """Everything about one person, and many people at once."""
 
+import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -134,10 +136,10 @@ def test_a_deletion_removes_everything_and_says_what(
 def test_a_deletion_is_one_command(wire: httpx.Client, topic_id: str, user_id: str) -> None:
     batch(wire, full(user_id, topic_id))
     wire.delete(f"/v1/users/{user_id}")
-    query = {"subject": user_id, "order": "desc", "limit": 10}
+    query = {"subject": user_id, "order": "desc", "limit": 11}
     events = wire.get("/v1/events", params=query).json()["items"]
     assert {event["command_id"] for event in events} == {events[0]["command_id"]}
-    assert events[0]["type"] == "profile.deleted"
+    assert events[-1]["type"] == "profile.deleted", "audiences are left before lists and tenants are"
 
 
 def test_rows_are_written_or_refused_one_by_one(
@@ -261,3 +263,95 @@ def test_users_are_found_by_what_they_begin_with_and_by_attributes(
         if not cursor:
             break
     assert seen == page["count"]
+
+
+def rows(wire: httpx.Client, user_id: str, limit: int) -> Iterator[Any]:
+    """All rows of one person, whatever the page."""
+    cursor = None
+    while True:
+        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        response = wire.get("/v1/users:batch", params=query)
+        assert len(response.content) < 6 * 1024 * 1024
+        page = response.json()
+        assert len(page["items"]) <= limit
+        for user in page["items"]:
+            assert len(json.dumps(user)) < 2 * 1024 * 1024
+            if user["user_id"] == user_id:
+                yield user
+        cursor = page["paging"]["cursor"]
+        if not cursor:
+            return
+
+
+def test_what_is_too_much_for_one_row_goes_on_in_the_next(
+    wire: httpx.Client, topic_id: str, user_id: str
+) -> None:
+    token = {"provider_key": "apn", "status": "active", "expiry_date": False}
+    for hundred in range(4):
+        tokens = [
+            token | {"token": f"t{hundred}{number:02}", "properties": {"p": "x" * 15_000}}
+            for number in range(25)
+        ]
+        tenants = [
+            {"tenant_id": f"{hundred}{number:02}-{user_id}", "profile": {"p": "x" * 60_000}}
+            for number in range(25)
+        ]
+        user = {"user_id": user_id, "profile": {"big": "x" * 200_000}, "tokens": tokens}
+        batch(wire, user, {"user_id": user_id, "tenants": tenants})
+    choices = [
+        {"topic_id": topic_id, "tenant_id": f"{number:05}", "status": "OPTED_OUT"}
+        for number in range(2_000)
+    ]
+    batch(wire, {"user_id": user_id, "preferences": choices})
+    found = list(rows(wire, user_id, 1_000))
+    assert len(found) > 5
+    whole = together(found)
+    lengths = {name: len(value) for name, value in whole.items() if isinstance(value, list)}
+    assert lengths == {"tokens": 100, "tenants": 100, "preferences": 2_000}
+    assert together(rows(wire, user_id, 1)) == whole
+    other = f"copy-{user_id}"
+    for row in found:
+        assert batch(wire, row | {"user_id": other}) == {"accepted": 1, "errors": []}
+    assert together(rows(wire, other, 1_000)) == whole | {"user_id": other}
+
+
+def together(rows: Iterable[Any]) -> Any:
+    """The rows of one person as if they were one."""
+    whole: dict[str, Any] = {}
+    for row in rows:
+        for name, value in row.items():
+            whole[name] = whole.get(name, []) + value if isinstance(value, list) else value
+    return whole
+
+
+def test_a_batch_into_large_profiles_does_not_hold_up_others(wire: httpx.Client, user_id: str) -> None:
+    batch(wire, {"user_id": user_id, "profile": {"big": "x" * 250_000}})
+    before = int(wire.get("/healthz").headers["muster-position"])
+    answer = batch(wire, *({"user_id": user_id, "profile": {"n": number}} for number in range(100)))
+    assert answer == {"accepted": 100, "errors": []}
+    assert int(wire.get("/healthz").headers["muster-position"]) == before + 100
+    assert wire.get(f"/profiles/{user_id}").json()["profile"]["n"] == 99
+
+
+def test_the_sources_of_a_profile_are_bounded(wire: httpx.Client, user_id: str) -> None:
+    long = "k" * 100_000
+    profile = {long: {str(number): number for number in range(1_000)}, "plain": 1}
+    batch(wire, {"user_id": user_id, "profile": profile})
+    response = wire.get(f"/v1/users/{user_id}/effective-profile")
+    assert len(response.content) < 8 * 1024 * 1024
+    shown = response.json()
+    assert shown["profile"] == profile
+    assert shown["sources_incomplete"] is True
+    batch(wire, {"user_id": user_id, "profile": {long: None}})
+    shown = wire.get(f"/v1/users/{user_id}/effective-profile").json()
+    assert shown["sources"] == {"/plain": {"layer": "profile"}}
+    assert "sources_incomplete" not in shown
+
+
+def test_who_says_nothing_stays_unknown(wire: httpx.Client, user_id: str) -> None:
+    before = wire.get("/healthz").headers["muster-position"]
+    batch(wire, {"user_id": user_id, "recipient_preferences": {}})
+    assert wire.get("/healthz").headers["muster-position"] == before
+    batch(wire, {"user_id": user_id, "recipient_preferences": {"notifications": {"n": {"status": "OPTED_IN"}}}})
+    batch(wire, {"user_id": user_id, "recipient_preferences": {}})
+    assert wire.get(f"/preferences/{user_id}").json() == {}

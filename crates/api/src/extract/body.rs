@@ -315,13 +315,7 @@ impl Fields {
         if !value.is_object() {
             return Err(ApiError::invalid_field(&pointer, "an object"));
         }
-        let document = JsonDocument::from_value(&value);
-        if document.as_str().len() > bytes_max || !depth_within(&value, PROFILE_LEVELS_MAX) {
-            let expected =
-                format!("at most {bytes_max} bytes of JSON, {PROFILE_LEVELS_MAX} levels deep");
-            return Err(ApiError::invalid_field(&pointer, expected));
-        }
-        Ok(Change::Set(document))
+        bounded(&value, bytes_max, &pointer).map(Change::Set)
     }
 
     /// One of the names of an enum; `null` is as if not given.
@@ -432,9 +426,9 @@ impl Fields {
         let Some(value) = self.take(name).filter(|value| !value.is_null()) else {
             return Ok(None);
         };
-        let moment = value.as_str().and_then(Moment::parse);
-        let moment = moment.map(Moment::to_timestamp);
-        moment.map(Some).ok_or_else(|| {
+        let moment = value.as_str().and_then(Moment::parse_or_utc);
+        let time = moment.and_then(Moment::timestamp);
+        time.map(Some).ok_or_else(|| {
             ApiError::invalid_field(&self.pointer(name), "a date or a time (ISO 8601)")
         })
     }
@@ -555,6 +549,12 @@ impl Fields {
         preferences(&body, &self.pointer)
     }
 
+    /// What is to be merged into Courier's `RecipientPreferences`, and is no larger than they can be.
+    pub(crate) fn preference_changes(&mut self) -> Result<JsonDocument, ApiError> {
+        let changes = Value::Object(self.take_all());
+        bounded(&changes, PREFERENCES_BYTES_MAX, &self.pointer)
+    }
+
     fn required(&mut self, name: &str) -> Result<Value, ApiError> {
         let value = self.object.remove(name).filter(|value| !value.is_null());
         value.ok_or_else(|| ApiError::missing_field(&self.pointer(name)))
@@ -565,11 +565,15 @@ fn preferences(value: &Value, pointer: &str) -> Result<JsonDocument, ApiError> {
     RECIPIENT_PREFERENCES
         .check(value)
         .map_err(|error| ApiError::invalid_member(&error, pointer))?;
+    bounded(value, PREFERENCES_BYTES_MAX, pointer)
+}
+
+/// The value as a document, if it is not too large and not too deep.
+fn bounded(value: &Value, bytes_max: usize, pointer: &str) -> Result<JsonDocument, ApiError> {
     let document = JsonDocument::from_value(value);
-    if document.as_str().len() > PREFERENCES_BYTES_MAX || !depth_within(value, PROFILE_LEVELS_MAX) {
-        let expected = format!(
-            "at most {PREFERENCES_BYTES_MAX} bytes of JSON, {PROFILE_LEVELS_MAX} levels deep"
-        );
+    if document.as_str().len() > bytes_max || !depth_within(value, PROFILE_LEVELS_MAX) {
+        let expected =
+            format!("at most {bytes_max} bytes of JSON, {PROFILE_LEVELS_MAX} levels deep");
         return Err(ApiError::invalid_field(pointer, expected));
     }
     Ok(document)

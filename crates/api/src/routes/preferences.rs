@@ -1,5 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use axum::extract::State;
 use axum::response::Response;
 use domain::ChoiceRequest;
@@ -10,16 +8,15 @@ use engine::{
 };
 use projections::{EffectivePreference, Layer, TopicPreference};
 use serde::Serialize;
-use serde_json::Value;
 use types::filter::Moment;
 use types::{
-    Choice, Clock as _, JsonDocument, Position, PreferenceStatus, QuietHours, SubjectId,
-    SystemClock, TenantId, Timestamp, TopicId, UserId,
+    Choice, Clock as _, Position, QuietHours, SubjectId, SystemClock, TenantId, Timestamp, TopicId,
+    UserId,
 };
 
 use crate::cursor;
 use crate::error::ApiError;
-use crate::extract::body::Fields;
+use crate::extract::body::{Body, Fields};
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
@@ -397,27 +394,17 @@ pub(crate) async fn replace_all(
 
 type Requests = Vec<(TopicId, ChoiceRequest)>;
 
-/// The choices under `topics`; what cannot be read is told by itself. Of a topic that is named twice the
-/// last counts.
+/// The choices under `topics`; what cannot be read is told by itself.
 fn requests(
     body: &mut Fields,
     bad: &mut dyn FnMut(TopicId, ApiError) -> Result<(), ApiError>,
 ) -> Result<Requests, ApiError> {
     let pointer = body.pointer("topics");
-    let mut last: BTreeMap<TopicId, usize> = BTreeMap::new();
-    let mut read = Vec::new();
+    let mut requests = Requests::new();
     for (place, topic) in body.array("topics", CHOICES_MAX)?.into_iter().enumerate() {
         let mut topic = Fields::of(topic, format!("{pointer}/{place}"))?;
         let id: TopicId = topic.required_id("topic_id")?;
-        last.insert(id.clone(), place);
-        read.push((id, topic.choice_request()));
-    }
-    let mut requests = Requests::new();
-    for (place, (id, request)) in read.into_iter().enumerate() {
-        if last.get(&id) != Some(&place) {
-            continue;
-        }
-        match request {
+        match topic.choice_request() {
             Ok(request) => requests.push((id, request)),
             Err(error) => bad(id, error)?,
         }
@@ -444,7 +431,6 @@ async fn choose_many(
     mut refused: Vec<Refused>,
     replace: bool,
 ) -> Result<Response, ApiError> {
-    let shown: Requests = requests.clone();
     let choices = if replace {
         Choices::ReplaceAll(requests)
     } else {
@@ -467,23 +453,13 @@ async fn choose_many(
         Outcome::Choices(outcome) => outcome.clone(),
         Outcome::Done | Outcome::Users(_) | Outcome::Removed(_) => ChoicesOutcome::default(),
     };
-    let not_stored: BTreeSet<TopicId> = outcome.refused.iter().map(|it| it.0.clone()).collect();
     let of_topics = outcome.refused.into_iter();
     refused.extend(of_topics.map(|(topic, refusal)| Refused::new(topic, &refusal.into())));
-    let stored = shown
-        .into_iter()
-        .filter(|(topic, _)| !not_stored.contains(topic));
-    let items = stored.map(|(topic, request)| Chosen {
+    let items = outcome.stored.into_iter().map(|(topic, choice)| Chosen {
         topic_id: topic.into(),
-        // REQUIRED is no choice: it is kept as an opting in.
-        status: match request.status {
-            PreferenceStatus::OptedOut => PreferenceStatus::OptedOut.name(),
-            PreferenceStatus::OptedIn | PreferenceStatus::Required => {
-                PreferenceStatus::OptedIn.name()
-            }
-        },
-        has_custom_routing: request.routing.is_some(),
-        custom_routing: names(request.routing.as_deref()),
+        status: choice.status.name(),
+        has_custom_routing: choice.routing.is_some(),
+        custom_routing: names(choice.routing.as_deref()),
     });
     let deleted = outcome.cleared.into_iter().map(Into::into).collect();
     let answer = ManyChosen {
@@ -547,8 +523,11 @@ pub(crate) async fn replace_recipient(
     State(state): State<ApiState>,
     Origin(origin): Origin,
     Id(user_id): Id<UserId>,
-    mut body: Fields,
+    body: Body,
 ) -> Result<Response, ApiError> {
+    // No body at all is more likely a mistake than the wish to forget everything.
+    let body = body.value.unwrap_or_default();
+    let mut body = Fields::of(body, String::new())?;
     let command = Command::RecipientPreferences {
         user_id,
         preferences: Some(body.as_preferences()?),
@@ -563,8 +542,7 @@ pub(crate) async fn merge_recipient(
     Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    let changes = Value::Object(body.take_all());
-    let changes = JsonDocument::from_value(&changes);
+    let changes = body.preference_changes()?;
     let command = Command::MergeRecipientPreferences { user_id, changes };
     Ok(success(&state.engine.execute(command, origin).await?))
 }

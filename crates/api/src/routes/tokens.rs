@@ -142,7 +142,8 @@ pub(crate) async fn patch(
         let error = ApiError::from(error);
         // The operation that made it so is the last one that wrote there, above or below.
         let operation = at_fault.and_then(|pointer| {
-            let related = |path: &String| path.starts_with(&pointer) || pointer.starts_with(path);
+            let related =
+                |path: &String| is_at_or_below(path, &pointer) || is_at_or_below(&pointer, path);
             paths.iter().rposition(related)
         });
         match operation {
@@ -151,6 +152,11 @@ pub(crate) async fn patch(
         }
     })?;
     Ok(no_content(&committed))
+}
+
+fn is_at_or_below(pointer: &str, above: &str) -> bool {
+    let rest = pointer.strip_prefix(above);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What of the token a patch would have made invalid.

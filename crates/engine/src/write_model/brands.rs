@@ -31,14 +31,9 @@ impl WriteModel {
 
     /// Whether a tenant or the preference page uses the brand.
     fn uses_brand(&self, brand: &BrandId) -> bool {
-        let page = match &self.group.page {
-            Some(decided) => decided.brand_id.clone(),
-            None => {
-                let page = self.committed.topics.published_page();
-                page.and_then(|page| page.published.brand_id)
-            }
-        };
-        if page.as_deref() == Some(brand.as_str()) {
+        let committed = || Some(self.committed.topics.published_page()?.published);
+        let page = self.group.page.clone().or_else(committed);
+        if page.and_then(|page| page.brand_id).as_deref() == Some(brand.as_str()) {
             return true;
         }
         let uses = |details: &TenantDetails| details.brand_id.as_ref() == Some(brand);

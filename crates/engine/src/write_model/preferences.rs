@@ -9,8 +9,8 @@ use domain::{
 use events::{PersonalChoice, PreferenceEvent, TopicDetails};
 use projections::schedules_in_use;
 use types::{
-    JsonDocument, PreferenceStatus, QuietHours, StreamId, SubjectId, TenantId, TopicId, UserId,
-    depth_within,
+    Choice, JsonDocument, PreferenceStatus, QuietHours, StreamId, SubjectId, TenantId, TopicId,
+    UserId, depth_within,
 };
 
 use super::{ChoiceKey, Decided, WriteModel};
@@ -31,12 +31,13 @@ impl ChoicesPlan {
         !self.events.is_empty()
     }
 
+    /// Holds these events too; says what they leave.
     fn take(
         &mut self,
         key: &ChoiceKey,
         before: Option<PersonalChoice>,
         events: Vec<PreferenceEvent>,
-    ) {
+    ) -> Option<PersonalChoice> {
         let mut state = before;
         for event in events {
             self.count -= usize::from(state.is_some());
@@ -45,6 +46,7 @@ impl ChoicesPlan {
             self.events.push(event);
             self.after.insert(key.clone(), state.clone());
         }
+        state
     }
 }
 
@@ -81,9 +83,11 @@ impl WriteModel {
                         self.plan_clearing(&(context, topic), &mut plan);
                     }
                 }
-                for (place, (topic, request)) in wanted.into_iter().enumerate() {
-                    self.plan_choice(&(tenant.cloned(), topic), request, &mut plan)
-                        .map_err(|refusal| Refusal::Choice { place, refusal })?;
+                for (place, topic, request) in last_of_each(wanted) {
+                    let key = (tenant.cloned(), topic.clone());
+                    let stored = self.plan_choice(&key, request, &mut plan);
+                    let stored = stored.map_err(|refusal| Refusal::Choice { place, refusal })?;
+                    outcome.stored.push((topic, stored));
                 }
             }
         }
@@ -115,21 +119,22 @@ impl WriteModel {
         plan: &mut ChoicesPlan,
         outcome: &mut ChoicesOutcome,
     ) {
-        for (topic, request) in requests {
+        for (_, topic, request) in last_of_each(requests) {
             let key = (tenant.cloned(), topic.clone());
-            if let Err(refusal) = self.plan_choice(&key, request, plan) {
-                outcome.refused.push((topic, refusal));
+            match self.plan_choice(&key, request, plan) {
+                Ok(stored) => outcome.stored.push((topic, stored)),
+                Err(refusal) => outcome.refused.push((topic, refusal)),
             }
         }
     }
 
-    /// Decides on top of what the plan holds already.
+    /// Decides on top of what the plan holds already; says what is stored then.
     pub(super) fn plan_choice(
         &self,
         key: &ChoiceKey,
         request: ChoiceRequest,
         plan: &mut ChoicesPlan,
-    ) -> Result<(), PreferenceRefusal> {
+    ) -> Result<Choice, PreferenceRefusal> {
         let (context, topic) = key;
         let asked = match &request.digest_schedule_id {
             Change::Set(schedule) => Some(schedule),
@@ -166,7 +171,7 @@ impl WriteModel {
         key: &ChoiceKey,
         request: ChoiceRequest,
         plan: &mut ChoicesPlan,
-    ) -> Result<(), PreferenceRefusal> {
+    ) -> Result<Choice, PreferenceRefusal> {
         let rules = TopicRules {
             required: false,
             knows_schedule: true,
@@ -182,7 +187,7 @@ impl WriteModel {
         rules: TopicRules,
         request: ChoiceRequest,
         plan: &mut ChoicesPlan,
-    ) -> Result<(), PreferenceRefusal> {
+    ) -> Result<Choice, PreferenceRefusal> {
         let state = self.choice_under(key, plan);
         if state.is_none() && plan.count >= USER_CHOICES_MAX {
             return Err(PreferenceRefusal::TooMany);
@@ -193,8 +198,8 @@ impl WriteModel {
             request,
         };
         let events = Preference::decide(&state, command)?;
-        plan.take(key, state, events);
-        Ok(())
+        let stored = plan.take(key, state, events);
+        Ok(stored.expect("setting a choice leaves one").choice)
     }
 
     fn plan_clearing(&self, key: &ChoiceKey, plan: &mut ChoicesPlan) {
@@ -206,15 +211,12 @@ impl WriteModel {
     }
 
     fn topic_as_chosen(&self, key: &ChoiceKey) -> ChosenTopic {
-        match self.group.topics.get(&key.1) {
-            Some(decided) => chosen_topic(key, decided.details()),
-            None => {
-                let look =
-                    |_: &_, details: &TopicDetails, _: &[_]| chosen_topic(key, Some(details));
-                let committed = self.committed.topics.with_topic(&key.1, look);
-                committed.unwrap_or_else(|| chosen_topic(key, None))
-            }
+        if let Some(decided) = self.group.topics.get(&key.1) {
+            return chosen_topic(key, decided.details());
         }
+        let look = |_: &_, details: &TopicDetails, _: &[_]| chosen_topic(key, Some(details));
+        let committed = self.committed.topics.with_topic(&key.1, look);
+        committed.unwrap_or_else(|| chosen_topic(key, None))
     }
 
     pub(super) fn carry_out_choices(
@@ -368,6 +370,17 @@ impl WriteModel {
         choices.retain(|_, is_there| *is_there);
         choices.into_keys().collect()
     }
+}
+
+/// What is named last of each, with its place among all.
+pub(super) fn last_of_each<K: Ord + Clone, V>(
+    named: Vec<(K, V)>,
+) -> impl Iterator<Item = (usize, K, V)> {
+    let last: BTreeMap<K, usize> = named.iter().map(|it| it.0.clone()).zip(0..).collect();
+    let named = named.into_iter().enumerate();
+    named.filter_map(move |(place, (key, value))| {
+        (last.get(&key) == Some(&place)).then_some((place, key, value))
+    })
 }
 
 /// The topic as an event about a choice names it; what was chosen about a topic outlives it.

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::{Change, ListMemberCommand, ProfileCommand, ProfileState, TenantMemberCommand};
 use types::{JsonDocument, ListId, SubjectId, TenantId, Timestamp, UserId};
 
+use super::preferences::last_of_each;
 use super::profiles::ProfilePlan;
 use super::{Decided, WriteModel};
 use crate::command::{Refusal, Removed, UserUpsert};
@@ -78,8 +79,7 @@ impl WriteModel {
             self.check_list_count(known, lists.chain(earlier.into_iter().flatten()))?;
         }
         let mut choices = self.choices_plan(known);
-        for (place, (tenant, topic, request)) in user.choices.into_iter().enumerate() {
-            let key = (tenant, topic);
+        for (place, key, request) in last_of_each(user.choices) {
             let planned = if user.restore {
                 self.plan_restored_choice(&key, request, &mut choices)
             } else {

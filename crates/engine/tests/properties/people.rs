@@ -163,11 +163,8 @@ fn the_limits_of_a_person_hold() {
     let status = PreferenceStatus::OptedOut;
     let upsert = |contexts: std::ops::Range<usize>, status| {
         let choice = |it| {
-            (
-                Some(world::tenant_id(it)),
-                world::topic_id(0),
-                steps::request(status),
-            )
+            let key = (Some(world::tenant_id(it)), world::topic_id(0));
+            (key, steps::request(status))
         };
         Command::UpsertUsers(vec![UserUpsert {
             user_id: user_id(),

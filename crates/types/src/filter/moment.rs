@@ -54,6 +54,11 @@ impl Moment {
         Some(local.plus_nanoseconds(-offset))
     }
 
+    /// As [`Moment::parse`], where a time without an offset is one in UTC.
+    pub fn parse_or_utc(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| Self::parse(&format!("{text}Z")))
+    }
+
     /// What a stored value says; `None` if it says no time.
     pub fn read(stored: &Value) -> Option<Self> {
         match stored {
@@ -68,6 +73,11 @@ impl Moment {
     pub fn milliseconds(self) -> i64 {
         let milliseconds = self.0.div_euclid(NANOSECONDS_PER_MILLISECOND);
         i64::try_from(milliseconds).unwrap_or(if milliseconds < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// The moment, if it is one that the log can hold: from 1970 to 2554.
+    pub fn timestamp(self) -> Option<Timestamp> {
+        u64::try_from(self.0).ok().map(Timestamp)
     }
 
     /// The earliest [`Timestamp`] that is not before this moment.

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -275,12 +275,6 @@ fn user(fields: &mut Fields, now: Timestamp, restore: bool) -> Result<UserUpsert
         let tenant: Option<TenantId> = fields.id("tenant_id")?;
         Ok(((tenant, topic), fields.choice_request()?))
     })?;
-    // Of a choice that is made twice the last counts.
-    let last: BTreeMap<_, usize> = choices.iter().map(|it| it.0.clone()).zip(0..).collect();
-    let choices = choices.into_iter().enumerate();
-    let choices = choices.filter(|(place, (key, _))| last.get(key) == Some(place));
-    let choices = choices.map(|(_, ((tenant, topic), request))| (tenant, topic, request));
-    let choices = choices.collect();
     let tokens = each(fields, "tokens", USER_TOKENS_MAX, |entry| {
         let mut fields = entry.fields()?;
         let token = fields.required_id("token")?;

@@ -501,7 +501,7 @@ fn upsert(random: &mut Random, now: Timestamp) -> Step {
                 .collect(),
             choices: chosen
                 .map(|(tenant, topic, status)| {
-                    (tenant.map(tenant_id), topic_id(topic), request(status))
+                    ((tenant.map(tenant_id), topic_id(topic)), request(status))
                 })
                 .into_iter()
                 .collect(),
