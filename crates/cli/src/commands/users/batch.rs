@@ -37,15 +37,20 @@ pub(super) struct BadRow {
     pub(super) cell: BadCell,
 }
 
-/// Reads the whole file in batches of at most so many rows. Stops quietly where nobody takes them any
-/// more.
+/// Reads the whole file in batches of at most so many rows. What was read before the file turned out to
+/// be unreadable is a batch too. Stops quietly where nobody takes them any more.
 pub(super) fn read_all(
     mut rows: Rows,
     at_most: usize,
     batches: &mpsc::SyncSender<Batch>,
 ) -> anyhow::Result<()> {
     let mut batch = Batch::default();
-    while let Some(row) = rows.next()? {
+    let failed = loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break Ok(()),
+            Err(failed) => break Err(failed),
+        };
         batch.add(row);
         if batch.rows() == at_most || batch.bytes > REQUEST_BYTES {
             let full = std::mem::take(&mut batch);
@@ -53,12 +58,12 @@ pub(super) fn read_all(
                 return Ok(());
             }
         }
-    }
+    };
     if batch.rows() > 0 {
         // Whoever does not take it has a failure of their own to tell.
         let _ = batches.send(batch);
     }
-    Ok(())
+    failed
 }
 
 impl Batch {

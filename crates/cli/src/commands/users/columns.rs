@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
@@ -37,6 +37,8 @@ const JSONS: [&str; 4] = [
     "quiet_hours",
     "tokens",
 ];
+/// Columns of a file: far more than there are of anything, and few enough to compare with each other.
+const COLUMNS_MAX: usize = 4_096;
 /// What a column is ignored by.
 const NOTHING: &str = "-";
 
@@ -126,6 +128,9 @@ pub(super) struct BadCell {
 impl Columns {
     /// The columns of a header, as the mapping says; `column=target` each.
     pub(super) fn of(names: Vec<String>, mapping: &[String]) -> anyhow::Result<Self> {
+        if names.len() > COLUMNS_MAX {
+            bail!("the header has more than {COLUMNS_MAX} columns");
+        }
         let mut mapped = BTreeMap::new();
         for pair in mapping {
             let (column, target) = pair
@@ -134,18 +139,22 @@ impl Columns {
             if !names.iter().any(|name| name == column) {
                 bail!("the file has no column `{column}`");
             }
+            if let Some(kind) = unknown_kind(target) {
+                bail!("`{kind}` in `{pair}` is none of :string, :number, :boolean and :json");
+            }
             if mapped.insert(column, Target::parse(target)?).is_some() {
                 bail!("the column `{column}` is mapped twice");
             }
         }
         let mut targets: Vec<Target> = Vec::new();
+        let mut seen = HashSet::new();
         for (place, name) in names.iter().enumerate() {
             // Spreadsheets leave columns without a name behind.
             if name.is_empty() {
                 targets.push(Target::Ignored);
                 continue;
             }
-            if names[..place].contains(name) {
+            if !seen.insert(name) {
                 bail!("the file has two columns `{name}`");
             }
             let target = mapped.remove(name.as_str());
@@ -201,8 +210,10 @@ impl Columns {
             });
         }
         let mut user = Map::new();
-        let mut profile = Map::new();
-        for ((cell, name), target) in cells.iter().zip(&self.names).zip(&self.targets) {
+        // An object without members is a profile too.
+        let mut profile: Option<Map<String, Value>> = None;
+        let columns = self.names.iter().zip(&self.targets);
+        for (place, (cell, (name, target))) in (1..).zip(cells.iter().zip(columns)) {
             if cell.is_empty() {
                 continue;
             }
@@ -214,13 +225,18 @@ impl Columns {
                 parse_json(cell.as_bytes()).map_err(|error| bad(format!("not JSON: {error}")))
             };
             match target {
+                Target::Ignored if name.is_empty() => {
+                    return Err(bad(format!(
+                        "there is a value in column {place}, which has no name"
+                    )));
+                }
                 Target::Ignored => {}
                 Target::UserId => drop(user.insert(USER_ID.to_owned(), (*cell).into())),
                 Target::Profile => {
                     let Value::Object(object) = json()? else {
                         return Err(bad("not an object".to_owned()));
                     };
-                    merge(&mut profile, object);
+                    merge(profile.get_or_insert_default(), object);
                 }
                 Target::Attribute(keys, kind) => {
                     let value = match kind {
@@ -237,7 +253,7 @@ impl Columns {
                         },
                         Kind::Json => json()?,
                     };
-                    set(&mut profile, keys, value).map_err(bad)?;
+                    set(profile.get_or_insert_default(), keys, value).map_err(bad)?;
                 }
                 Target::Ids(member) => {
                     let ids = if cell.starts_with('[') {
@@ -258,7 +274,7 @@ impl Columns {
                 message: "there is no user id".to_owned(),
             });
         }
-        if !profile.is_empty() {
+        if let Some(profile) = profile {
             user.insert("profile".to_owned(), profile.into());
         }
         Ok(user.into())
@@ -285,6 +301,12 @@ impl Columns {
         };
         self.targets.iter().map(cell).collect()
     }
+}
+
+/// What stands behind the last colon of an attribute's path and is no kind of value.
+fn unknown_kind(target: &str) -> Option<&str> {
+    let (_, kind) = target.strip_prefix("profile.")?.rsplit_once(':')?;
+    (!["string", "number", "boolean", "json"].contains(&kind)).then_some(kind)
 }
 
 /// A text as itself, nothing as nothing, anything else as JSON.
@@ -411,6 +433,7 @@ mod tests {
             ),
             (&["user_id", "a"], &["a"], "COLUMN=TARGET"),
             (&["user_id", "a..b"], &[], "empty part"),
+            (&["user_id", "a"], &["a=profile.a:date"], "`date` in"),
         ] {
             let said = refused(header, mapping);
             assert!(said.contains(wrong), "{said}");
@@ -435,6 +458,9 @@ mod tests {
         assert_eq!(bad(&["ada", "\"1\"", "", ""]).0, "n");
         assert_eq!(bad(&["ada", "1", "maybe", ""]).0, "b");
         assert_eq!(bad(&["ada", "1", "yes", "["]).0, "tokens");
+        let unnamed = Columns::of(vec!["user_id".to_owned(), String::new()], &[]).expect("columns");
+        assert!(unnamed.user_of(&["ada", ""]).is_ok());
+        assert!(unnamed.user_of(&["ada", "x"]).is_err());
     }
 
     #[test]
@@ -442,6 +468,7 @@ mod tests {
         let all = columns(&ALL, &[]);
         for user in [
             json!({"user_id": "ada"}),
+            json!({"user_id": "eve", "profile": {}}),
             json!({
                 "user_id": "bob",
                 "profile": {"email": "b@x", "n": 1, "deep": {"a": [1, "x"]}},

@@ -63,7 +63,20 @@ impl Options {
         let Count { count } = server.get("/v1/users?limit=1")?;
         // Whatever is there stays until there is something whole in its place.
         let new = self.file.as_ref().map(|path| beside(path, ".new"));
-        let mut out = out(new.as_deref(), columns)?;
+        let written = Self::write(&server, count, out(new.as_deref(), columns)?);
+        if let (Err(_), Some(new)) = (&written, &new) {
+            // What is half there is of no use; the failure is told all the same.
+            let _ = fs::remove_file(new);
+        }
+        written?;
+        if let (Some(new), Some(path)) = (new, &self.file) {
+            File::open(&new)?.sync_all()?;
+            fs::rename(new, path)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn write(server: &Server, count: u64, mut out: Out) -> anyhow::Result<()> {
         let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template(
             "{bar:40} {human_pos}/{human_len} users  {per_sec}  {eta} left",
         )?);
@@ -77,14 +90,16 @@ impl Options {
             let Some(cursor) = page.paging.cursor else {
                 break;
             };
-            path = format!("/v1/users:batch?limit=1000&cursor={cursor}");
+            let next = format!("/v1/users:batch?limit=1000&cursor={cursor}");
+            ensure!(
+                next != path,
+                "the server gives the same page again and again"
+            );
+            path = next;
         }
         out.finish()?;
-        if let (Some(new), Some(path)) = (new, &self.file) {
-            fs::rename(new, path)?;
-        }
         bar.finish_and_clear();
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     /// The columns, where there are such.

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -111,6 +111,9 @@ impl Options {
         };
         let from = self.resume.then_some(progress.done);
         let rows = Rows::open(&self.file, &reading, from)?;
+        if !self.resume {
+            RejectedFile::check(&self.errors_path(), &self.file)?;
+        }
         if !self.resume && progress_path.exists() {
             fs::remove_file(&progress_path)?;
         }
@@ -189,7 +192,7 @@ impl Options {
             }))?;
         } else {
             output::note(&format!(
-                "{} users written, {} rows rejected; {} in {:.1} s",
+                "{} rows written, {} rejected; {} in {:.1} s",
                 HumanCount(accepted),
                 HumanCount(rejected),
                 pace(rows, took),
@@ -264,6 +267,13 @@ fn send(server: &Server, rows: &[SentRow], restore: bool) -> anyhow::Result<Answ
             refused @ Refused { .. } => return Err(refused.into()),
         },
     };
+    ensure!(
+        answer.accepted + answer.errors.len() as u64 == rows.len() as u64,
+        "the server tells of {} rows that were written and {} that were not, where {} were sent",
+        answer.accepted,
+        answer.errors.len(),
+        rows.len()
+    );
     for error in &mut answer.errors {
         // Where in the row, not in the request.
         let row = format!("/users/{}", error.index);

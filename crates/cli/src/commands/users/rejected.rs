@@ -1,9 +1,13 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::io::{BufRead as _, BufReader, BufWriter, Read, Write as _};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
+use types::parse_json;
+
+/// No line of such a file is longer.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A row that was not written.
 #[derive(Serialize)]
@@ -29,6 +33,31 @@ pub(super) struct RejectedFile {
 }
 
 impl RejectedFile {
+    /// For an import that begins: an earlier one's file is overwritten, anything else is not.
+    pub(super) fn check(path: &Path, input: &Path) -> anyhow::Result<()> {
+        let Ok(file) = File::open(path) else {
+            return Ok(());
+        };
+        let canonical = |path: &Path| fs::canonicalize(path).ok();
+        ensure!(
+            canonical(path) != canonical(input),
+            "--errors names the file that is imported"
+        );
+        let mut line = Vec::new();
+        BufReader::new(Read::take(file, LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+        let line = (!line.is_empty()).then(|| parse_json(&line));
+        let is_ours = match line {
+            None => true,
+            Some(line) => line.is_ok_and(|it| it["row"].is_u64() && it["message"].is_string()),
+        };
+        ensure!(
+            is_ours,
+            "{} exists and is not of an import: --errors would overwrite it",
+            path.display()
+        );
+        Ok(())
+    }
+
     /// With as much of what an earlier import wrote as belongs to what it had done.
     pub(super) fn new(path: PathBuf, kept_bytes: u64) -> anyhow::Result<Self> {
         let cannot = || format!("{} cannot be written", path.display());
