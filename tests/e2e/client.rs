@@ -33,7 +33,7 @@ impl TestServer {
             data_dir: data.to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             api_key: Some(KEY.to_owned()),
-            tenant_levels: server::TENANT_LEVELS_LOADED,
+            ..Config::default()
         };
         let server = runtime.block_on(Server::start(&config)).unwrap();
         let address = server.address();

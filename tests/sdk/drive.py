@@ -37,6 +37,8 @@ SUITE_FILES = [
     "tests/api_resources/test_workspace_preferences.py",
     "tests/api_resources/workspace_preferences/test_topics.py",
     "tests/api_resources/test_brands.py",
+    "tests/api_resources/test_auth.py",
+    "tests/api_resources/test_audit_events.py",
 ]
 
 API_KEY = "My API Key"  # The official suite has it written into its code.

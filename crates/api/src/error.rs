@@ -1,16 +1,18 @@
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{ETAG, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::limits::BODY_BYTES_MAX;
 use domain::{
-    AudienceRefusal, BrandRefusal, InvalidMember, ListRefusal, PreferenceRefusal, ProfileRefusal,
-    SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal,
+    AudienceRefusal, BrandRefusal, InvalidMember, KeyRefusal, ListRefusal, PreferenceRefusal,
+    ProfileRefusal, SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal,
 };
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
 use serde_json::Value;
 use types::filter::InvalidRule;
-use types::{AudienceId, InvalidId, InvalidPatch, InvalidPath, InvalidPattern};
+use types::{AudienceId, InvalidId, InvalidPatch, InvalidPath, InvalidPattern, StreamVersion};
+
+use crate::request::entity_tag;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -24,6 +26,10 @@ pub(crate) struct ApiError {
     path: Option<String>,
     /// The audience about which a rule must not ask.
     through: Option<AudienceId>,
+    /// Seconds after which it is worth to ask again.
+    retry_after: Option<u64>,
+    /// The version that is there instead of the one that was expected.
+    current: Option<StreamVersion>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +70,7 @@ codes! {
     INVALID_ID = "invalid_id", BAD_REQUEST;
     INVALID_PATTERN = "invalid_pattern", BAD_REQUEST;
     INVALID_PARAMETER = "invalid_parameter", BAD_REQUEST;
+    INVALID_HEADER = "invalid_header", BAD_REQUEST;
     INVALID_CURSOR = "invalid_cursor", BAD_REQUEST;
     INVALID_RULE = "invalid_rule", BAD_REQUEST;
     AUDIENCE_CYCLE = "audience_cycle", BAD_REQUEST;
@@ -77,6 +84,9 @@ codes! {
     TOO_MANY_ITEMS = "too_many_items", BAD_REQUEST;
     CREDENTIAL_MISSING = "credential_missing", UNAUTHORIZED;
     CREDENTIAL_INVALID = "credential_invalid", UNAUTHORIZED;
+    SCOPE_MISSING = "scope_missing", FORBIDDEN;
+    KEY_RESTRICTED = "key_restricted", FORBIDDEN;
+    TOKEN_INSUFFICIENT = "token_insufficient", FORBIDDEN;
     PROFILE_NOT_FOUND = "profile_not_found", NOT_FOUND;
     LIST_NOT_FOUND = "list_not_found", NOT_FOUND;
     AUDIENCE_NOT_FOUND = "audience_not_found", NOT_FOUND;
@@ -87,6 +97,8 @@ codes! {
     TOKEN_NOT_FOUND = "token_not_found", NOT_FOUND;
     BRAND_NOT_FOUND = "brand_not_found", NOT_FOUND;
     USER_NOT_FOUND = "user_not_found", NOT_FOUND;
+    KEY_NOT_FOUND = "key_not_found", NOT_FOUND;
+    AUDIT_EVENT_NOT_FOUND = "audit_event_not_found", NOT_FOUND;
     EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
     ROUTE_NOT_FOUND = "route_not_found", NOT_FOUND;
     METHOD_NOT_ALLOWED = "method_not_allowed", METHOD_NOT_ALLOWED;
@@ -96,6 +108,8 @@ codes! {
     BODY_TIMEOUT = "body_timeout", REQUEST_TIMEOUT;
     BODY_TOO_LARGE = "body_too_large", PAYLOAD_TOO_LARGE;
     PROFILE_TOO_LARGE = "profile_too_large", PAYLOAD_TOO_LARGE;
+    PRECONDITION_FAILED = "precondition_failed", PRECONDITION_FAILED;
+    RATE_LIMITED = "rate_limited", TOO_MANY_REQUESTS;
     BUSY = "busy", SERVICE_UNAVAILABLE;
     STOPPING = "stopping", SERVICE_UNAVAILABLE;
     CAPACITY_EXHAUSTED = "capacity_exhausted", INSUFFICIENT_STORAGE;
@@ -110,6 +124,8 @@ impl ApiError {
             message: message.into(),
             path: None,
             through: None,
+            retry_after: None,
+            current: None,
         }
     }
 
@@ -230,6 +246,47 @@ impl ApiError {
         Self::new(CREDENTIAL_INVALID, "the credentials are invalid")
     }
 
+    pub(crate) fn scope_missing(scope: &str) -> Self {
+        let message = format!("the key has not the scope {scope}");
+        Self::new(SCOPE_MISSING, message)
+    }
+
+    pub(crate) fn key_restricted() -> Self {
+        let message = "a key that is restricted to a tenant cannot do this";
+        Self::new(KEY_RESTRICTED, message)
+    }
+
+    pub(crate) fn token_insufficient() -> Self {
+        let message = "the token does not allow this, or not for this user";
+        Self::new(TOKEN_INSUFFICIENT, message)
+    }
+
+    /// A key can give away no more than it has.
+    pub(crate) fn scope_too_wide() -> Self {
+        let message = "the key has not all of these scopes itself";
+        Self::new(SCOPE_MISSING, message).at("/scopes")
+    }
+
+    pub(crate) fn invalid_header(name: &str, expected: &str) -> Self {
+        let message = format!("the header {name} must be {expected}");
+        Self::new(INVALID_HEADER, message).at(format!("/{name}"))
+    }
+
+    pub(crate) fn rate_limited(seconds: u64) -> Self {
+        let message = format!("too many requests: try again in {seconds} s");
+        let mut error = Self::new(RATE_LIMITED, message);
+        error.retry_after = Some(seconds);
+        error
+    }
+
+    pub(crate) fn key_not_found() -> Self {
+        Self::new(KEY_NOT_FOUND, "there is no such key")
+    }
+
+    pub(crate) fn audit_event_not_found() -> Self {
+        Self::new(AUDIT_EVENT_NOT_FOUND, "there is no such audit event")
+    }
+
     pub(crate) fn profile_not_found() -> Self {
         Self::new(PROFILE_NOT_FOUND, "Profile not found")
     }
@@ -342,6 +399,8 @@ impl ApiError {
     pub(crate) fn into_response_for(self, request_id: &str) -> Response {
         let error_type = match self.status {
             StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "authorization_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
             status if status.is_server_error() => "api_error",
             _ => "invalid_request_error",
         };
@@ -354,13 +413,21 @@ impl ApiError {
         };
         let mut response = crate::routes::json(&body);
         *response.status_mut() = self.status;
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after.or_else(|| busy.then_some(1)) {
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(current) = self.current
+            && let Ok(tag) = HeaderValue::from_str(&entity_tag(current))
+        {
+            response.headers_mut().insert(ETAG, tag);
         }
         // Asking again gets the same answer, and the SDKs would.
-        if self.status == StatusCode::CONFLICT {
+        if matches!(
+            self.status,
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED
+        ) {
             let never = HeaderValue::from_static("false");
             response.headers_mut().insert(SHOULD_RETRY, never);
         }
@@ -457,6 +524,16 @@ impl From<Refusal> for ApiError {
                 BrandRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
                 BrandRefusal::InUse => Self::new(BRAND_IN_USE, message),
             },
+            Refusal::Key(refusal) => match refusal {
+                KeyRefusal::NotFound => Self::key_not_found(),
+                KeyRefusal::Taken => Self::new(ID_TAKEN, message),
+                KeyRefusal::TooMany => Self::new(LIMIT_REACHED, message),
+            },
+            Refusal::PreconditionFailed(current) => {
+                let mut error = Self::new(PRECONDITION_FAILED, message);
+                error.current = current;
+                error
+            }
             Refusal::UnknownBrand => Self::brand_not_found().at("/brand_id"),
             Refusal::Preference(refusal) => refusal.into(),
             Refusal::Choice { place, refusal } => {

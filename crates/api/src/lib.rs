@@ -1,16 +1,22 @@
 //! HTTP: requests into commands and queries, outcomes into responses. The only crate that knows
 //! status codes.
 
+mod admission;
 mod cursor;
+mod duration;
+mod endpoint;
 mod error;
 mod extract;
 mod metrics;
+mod rate;
+mod reach;
 mod request;
 mod router;
 mod routes;
 mod state;
 
 pub use error::CODES;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Process};
+pub use rate::RateLimit;
 pub use router::router;
-pub use state::{ApiState, Authenticator};
+pub use state::{ApiOptions, ApiState, Authenticator};

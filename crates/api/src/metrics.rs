@@ -1,27 +1,141 @@
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-use types::Position;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
 
 /// What the server counts. Every name stands here, and in docs/OPERATING.md.
 pub struct Metrics {
     registry: Registry,
-    position: Gauge<u64, AtomicU64>,
+    requests: Family<Asked, Counter>,
+    request_seconds: Family<Route, Histogram>,
+    requests_in_flight: Gauge,
+    credentials_refused: Counter,
+    connections: Gauge,
+    group_events: Histogram,
+    flush_seconds: Histogram,
+    fold_seconds: Histogram,
     audience_checks: Counter,
     audience_divergence: Counter,
+    now: Now,
+}
+
+/// What is asked for when somebody looks.
+#[derive(Default)]
+struct Now {
+    position: Gauge<u64, AtomicU64>,
+    lag: Gauge<u64, AtomicU64>,
+    queue: Gauge<u64, AtomicU64>,
+    answers: Gauge<u64, AtomicU64>,
+    people: Gauge<u64, AtomicU64>,
+    audiences: Gauge<u64, AtomicU64>,
+    memory: Gauge<u64, AtomicU64>,
+    cpu: Gauge<f64, AtomicU64>,
+    files: Gauge<u64, AtomicU64>,
+    threads: Gauge<u64, AtomicU64>,
+    started: Gauge<f64, AtomicU64>,
+}
+
+/// What the server is like at a moment, as far as it does not count it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    /// Position of the last event that the read models show.
+    pub(crate) position: u64,
+    /// Position of the last durable event.
+    pub(crate) head: u64,
+    /// Commands that wait to be decided.
+    pub(crate) queue: u64,
+    /// Answers that are kept for idempotency keys.
+    pub(crate) answers: u64,
+    /// People who were ever heard of.
+    pub(crate) people: u64,
+    pub(crate) audiences: u64,
+    pub(crate) process: Process,
+}
+
+/// The process as the operating system sees it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    pub memory_bytes: u64,
+    pub cpu_seconds: f64,
+    pub open_files: u64,
+    pub threads: u64,
+    /// Seconds since 1970.
+    pub started_at: f64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Asked {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    method: String,
+    route: String,
+}
+
+/// From half a millisecond to some eight seconds.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 15))
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let position = Gauge::default();
+        let requests = Family::default();
         registry.register(
-            "log_position",
-            "Position of the last event that the read models show",
-            position.clone(),
+            "http_requests",
+            "Requests that were answered",
+            Family::clone(&requests),
+        );
+        let request_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+        registry.register_with_unit(
+            "http_request_duration",
+            "From the head of a request to the head of its answer",
+            Unit::Seconds,
+            Family::clone(&request_seconds),
+        );
+        let requests_in_flight = Gauge::<i64, AtomicI64>::default();
+        registry.register(
+            "http_requests_in_flight",
+            "Requests that are being answered",
+            requests_in_flight.clone(),
+        );
+        let credentials_refused = Counter::default();
+        registry.register(
+            "credentials_refused",
+            "Requests with a credential that is none, or no more",
+            credentials_refused.clone(),
+        );
+        let connections = Gauge::<i64, AtomicI64>::default();
+        registry.register("connections", "Open connections", connections.clone());
+        let group_events = Histogram::new(exponential_buckets(1.0, 2.0, 14));
+        registry.register(
+            "writer_group_events",
+            "Events that were made durable together",
+            group_events.clone(),
+        );
+        let flush_seconds = seconds();
+        registry.register_with_unit(
+            "writer_flush",
+            "How long the log took to make a group durable",
+            Unit::Seconds,
+            flush_seconds.clone(),
+        );
+        let fold_seconds = seconds();
+        registry.register_with_unit(
+            "writer_fold",
+            "How long after that the read models showed it",
+            Unit::Seconds,
+            fold_seconds.clone(),
         );
         let audience_checks = Counter::default();
         registry.register(
@@ -35,12 +149,83 @@ impl Default for Metrics {
             "Memberships in which an audience and its rule disagreed; must stay 0",
             audience_divergence.clone(),
         );
+        let now = Now::default();
+        now.register(&mut registry);
         Self {
             registry,
-            position,
+            requests,
+            request_seconds,
+            requests_in_flight,
+            credentials_refused,
+            connections,
+            group_events,
+            flush_seconds,
+            fold_seconds,
             audience_checks,
             audience_divergence,
+            now,
         }
+    }
+}
+
+impl Now {
+    fn register(&self, registry: &mut Registry) {
+        let mut whole = |name: &str, help: &str, gauge: &Gauge<u64, AtomicU64>| {
+            registry.register(name, help, gauge.clone());
+        };
+        whole(
+            "log_position",
+            "Position of the last event that the read models show",
+            &self.position,
+        );
+        whole(
+            "projection_lag_events",
+            "Durable events that the read models do not show yet",
+            &self.lag,
+        );
+        whole(
+            "writer_queue_commands",
+            "Commands that wait to be decided",
+            &self.queue,
+        );
+        whole(
+            "idempotency_answers",
+            "Answers that are kept for idempotency keys",
+            &self.answers,
+        );
+        whole("people", "People who were ever heard of", &self.people);
+        whole("audiences", "Audiences that there are", &self.audiences);
+        whole(
+            "process_resident_memory_bytes",
+            "Memory that is in use",
+            &self.memory,
+        );
+        whole("process_open_fds", "Files that are open", &self.files);
+        whole("process_threads", "Threads", &self.threads);
+        registry.register(
+            "process_cpu_seconds",
+            "Time that the process computed",
+            self.cpu.clone(),
+        );
+        registry.register(
+            "process_start_time_seconds",
+            "When the process began, in seconds since 1970",
+            self.started.clone(),
+        );
+    }
+
+    fn set(&self, moment: &Moment) {
+        self.position.set(moment.position);
+        self.lag.set(moment.head.saturating_sub(moment.position));
+        self.queue.set(moment.queue);
+        self.answers.set(moment.answers);
+        self.people.set(moment.people);
+        self.audiences.set(moment.audiences);
+        self.memory.set(moment.process.memory_bytes);
+        self.cpu.set(moment.process.cpu_seconds);
+        self.files.set(moment.process.open_files);
+        self.threads.set(moment.process.threads);
+        self.started.set(moment.process.started_at);
     }
 }
 
@@ -55,8 +240,46 @@ impl Metrics {
         self.audience_divergence.inc_by(people);
     }
 
-    pub(crate) fn encode(&self, position: Position) -> String {
-        self.position.set(position.0);
+    /// A group became durable, and then visible.
+    #[expect(clippy::cast_precision_loss, reason = "a group has few events")]
+    pub fn group_written(&self, events: usize, flush: Duration, fold: Duration) {
+        self.group_events.observe(events as f64);
+        self.flush_seconds.observe(flush.as_secs_f64());
+        self.fold_seconds.observe(fold.as_secs_f64());
+    }
+
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    pub(crate) fn refused_credential(&self) {
+        self.credentials_refused.inc();
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.requests_in_flight.inc();
+    }
+
+    /// `route` is one of ours, not what the caller sent: there are only so many.
+    pub(crate) fn request_ended(&self, method: &str, route: &str, status: u16, took: Duration) {
+        self.requests_in_flight.dec();
+        let (method, route) = (method.to_owned(), route.to_owned());
+        let asked = Asked {
+            method: method.clone(),
+            route: route.clone(),
+            status,
+        };
+        self.requests.get_or_create(&asked).inc();
+        let seconds = self.request_seconds.get_or_create(&Route { method, route });
+        seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn encode(&self, moment: &Moment) -> String {
+        self.now.set(moment);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes whatever is written");
         text

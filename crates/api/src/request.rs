@@ -1,14 +1,15 @@
 //! What every request has in common: an id, a credential, a position, one form of error.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::limits::REQUEST_ID_BYTES_MAX;
-use types::{Clock as _, CommandId, Position, SystemClock};
+use types::{Clock as _, CommandId, Position, StreamVersion, SystemClock};
 
 use crate::error::ApiError;
 use crate::extract::body::{BodyRead, announced_bytes, read_body};
@@ -34,25 +35,140 @@ impl RequestId {
     }
 }
 
-/// Around every request: gives it an id, its answer the position, and an error its body.
+/// Around every request: gives it an id, its answer the position, and an error its body; counts it and
+/// traces it. A trace names routes and not paths: those hold user ids.
 pub(crate) async fn frame(
     State(state): State<ApiState>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let id = request_id(request.headers());
+    let began = Instant::now();
+    state.metrics.request_began();
+    let trace = TraceParent::of(request.headers());
+    let id = request_id(request.headers(), trace.as_ref());
     request.extensions_mut().insert(id.clone());
+    let method = known_method(request.method());
+    let unmatched = match request.uri().path() {
+        "/healthz" => "/healthz",
+        "/readyz" => "/readyz",
+        _ => "none",
+    };
     // Taken before the query runs: what it shows is at least as new.
     let before = state.read_models.checkpoint();
-    tracing::debug!(request.id = &*id.text, method = %request.method(), "request");
+    let mut response = within_room(&state, request, next, &id, before).await;
+    let route = response.extensions_mut().remove::<MatchedPath>();
+    let route = route.as_ref().map_or(unmatched, MatchedPath::as_str);
+    let took = began.elapsed();
+    let status = response.status().as_u16();
+    state.metrics.request_ended(method, route, status, took);
+    tracing::info!(
+        request.id = &*id.text,
+        trace.id = trace.as_ref().map(|trace| &*trace.id),
+        trace.parent = trace.as_ref().map(|trace| &*trace.parent),
+        method,
+        route,
+        status,
+        milliseconds = took.as_secs_f64() * 1_000.0,
+        "answered"
+    );
+    protect(response.headers_mut(), state.secure);
+    response
+}
+
+async fn within_room(
+    state: &ApiState,
+    request: Request,
+    next: Next,
+    id: &RequestId,
+    before: Position,
+) -> Response {
+    let Ok(_room) = state.requests.try_acquire() else {
+        return finish(ApiError::busy().into_response(), id, before, true);
+    };
     let read = BodyRead::default();
     let (mut request, unread) = match with_small_body(request).await {
         Ok(request) => request,
-        Err(error) => return finish(error.into_response(), &id, before, true),
+        Err(error) => return finish(error.into_response(), id, before, true),
     };
     request.extensions_mut().insert(read.clone());
     let response = next.run(request).await;
-    finish(response, &id, before, unread && !read.is_noted())
+    finish(response, id, before, unread && !read.is_noted())
+}
+
+/// What browsers are told about every answer: that it is data, for whoever asked and nobody else.
+fn protect(headers: &mut HeaderMap, secure: bool) {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    for (name, value) in HEADERS {
+        // The pages of the documentation say something else.
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    if secure {
+        let a_year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, a_year);
+    }
+}
+
+/// There are only so many methods to count by.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Of which trace the request is a part (W3C Trace Context, section 3.2).
+struct TraceParent {
+    id: Arc<str>,
+    parent: Arc<str>,
+}
+
+impl TraceParent {
+    /// Nothing where the header is missing, given twice or not well-formed.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut given = headers.get_all("traceparent").iter();
+        let (Some(text), None) = (given.next(), given.next()) else {
+            return None;
+        };
+        let mut parts = text.to_str().ok()?.split('-');
+        let (version, id, parent) = (parts.next()?, parts.next()?, parts.next()?);
+        let flags = parts.next()?;
+        let hex = |text: &str, length| {
+            let digits = text
+                .bytes()
+                .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+            text.len() == length && digits
+        };
+        let some = |text: &str| text.bytes().any(|it| it != b'0');
+        let fits = hex(version, 2)
+            && version != "ff"
+            && (version != "00" || parts.next().is_none())
+            && hex(id, 32)
+            && some(id)
+            && hex(parent, 16)
+            && some(parent)
+            && hex(flags, 2);
+        fits.then(|| Self {
+            id: id.into(),
+            parent: parent.into(),
+        })
+    }
 }
 
 /// A small body is read before anything else, so that the connection can go on whatever becomes of
@@ -74,10 +190,15 @@ async fn with_small_body(request: Request) -> Result<(Request, bool), ApiError> 
 
 fn finish(mut response: Response, id: &RequestId, before: Position, close: bool) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let allow = response.headers_mut().remove(header::ALLOW);
+        let (parts, _) = response.into_parts();
         response = error.into_response_for(&id.text);
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
+        *response.extensions_mut() = parts.extensions;
+        // What the body does not say: which methods there are, and how many requests are left.
+        let said =
+            |name: &HeaderName| *name == header::ALLOW || name.as_str().starts_with("ratelimit-");
+        let kept = parts.headers.iter().filter(|(name, _)| said(name));
+        for (name, value) in kept {
+            response.headers_mut().insert(name, value.clone());
         }
     }
     let position = response
@@ -98,30 +219,13 @@ fn finish(mut response: Response, id: &RequestId, before: Position, close: bool)
     response
 }
 
-/// Around every route but the health checks: nobody gets in without a credential.
-pub(crate) async fn authenticate(
-    State(state): State<ApiState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Some(credential) = request.headers().get(header::AUTHORIZATION) else {
-        return ApiError::credential_missing().into_response();
-    };
-    let principal = credential
-        .to_str()
-        .ok()
-        .and_then(|credential| credential.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .and_then(|(_, key)| state.authenticator.principal(key.trim()));
-    let Some(principal) = principal else {
-        return ApiError::credential_invalid().into_response();
-    };
-    request.extensions_mut().insert(principal);
-    next.run(request).await
+/// The version of something as a strong entity tag (RFC 9110, section 8.8.3).
+pub(crate) fn entity_tag(version: StreamVersion) -> String {
+    format!("\"{}\"", version.0)
 }
 
-/// The caller's id if it is fit to be one, else a new one.
-fn request_id(headers: &HeaderMap) -> RequestId {
+/// The caller's id if it is fit to be one, else that of its trace, else a new one.
+fn request_id(headers: &HeaderMap, trace: Option<&TraceParent>) -> RequestId {
     let given = headers
         .get(REQUEST_ID)
         .and_then(|id| id.to_str().ok())
@@ -130,11 +234,9 @@ fn request_id(headers: &HeaderMap) -> RequestId {
                 && id.len() <= REQUEST_ID_BYTES_MAX
                 && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
-    match given {
-        Some(id) => RequestId {
-            text: id.into(),
-            given: true,
-        },
+    let given = given.map(Arc::from);
+    match given.or_else(|| trace.map(|trace| Arc::clone(&trace.id))) {
+        Some(text) => RequestId { text, given: true },
         None => RequestId {
             text: CommandId::generate(SystemClock.now()).to_string().into(),
             given: false,

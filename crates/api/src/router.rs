@@ -1,186 +1,522 @@
-use axum::routing::{delete, get, post, put};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use auth::Grant::{
+    ReadBrands, ReadPreferences, ReadUserTokens, WriteBrands, WritePreferences, WriteUserTokens,
+};
+use auth::Scope::{
+    AudiencesRead, AudiencesWrite, AuditRead, BrandsRead, BrandsWrite, EventsRead, KeysRead,
+    KeysWrite, ListsRead, ListsWrite, MetricsRead, PreferencesRead, PreferencesWrite, ProfilesRead,
+    ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead, TopicsWrite,
+    UserTokensIssue, UsersRead, UsersWrite,
+};
+use axum::http::{HeaderName, HeaderValue};
+use axum::routing::get as answer_get;
 use axum::{Router, middleware};
 use tower::Layer as _;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer};
 
+use crate::endpoint::Versioned::{
+    Audience, Brand, Key, List, Membership, Preferences, Profile, Section, Subscription, Tenant,
+    Token, Topic,
+};
+use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
-use crate::request;
 use crate::routes::{
-    audiences, brands, events, explain, health, lists, members, memberships, metrics, preferences,
-    preview, profiles, subscriptions, tenants, tokens, topics, users,
+    audiences, audit, brands, events, explain, health, keys, lists, members, memberships, metrics,
+    preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens, users,
 };
 use crate::state::ApiState;
+use crate::{admission, request};
+
+/// Everything that can be asked with a credential, and what it takes.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/profiles", profiles::page, needs(ProfilesRead).within()),
+        get(
+            "/profiles/{user_id}",
+            profiles::get,
+            needs(ProfilesRead).within().version_of(Profile),
+        ),
+        post(
+            "/profiles/{user_id}",
+            profiles::merge,
+            needs(ProfilesWrite).within().version_of(Profile),
+        ),
+        put(
+            "/profiles/{user_id}",
+            profiles::replace,
+            needs(ProfilesWrite).within().version_of(Profile),
+        ),
+        patch(
+            "/profiles/{user_id}",
+            profiles::patch,
+            needs(ProfilesWrite).within().version_of(Profile),
+        ),
+        delete(
+            "/profiles/{user_id}",
+            profiles::delete,
+            needs(ProfilesWrite).within().version_of(Profile),
+        ),
+        get(
+            "/profiles/{user_id}/lists",
+            subscriptions::lists_of_user,
+            needs(ListsRead).within(),
+        ),
+        post(
+            "/profiles/{user_id}/lists",
+            subscriptions::subscribe_to_lists,
+            needs(ListsWrite).within(),
+        ),
+        delete(
+            "/profiles/{user_id}/lists",
+            subscriptions::leave_every_list,
+            needs(ListsWrite),
+        ),
+        get("/lists", lists::page, needs(ListsRead).within()),
+        get(
+            "/lists/{list_id}",
+            lists::get,
+            needs(ListsRead).within().version_of(List),
+        ),
+        put(
+            "/lists/{list_id}",
+            lists::put,
+            needs(ListsWrite).within().version_of(List),
+        ),
+        delete(
+            "/lists/{list_id}",
+            lists::delete,
+            needs(ListsWrite).within().version_of(List),
+        ),
+        put(
+            "/lists/{list_id}/restore",
+            lists::restore,
+            needs(ListsWrite).within(),
+        ),
+        get(
+            "/lists/{list_id}/subscriptions",
+            subscriptions::subscribers,
+            needs(ListsRead).within(),
+        ),
+        post(
+            "/lists/{list_id}/subscriptions",
+            subscriptions::add,
+            needs(ListsWrite).within(),
+        ),
+        put(
+            "/lists/{list_id}/subscriptions",
+            subscriptions::overwrite,
+            needs(ListsWrite),
+        ),
+        put(
+            "/lists/{list_id}/subscriptions/{user_id}",
+            subscriptions::subscribe,
+            needs(ListsWrite).within().version_of(Subscription),
+        ),
+        delete(
+            "/lists/{list_id}/subscriptions/{user_id}",
+            subscriptions::unsubscribe,
+            needs(ListsWrite).within().version_of(Subscription),
+        ),
+        get("/audiences", audiences::page, needs(AudiencesRead)),
+        get(
+            "/audiences/{audience_id}",
+            audiences::get,
+            needs(AudiencesRead).version_of(Audience),
+        ),
+        put(
+            "/audiences/{audience_id}",
+            audiences::put,
+            needs(AudiencesWrite).version_of(Audience),
+        ),
+        delete(
+            "/audiences/{audience_id}",
+            audiences::delete,
+            needs(AudiencesWrite).version_of(Audience),
+        ),
+        get(
+            "/audiences/{audience_id}/members",
+            audiences::members,
+            needs(AudiencesRead),
+        ),
+        post(
+            "/v1/audiences/preview",
+            preview::preview,
+            needs(AudiencesRead),
+        ),
+        post(
+            "/v1/audiences/{audience_id}/diff",
+            preview::diff,
+            needs(AudiencesRead),
+        ),
+        get(
+            "/v1/audiences/{audience_id}/changes",
+            explain::changes,
+            needs(AudiencesRead),
+        ),
+        get("/v1/explain", explain::explain, needs(AudiencesRead)),
+        post(
+            "/v1/members/query",
+            members::query,
+            needs(AudiencesRead).within(),
+        ),
+        get(
+            "/v1/users/{user_id}/audiences",
+            members::audiences,
+            needs(AudiencesRead),
+        ),
+        get("/tenants", tenants::page, needs(TenantsRead).within()),
+        get(
+            "/tenants/{tenant_id}",
+            tenants::get,
+            needs(TenantsRead).within().version_of(Tenant),
+        ),
+        put(
+            "/tenants/{tenant_id}",
+            tenants::put,
+            needs(TenantsWrite).within().version_of(Tenant),
+        ),
+        delete(
+            "/tenants/{tenant_id}",
+            tenants::delete,
+            needs(TenantsWrite).within().version_of(Tenant),
+        ),
+        get(
+            "/tenants/{tenant_id}/users",
+            tenants::users,
+            needs(TenantsRead).within(),
+        ),
+        put(
+            "/tenants/{tenant_id}/default_preferences/items/{topic_id}",
+            tenants::set_default_preference,
+            needs(TenantsWrite).within().version_of(Tenant),
+        ),
+        delete(
+            "/tenants/{tenant_id}/default_preferences/items/{topic_id}",
+            tenants::clear_default_preference,
+            needs(TenantsWrite).within().version_of(Tenant),
+        ),
+        get(
+            "/users/{user_id}/tenants",
+            memberships::page,
+            needs(TenantsRead).within(),
+        ),
+        put(
+            "/users/{user_id}/tenants",
+            memberships::join_many,
+            needs(TenantsWrite).within(),
+        ),
+        delete(
+            "/users/{user_id}/tenants",
+            memberships::leave_all,
+            needs(TenantsWrite),
+        ),
+        get(
+            "/users/{user_id}/tenants/{tenant_id}",
+            memberships::get,
+            needs(TenantsRead).within().version_of(Membership),
+        ),
+        put(
+            "/users/{user_id}/tenants/{tenant_id}",
+            memberships::join,
+            needs(TenantsWrite).within().version_of(Membership),
+        ),
+        delete(
+            "/users/{user_id}/tenants/{tenant_id}",
+            memberships::leave,
+            needs(TenantsWrite).within().version_of(Membership),
+        ),
+        get(
+            "/users/{user_id}/tokens",
+            tokens::list,
+            needs(TokensRead).within().granted(ReadUserTokens),
+        ),
+        put(
+            "/users/{user_id}/tokens",
+            tokens::register_many,
+            needs(TokensWrite).within().granted(WriteUserTokens),
+        ),
+        get(
+            "/users/{user_id}/tokens/{token}",
+            tokens::get,
+            needs(TokensRead)
+                .within()
+                .granted(ReadUserTokens)
+                .version_of(Token),
+        ),
+        put(
+            "/users/{user_id}/tokens/{token}",
+            tokens::register,
+            needs(TokensWrite)
+                .within()
+                .granted(WriteUserTokens)
+                .version_of(Token),
+        ),
+        patch(
+            "/users/{user_id}/tokens/{token}",
+            tokens::patch,
+            needs(TokensWrite)
+                .within()
+                .granted(WriteUserTokens)
+                .version_of(Token),
+        ),
+        delete(
+            "/users/{user_id}/tokens/{token}",
+            tokens::delete,
+            needs(TokensWrite)
+                .within()
+                .granted(WriteUserTokens)
+                .version_of(Token),
+        ),
+        get(
+            "/users/{user_id}/preferences",
+            preferences::page,
+            needs(PreferencesRead).within().granted(ReadPreferences),
+        ),
+        post(
+            "/users/{user_id}/preferences",
+            preferences::add_many,
+            needs(PreferencesWrite).within().granted(WritePreferences),
+        ),
+        put(
+            "/users/{user_id}/preferences",
+            preferences::replace_all,
+            needs(PreferencesWrite).within().granted(WritePreferences),
+        ),
+        get(
+            "/users/{user_id}/preferences/{topic_id}",
+            preferences::get,
+            needs(PreferencesRead).within().granted(ReadPreferences),
+        ),
+        put(
+            "/users/{user_id}/preferences/{topic_id}",
+            preferences::put,
+            needs(PreferencesWrite).within().granted(WritePreferences),
+        ),
+        delete(
+            "/users/{user_id}/preferences/{topic_id}",
+            preferences::delete,
+            needs(PreferencesWrite).within().granted(WritePreferences),
+        ),
+        get(
+            "/preferences/logs",
+            preferences::logs,
+            needs(PreferencesRead),
+        ),
+        get(
+            "/preferences/{recipient_id}",
+            preferences::recipient,
+            needs(PreferencesRead).within().version_of(Preferences),
+        ),
+        put(
+            "/preferences/{recipient_id}",
+            preferences::replace_recipient,
+            needs(PreferencesWrite).within().version_of(Preferences),
+        ),
+        patch(
+            "/preferences/{recipient_id}",
+            preferences::merge_recipient,
+            needs(PreferencesWrite).within().version_of(Preferences),
+        ),
+        get(
+            "/v1/users/{user_id}/effective-preferences",
+            preferences::effective,
+            needs(PreferencesRead).within(),
+        ),
+        get(
+            "/v1/users/{user_id}/quiet-hours",
+            preferences::quiet_hours,
+            needs(PreferencesRead).within().version_of(Preferences),
+        ),
+        put(
+            "/v1/users/{user_id}/quiet-hours",
+            preferences::put_quiet_hours,
+            needs(PreferencesWrite).within().version_of(Preferences),
+        ),
+        delete(
+            "/v1/users/{user_id}/quiet-hours",
+            preferences::delete_quiet_hours,
+            needs(PreferencesWrite).within().version_of(Preferences),
+        ),
+        get(
+            "/preferences",
+            topics::catalogue,
+            needs(TopicsRead).shared(),
+        ),
+        post("/preferences/publish", topics::publish, needs(TopicsWrite)),
+        get(
+            "/preferences/sections",
+            topics::sections,
+            needs(TopicsRead).shared(),
+        ),
+        post(
+            "/preferences/sections",
+            topics::create_section,
+            needs(TopicsWrite),
+        ),
+        get(
+            "/preferences/sections/{section_id}",
+            topics::section,
+            needs(TopicsRead).shared().version_of(Section),
+        ),
+        put(
+            "/preferences/sections/{section_id}",
+            topics::replace_section,
+            needs(TopicsWrite).version_of(Section),
+        ),
+        delete(
+            "/preferences/sections/{section_id}",
+            topics::delete_section,
+            needs(TopicsWrite).version_of(Section),
+        ),
+        get(
+            "/preferences/sections/{section_id}/topics",
+            topics::topics,
+            needs(TopicsRead).shared(),
+        ),
+        post(
+            "/preferences/sections/{section_id}/topics",
+            topics::create_topic,
+            needs(TopicsWrite),
+        ),
+        get(
+            "/preferences/sections/{section_id}/topics/{topic_id}",
+            topics::topic,
+            needs(TopicsRead).shared().version_of(Topic),
+        ),
+        put(
+            "/preferences/sections/{section_id}/topics/{topic_id}",
+            topics::replace_topic,
+            needs(TopicsWrite).version_of(Topic),
+        ),
+        delete(
+            "/preferences/sections/{section_id}/topics/{topic_id}",
+            topics::delete_topic,
+            needs(TopicsWrite).version_of(Topic),
+        ),
+        delete(
+            "/preferences/sections/{section_id}/topics/{topic_id}/digest",
+            topics::remove_digest,
+            needs(TopicsWrite).version_of(Topic),
+        ),
+        post(
+            "/preferences/sections/{section_id}/topics/{topic_id}/digest/release",
+            topics::release_digest,
+            needs(TopicsWrite),
+        ),
+        get(
+            "/brands",
+            brands::page,
+            needs(BrandsRead).shared().granted(ReadBrands),
+        ),
+        post(
+            "/brands",
+            brands::create,
+            needs(BrandsWrite).granted(WriteBrands),
+        ),
+        get(
+            "/brands/{brand_id}",
+            brands::get,
+            needs(BrandsRead)
+                .shared()
+                .granted(ReadBrands)
+                .version_of(Brand),
+        ),
+        put(
+            "/brands/{brand_id}",
+            brands::replace,
+            needs(BrandsWrite).granted(WriteBrands).version_of(Brand),
+        ),
+        delete(
+            "/brands/{brand_id}",
+            brands::delete,
+            needs(BrandsWrite).granted(WriteBrands).version_of(Brand),
+        ),
+        get("/v1/users", users::page, needs(UsersRead).within()),
+        get("/v1/users/{user_id}", users::get, needs(UsersRead).within()),
+        delete("/v1/users/{user_id}", users::delete, needs(UsersWrite)),
+        get("/v1/users:batch", users::batch::rows, needs(UsersRead)),
+        post("/v1/users:batch", users::batch::write, needs(UsersWrite)),
+        get(
+            "/v1/users/{user_id}/effective-profile",
+            users::effective_profile::get,
+            needs(UsersRead).within(),
+        ),
+        get("/v1/events", events::page, needs(EventsRead).within()),
+        get(
+            "/v1/events/{position}",
+            events::get,
+            needs(EventsRead).within(),
+        ),
+        get("/audit-events", audit::page, needs(AuditRead)),
+        get(
+            "/audit-events/{audit_event_id}",
+            audit::get,
+            needs(AuditRead),
+        ),
+        get("/v1/keys", keys::list, needs(KeysRead)),
+        post("/v1/keys", keys::create, needs(KeysWrite)),
+        get(
+            "/v1/keys/{key_id}",
+            keys::get,
+            needs(KeysRead).version_of(Key),
+        ),
+        delete(
+            "/v1/keys/{key_id}",
+            keys::revoke,
+            needs(KeysWrite).version_of(Key),
+        ),
+        post("/v1/keys/{key_id}/rotate", keys::rotate, needs(KeysWrite)),
+        post(
+            "/auth/issue-token",
+            user_tokens::issue,
+            needs(UserTokensIssue).within(),
+        ),
+        get("/metrics", metrics::get, needs(MetricsRead)),
+    ]
+}
+
+/// Which pages a browser lets ask; none, unless the operator names them.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let exposed = ["etag", "muster-position", "x-request-id", "retry-after"];
+    let cors = CorsLayer::new()
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(600));
+    if origins == ["*"] {
+        return cors.allow_origin(Any);
+    }
+    cors.allow_origin(AllowOrigin::list(origins.iter().cloned()))
+}
 
 /// Every route of the server.
 pub fn router(state: ApiState) -> Router {
-    let authenticated = Router::new()
-        .route("/profiles", get(profiles::page))
-        .route(
-            "/profiles/{user_id}",
-            get(profiles::get)
-                .post(profiles::merge)
-                .put(profiles::replace)
-                .patch(profiles::patch)
-                .delete(profiles::delete),
-        )
-        .route(
-            "/profiles/{user_id}/lists",
-            get(subscriptions::lists_of_user)
-                .post(subscriptions::subscribe_to_lists)
-                .delete(subscriptions::leave_every_list),
-        )
-        .route("/lists", get(lists::page))
-        .route(
-            "/lists/{list_id}",
-            get(lists::get).put(lists::put).delete(lists::delete),
-        )
-        .route("/lists/{list_id}/restore", put(lists::restore))
-        .route(
-            "/lists/{list_id}/subscriptions",
-            get(subscriptions::subscribers)
-                .post(subscriptions::add)
-                .put(subscriptions::overwrite),
-        )
-        .route(
-            "/lists/{list_id}/subscriptions/{user_id}",
-            put(subscriptions::subscribe).delete(subscriptions::unsubscribe),
-        )
-        .route("/audiences", get(audiences::page))
-        .route(
-            "/audiences/{audience_id}",
-            get(audiences::get)
-                .put(audiences::put)
-                .delete(audiences::delete),
-        )
-        .route("/audiences/{audience_id}/members", get(audiences::members))
-        .route("/tenants", get(tenants::page))
-        .route(
-            "/tenants/{tenant_id}",
-            get(tenants::get).put(tenants::put).delete(tenants::delete),
-        )
-        .route("/tenants/{tenant_id}/users", get(tenants::users))
-        .route(
-            "/tenants/{tenant_id}/default_preferences/items/{topic_id}",
-            put(tenants::set_default_preference).delete(tenants::clear_default_preference),
-        )
-        .route(
-            "/users/{user_id}/tenants",
-            get(memberships::page)
-                .put(memberships::join_many)
-                .delete(memberships::leave_all),
-        )
-        .route(
-            "/users/{user_id}/tenants/{tenant_id}",
-            get(memberships::get)
-                .put(memberships::join)
-                .delete(memberships::leave),
-        )
-        .route(
-            "/users/{user_id}/tokens",
-            get(tokens::list).put(tokens::register_many),
-        )
-        .route(
-            "/users/{user_id}/tokens/{token}",
-            get(tokens::get)
-                .put(tokens::register)
-                .patch(tokens::patch)
-                .delete(tokens::delete),
-        )
-        .route(
-            "/users/{user_id}/preferences",
-            get(preferences::page)
-                .post(preferences::add_many)
-                .put(preferences::replace_all),
-        )
-        .route(
-            "/users/{user_id}/preferences/{topic_id}",
-            get(preferences::get)
-                .put(preferences::put)
-                .delete(preferences::delete),
-        )
-        .route("/preferences", get(topics::catalogue))
-        .route("/preferences/logs", get(preferences::logs))
-        .route("/preferences/publish", post(topics::publish))
-        .route(
-            "/preferences/sections",
-            get(topics::sections).post(topics::create_section),
-        )
-        .route(
-            "/preferences/sections/{section_id}",
-            get(topics::section)
-                .put(topics::replace_section)
-                .delete(topics::delete_section),
-        )
-        .route(
-            "/preferences/sections/{section_id}/topics",
-            get(topics::topics).post(topics::create_topic),
-        )
-        .route(
-            "/preferences/sections/{section_id}/topics/{topic_id}",
-            get(topics::topic)
-                .put(topics::replace_topic)
-                .delete(topics::delete_topic),
-        )
-        .route(
-            "/preferences/sections/{section_id}/topics/{topic_id}/digest",
-            delete(topics::remove_digest),
-        )
-        .route(
-            "/preferences/sections/{section_id}/topics/{topic_id}/digest/release",
-            post(topics::release_digest),
-        )
-        .route(
-            "/preferences/{recipient_id}",
-            get(preferences::recipient)
-                .put(preferences::replace_recipient)
-                .patch(preferences::merge_recipient),
-        )
-        .route("/brands", get(brands::page).post(brands::create))
-        .route(
-            "/brands/{brand_id}",
-            get(brands::get).put(brands::replace).delete(brands::delete),
-        )
-        .route("/v1/users", get(users::page))
-        .route(
-            "/v1/users:batch",
-            get(users::batch::rows).post(users::batch::write),
-        )
-        .route("/v1/users/{user_id}", get(users::get).delete(users::delete))
-        .route(
-            "/v1/users/{user_id}/effective-profile",
-            get(users::effective_profile::get),
-        )
-        .route(
-            "/v1/users/{user_id}/effective-preferences",
-            get(preferences::effective),
-        )
-        .route(
-            "/v1/users/{user_id}/quiet-hours",
-            get(preferences::quiet_hours)
-                .put(preferences::put_quiet_hours)
-                .delete(preferences::delete_quiet_hours),
-        )
-        .route("/v1/audiences/preview", post(preview::preview))
-        .route("/v1/audiences/{audience_id}/diff", post(preview::diff))
-        .route("/v1/audiences/{audience_id}/changes", get(explain::changes))
-        .route("/v1/explain", get(explain::explain))
-        .route("/v1/members/query", post(members::query))
-        .route("/v1/users/{user_id}/audiences", get(members::audiences))
-        .route("/metrics", get(metrics::get))
-        .route("/v1/events", get(events::page))
-        .route("/v1/events/{position}", get(events::get))
+    let mut routes = HashMap::new();
+    let mut authenticated = Router::new();
+    for endpoint in endpoints() {
+        let by_method: &mut HashMap<_, _> = routes.entry(endpoint.path).or_default();
+        by_method.insert(endpoint.method, endpoint.access);
+        authenticated = authenticated.route(endpoint.path, endpoint.handler);
+    }
+    let admission = admission::Admission::new(state.clone(), routes);
+    let authenticated = authenticated
         .fallback(async || ApiError::route_not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            request::authenticate,
-        ));
+        .layer(middleware::from_fn_with_state(admission, admission::admit));
     let public = Router::new()
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
+        .route("/healthz", answer_get(health::live))
+        .route("/readyz", answer_get(health::ready))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
     // The frame goes around the router as a whole: around each of its routes it would be cloned
     // with the route for every request.
     let frame = middleware::from_fn_with_state(state.clone(), request::frame);
+    let cors = cors(&state.cors_origins);
     let routes: Router = public.merge(authenticated).with_state(state);
-    Router::new().fallback_service(frame.layer(routes))
+    // A browser asks before it asks, and then has no credential yet.
+    Router::new().fallback_service(cors.layer(frame.layer(routes)))
 }

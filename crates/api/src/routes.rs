@@ -1,15 +1,18 @@
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use engine::Committed;
+use engine::{Answer, Committed};
 use serde::Serialize;
+use types::JsonDocument;
 
 use crate::request::AnswerPosition;
 
 pub(crate) mod audiences;
+pub(crate) mod audit;
 pub(crate) mod brands;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod keys;
 pub(crate) mod lists;
 pub(crate) mod members;
 pub(crate) mod memberships;
@@ -21,6 +24,7 @@ pub(crate) mod subscriptions;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
 pub(crate) mod topics;
+pub(crate) mod user_tokens;
 pub(crate) mod users;
 
 /// Courier's older SDKs parse a body only if its type is exactly this, without a character set.
@@ -81,18 +85,61 @@ impl<T> LinkedPage<T> {
     }
 }
 
+#[derive(Serialize)]
+struct Success {
+    status: &'static str,
+}
+
+const SUCCESS: Success = Success { status: "SUCCESS" };
+
 /// 200 with Courier's word for a write that took effect.
 pub(crate) fn success(committed: &Committed) -> Response {
-    #[derive(Serialize)]
-    struct Success {
-        status: &'static str,
+    at(committed, json(&SUCCESS))
+}
+
+/// As [`success`], to be kept.
+pub(crate) fn kept_success(_: &Committed) -> Answer {
+    kept(StatusCode::OK, &SUCCESS)
+}
+
+/// As [`no_content`], to be kept.
+pub(crate) fn kept_no_content(_: &Committed) -> Answer {
+    Answer {
+        status: StatusCode::NO_CONTENT.as_u16(),
+        body: None,
     }
-    at(committed, json(&Success { status: "SUCCESS" }))
+}
+
+/// An answer that is kept for the case that the request is sent again.
+pub(crate) fn kept<T: Serialize>(status: StatusCode, body: &T) -> Answer {
+    Answer {
+        status: status.as_u16(),
+        body: Some(JsonDocument::of(body).expect("answers are plain data")),
+    }
+}
+
+/// The response that an answer is.
+pub(crate) fn answered(answer: &Answer) -> Response {
+    let mut response = match &answer.body {
+        Some(body) => json(body),
+        None => Response::default(),
+    };
+    // What was kept is a status that was answered.
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+    response
 }
 
 /// 204: a write took effect.
 pub(crate) fn no_content(committed: &Committed) -> Response {
     at(committed, StatusCode::NO_CONTENT.into_response())
+}
+
+/// The response at the position of another.
+pub(crate) fn at_same(other: &Response, mut response: Response) -> Response {
+    if let Some(position) = other.extensions().get::<AnswerPosition>() {
+        response.extensions_mut().insert(*position);
+    }
+    response
 }
 
 pub(crate) fn at(committed: &Committed, mut response: Response) -> Response {

@@ -1,13 +1,21 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use auth::{KeyHash, Principal};
-use engine::{Engine, History};
-use projections::ReadModels;
+use auth::{KeyHash, Principal, Rights, Scopes, SigningSecret, UserAccess};
+use axum::http::HeaderValue;
+use axum::response::Response;
+use dashmap::DashMap;
+use engine::{Answer, Command, Committed, Engine, ExecuteError, History, Once, Terms};
+use projections::{KeyView, ReadModels};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
+use crate::admission::replayed;
 use crate::error::ApiError;
-use crate::metrics::Metrics;
+use crate::extract::origin::Caller;
+use crate::metrics::{Metrics, Process};
+use crate::rate::{RateLimit, Rates};
+use crate::routes::{answered, at};
 
 /// Requests that read much of the log or of the profiles at the same time; others wait their turn.
 const SCANS_MAX: usize = 4;
@@ -32,12 +40,35 @@ pub struct Parts {
     pub(crate) history: History,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) rates: Rates,
     /// Levels of a tenant's ancestry that are loaded, the tenant's own included.
     pub(crate) tenant_levels: usize,
+    pub(crate) cors_origins: Vec<HeaderValue>,
+    /// Whoever asks does so over TLS.
+    pub(crate) secure: bool,
+    pub(crate) process: fn() -> Process,
+    /// Requests that are answered at the same time.
+    pub(crate) requests: Semaphore,
     scans: Arc<Semaphore>,
     /// Those that run and those that wait.
     scans_asked: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+}
+
+/// What an operator chooses about the API.
+pub struct ApiOptions {
+    /// Levels of a tenant's ancestry that are loaded, the tenant's own included.
+    pub tenant_levels: usize,
+    /// None unless given.
+    pub rate_limit: Option<RateLimit>,
+    /// Requests that are answered at the same time; more are told that the server is busy.
+    pub requests_max: usize,
+    /// From which pages browsers may ask; none unless given.
+    pub cors_origins: Vec<HeaderValue>,
+    /// The connections are encrypted.
+    pub secure: bool,
+    /// What the operating system says of the process.
+    pub process: fn() -> Process,
 }
 
 impl Deref for ApiState {
@@ -55,7 +86,7 @@ impl ApiState {
         history: History,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
-        tenant_levels: usize,
+        options: ApiOptions,
     ) -> Self {
         Self(Arc::new(Parts {
             engine,
@@ -63,11 +94,66 @@ impl ApiState {
             history,
             authenticator,
             metrics,
-            tenant_levels,
+            rates: Rates::new(options.rate_limit),
+            tenant_levels: options.tenant_levels,
+            cors_origins: options.cors_origins,
+            secure: options.secure,
+            process: options.process,
+            requests: Semaphore::new(options.requests_max),
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_PIECE_BYTES)),
         }))
+    }
+
+    /// When keys were used, where the log should note it.
+    pub fn uses_to_note(&self) -> Vec<(String, Timestamp)> {
+        self.authenticator.uses_to_note()
+    }
+
+    /// Has a command decided, on the terms on which its caller sent it.
+    pub(crate) async fn execute(
+        &self,
+        command: Command,
+        caller: Caller,
+    ) -> Result<Committed, ExecuteError> {
+        let terms = Terms {
+            precondition: caller.precondition,
+            once: None,
+        };
+        self.engine.execute_on(command, caller.origin, terms).await
+    }
+
+    /// As [`ApiState::execute`], and answers: a request with an idempotency key takes effect once, and
+    /// is answered the same each time.
+    pub(crate) async fn execute_once(
+        &self,
+        command: Command,
+        caller: Caller,
+        answer: impl FnOnce(&Committed) -> Answer + Send + 'static,
+    ) -> Result<Response, ExecuteError> {
+        let Some((request, expires_at)) = caller.once.clone() else {
+            let committed = self.execute(command, caller).await?;
+            return Ok(at(&committed, answered(&answer(&committed))));
+        };
+        let terms = Terms {
+            precondition: caller.precondition,
+            once: Some(Once {
+                request,
+                expires_at,
+                answer: Box::new(answer),
+            }),
+        };
+        let executed = self
+            .engine
+            .execute_on(command, caller.origin, terms)
+            .await?;
+        let kept = executed.answer.as_ref();
+        let response = kept.map_or_else(Response::default, |answer| match executed.events {
+            0 => replayed(answer),
+            _ => answered(answer),
+        });
+        Ok(at(&executed, response))
     }
 
     /// Runs a query that may take long where it holds up nobody. The query can ask whether its
@@ -107,31 +193,135 @@ pub struct Authenticator {
     /// The key in the environment is good only as long as the environment holds it.
     environment_key: Option<(KeyHash, Principal)>,
     read_models: Arc<ReadModels>,
+    /// With which tokens of people are signed.
+    secret: SigningSecret,
+    /// When a key was used last, of those that were since the start.
+    used: DashMap<String, Timestamp>,
 }
 
+/// Use that is not noted in the log is at most so much later than what is, in nanoseconds: an hour.
+const NOTED_AGAIN_AFTER: u64 = 60 * 60 * 1_000_000_000;
+
 impl Authenticator {
-    pub fn new(environment_key: Option<&str>, read_models: Arc<ReadModels>) -> Self {
+    pub fn new(
+        environment_key: Option<&str>,
+        secret: SigningSecret,
+        read_models: Arc<ReadModels>,
+    ) -> Self {
         let principal = || Principal {
-            id: "environment".into(),
+            id: ENVIRONMENT.into(),
             name: "MUSTER_API_KEY".into(),
+            rights: Rights::Key(Scopes::ADMIN),
+            tenant: None,
         };
         Self {
             environment_key: environment_key.map(|key| (KeyHash::of(key), principal())),
             read_models,
+            secret,
+            used: DashMap::new(),
         }
     }
 
-    pub(crate) fn principal(&self, key: &str) -> Option<Principal> {
-        let hash = KeyHash::of(key);
+    pub(crate) fn secret(&self) -> &SigningSecret {
+        &self.secret
+    }
+
+    /// Whoever has this credential, which is a key or a token of people.
+    pub(crate) fn principal(&self, credential: &str) -> Option<Principal> {
+        let hash = KeyHash::of(credential);
         if let Some((environment_key, principal)) = &self.environment_key
             && environment_key.matches(&hash)
         {
             return Some(principal.clone());
         }
-        let key = self.read_models.keys.by_hash(&hash.to_string())?;
+        let now = SystemClock.now();
+        if let Some(key) = self.read_models.keys.by_hash(&hash.to_string()) {
+            return self.of_key(key, now);
+        }
+        self.of_token(credential, now)
+    }
+
+    fn of_key(&self, key: KeyView, now: Timestamp) -> Option<Principal> {
+        if !key.is_good(now) {
+            return None;
+        }
+        let tenant = restriction(&key)?;
+        self.note_use(&key.id, now);
         Some(Principal {
+            rights: Rights::Key(Scopes::known(key.scopes.iter().map(String::as_str))),
+            tenant,
             id: key.id.into(),
             name: key.name.into(),
         })
     }
+
+    fn note_use(&self, id: &str, now: Timestamp) {
+        if let Some(mut used) = self.used.get_mut(id) {
+            *used = now;
+            return;
+        }
+        self.used.insert(id.to_owned(), now);
+    }
+
+    /// A token ends with the key that had it issued.
+    fn of_token(&self, token: &str, now: Timestamp) -> Option<Principal> {
+        let claims = self.secret.verify(token, seconds(now)).ok()?;
+        let access = UserAccess::parse(&claims.scope).ok()?;
+        let rights = Rights::Users(Arc::new(access));
+        if claims.key == ENVIRONMENT {
+            let (_, principal) = self.environment_key.clone()?;
+            return Some(Principal {
+                rights,
+                ..principal
+            });
+        }
+        let key = self.read_models.keys.get(&claims.key)?;
+        let tenant = restriction(&key)?;
+        key.is_good(now).then(|| Principal {
+            id: key.id.into(),
+            name: key.name.into(),
+            rights,
+            tenant,
+        })
+    }
+
+    /// When the key was used last, to the second since the start and to the hour before.
+    pub(crate) fn used_at(&self, key: &KeyView) -> Option<Timestamp> {
+        let since_start = self.used.get(&key.id).map(|used| *used);
+        since_start.max(key.used_at)
+    }
+
+    /// Uses that should be noted in the log.
+    pub(crate) fn uses_to_note(&self) -> Vec<(String, Timestamp)> {
+        let is_news = |id: &str, at: Timestamp| {
+            let key = self.read_models.keys.get(id);
+            key.is_some_and(|key| {
+                let noted = key.used_at.map_or(0, |noted| noted.0);
+                at.0 >= noted.saturating_add(NOTED_AGAIN_AFTER)
+            })
+        };
+        let used = self.used.iter().map(|it| (it.key().clone(), *it.value()));
+        used.filter(|(id, at)| is_news(id, *at)).collect()
+    }
+}
+
+/// The tenant to which the key is restricted. A key that is restricted to what is no tenant opens
+/// nothing.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one is whether the key opens anything"
+)]
+fn restriction(key: &KeyView) -> Option<Option<Arc<TenantId>>> {
+    match &key.tenant_id {
+        Some(tenant) => Some(Some(Arc::new(TenantId::parse(tenant).ok()?))),
+        None => Some(None),
+    }
+}
+
+/// The id of the key in the environment.
+const ENVIRONMENT: &str = "environment";
+
+/// Whole seconds since 1970.
+pub(crate) fn seconds(now: Timestamp) -> u64 {
+    now.0 / 1_000_000_000
 }

@@ -26,7 +26,7 @@ pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
             data_dir: data.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             api_key: Some(KEY.to_owned()),
-            tenant_levels: server::TENANT_LEVELS_LOADED,
+            ..Config::default()
         };
         let server = Server::start(&config).await?;
         let ours = server.address();

@@ -1,15 +1,19 @@
+mod config;
 mod digest;
 mod export;
 mod import;
+mod key;
 mod log;
 mod replay;
 mod serve;
+mod server;
+mod settings;
 mod users;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use ::server::LogFormat;
+use clap::{Parser, Subcommand};
 
 /// Self-hosted, event-sourced user management for notification targeting.
 #[derive(Debug, Parser)]
@@ -28,29 +32,16 @@ enum Command {
     Replay(replay::Options),
     Log(log::Options),
     Users(users::Options),
-}
-
-#[derive(Debug, Args)]
-struct DataDir {
-    /// The data directory.
-    #[arg(long = "data-dir", env = "MUSTER_DATA_DIR", default_value = "data")]
-    path: PathBuf,
-}
-
-impl DataDir {
-    /// The directory, which must hold a log already: only `serve` and `import` make one.
-    fn existing(&self) -> anyhow::Result<&PathBuf> {
-        anyhow::ensure!(
-            self.path.join("log").exists() || self.path.join("head").exists(),
-            "{} holds no event log",
-            self.path.display(),
-        );
-        Ok(&self.path)
-    }
+    Key(key::Options),
+    Config(config::Options),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        // The server writes traces in the form that its settings say.
+        if !matches!(self.command, Command::Serve(_)) {
+            ::server::start_tracing(LogFormat::Text);
+        }
         match self.command {
             Command::Serve(options) => options.run(),
             Command::Digest(options) => options.run(),
@@ -59,6 +50,8 @@ impl Cli {
             Command::Replay(options) => options.run(),
             Command::Log(options) => options.run(),
             Command::Users(options) => options.run(),
+            Command::Key(options) => options.run(),
+            Command::Config(options) => options.run(),
         }
     }
 }

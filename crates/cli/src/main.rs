@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    server::start_tracing();
-    match commands::Cli::parse().run() {
+    let cli = commands::Cli::parse();
+    match cli.run() {
         Ok(code) => code,
         Err(error) => {
             // Whoever reads the data has gone away, as `head` does.

@@ -4,6 +4,7 @@ mod audience;
 mod brand;
 mod change;
 mod decider;
+mod key;
 pub mod limits;
 mod list;
 mod list_member;
@@ -25,6 +26,7 @@ pub use audience::{
 pub use brand::{BRAND_WORDS, Brand, BrandCommand, BrandRefusal};
 pub use change::Change;
 pub use decider::Decider;
+pub use key::{Key, KeyCommand, KeyRefusal, KeyState};
 pub use list::{List, ListCommand, ListRefusal, ListState};
 pub use list_member::{ListMember, ListMemberCommand, ListMemberState};
 pub use preference::{

@@ -82,3 +82,20 @@ pub const TOKEN_REASON_BYTES_MAX: usize = 1_024;
 pub const BRAND_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// Users named in one request.
 pub const USERS_MAX: usize = 1_000;
+/// API keys, revoked and expired ones included.
+pub const KEYS_MAX: usize = 10_000;
+/// An idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long an answer is kept for an idempotency key, at least and unless something else is said, in
+/// nanoseconds: 24 hours.
+pub const IDEMPOTENCY_LIFETIME: u64 = 24 * 60 * 60 * 1_000_000_000;
+/// The longest that it is kept, in nanoseconds: 365 days.
+pub const IDEMPOTENCY_LIFETIME_MAX: u64 = 365 * IDEMPOTENCY_LIFETIME;
+/// Whoever a key acts for, as the caller says it, in bytes.
+pub const ACTOR_BYTES_MAX: usize = 256;
+/// People for whom one user token can be.
+pub const TOKEN_USERS_MAX: usize = 100;
+/// The longest that a user token lasts, in seconds: a year.
+pub const USER_TOKEN_LIFETIME_MAX: u64 = 365 * 24 * 60 * 60;
+/// Entity tags in one condition.
+pub const ENTITY_TAGS_MAX: usize = 64;

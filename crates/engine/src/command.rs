@@ -3,8 +3,8 @@ use domain::limits::{
 };
 use domain::{
     AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, InvalidMember,
-    ListCommand, ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal, SectionRefusal,
-    TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
+    KeyRefusal, ListCommand, ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal,
+    SectionRefusal, TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
 };
 use events::{
     Actor, BrandDetails, KeyIssued, PreferencePagePublished, SectionDetails, TokenDetails,
@@ -12,7 +12,7 @@ use events::{
 use serde_json::{Map, Value};
 use types::{
     AudienceId, BrandId, Choice, DeviceToken, JsonDocument, JsonPatch, ListId, QuietHours,
-    SectionId, TenantId, TopicId, UserId,
+    SectionId, StreamVersion, TenantId, Timestamp, TopicId, UserId,
 };
 
 /// Everything that can be asked of the write side.
@@ -126,6 +126,17 @@ pub enum Command {
     /// Note that time has passed, if that moves somebody over the edge of a window.
     AdvanceClock,
     IssueKey(KeyToIssue),
+    /// Issue a key that is good for the same as another, which then ends at this time, or now.
+    ReplaceKey {
+        id: String,
+        successor: Box<KeyToIssue>,
+        ends_at: Option<Timestamp>,
+    },
+    RevokeKey {
+        id: String,
+    },
+    /// Note that keys were used, each last at this time.
+    NoteKeyUse(Vec<(String, Timestamp)>),
 }
 
 /// What to do with something that is written as a whole.
@@ -252,6 +263,11 @@ pub enum Refusal {
     InvalidPreferences(InvalidMember),
     #[error(transparent)]
     Token(#[from] TokenRefusal),
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
+    /// With the version that is there instead, if it is.
+    #[error("it is not in the state that the request rests on")]
+    PreconditionFailed(Option<StreamVersion>),
     #[error("there is room for no more people: the numbers of 32 bits are used up")]
     SubjectsExhausted,
 }

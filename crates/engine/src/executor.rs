@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use domain::limits::TENANT_LEVELS_LOADED;
 use event_log::{AppendError, EventLog};
 use events::{Envelope, Metadata};
+use parking_lot::RwLock;
 use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
 use types::{Clock, CommandId, JsonDocument, Position, Timestamp};
 
-use crate::command::Origin;
-use crate::handle::{Committed, Engine, ExecuteError, Request};
+use crate::command::{Command, Origin, Outcome, Refusal};
+use crate::handle::{Committed, Engine, ExecuteError, Request, Terms};
 use crate::record::PendingEvent;
 use crate::replay::Rebuilt;
 use crate::write_model::{Decided, WriteModel};
@@ -66,6 +67,19 @@ impl Writer {
     }
 }
 
+/// A group that was written.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupWritten {
+    pub events: usize,
+    /// How long the log took to make it durable.
+    pub flush: Duration,
+    /// How long after that the read models showed it.
+    pub fold: Duration,
+}
+
+/// Told of every group; must not take long, for the writer waits.
+pub type Observer = Box<dyn Fn(GroupWritten) + Send>;
+
 /// Starts the writer on its own thread, because the log blocks.
 pub fn start(
     log: Arc<dyn EventLog>,
@@ -73,19 +87,37 @@ pub fn start(
     clock: Arc<dyn Clock>,
     options: EngineOptions,
 ) -> (Engine, Writer) {
+    start_observed(log, rebuilt, clock, options, Box::new(|_| ()))
+}
+
+/// As [`start`], with somebody who is told of every group.
+pub fn start_observed(
+    log: Arc<dyn EventLog>,
+    rebuilt: Rebuilt,
+    clock: Arc<dyn Clock>,
+    options: EngineOptions,
+    observer: Observer,
+) -> (Engine, Writer) {
     let (requests, inbox) = mpsc::channel(options.queue_commands_max);
     let (ended, outcome) = oneshot::channel();
+    let versions = Arc::new(RwLock::new(rebuilt.sequence.versions));
+    let engine = Engine {
+        requests,
+        read_models: Arc::clone(&rebuilt.read_models),
+        versions: Arc::clone(&versions),
+    };
     let executor = Executor {
         log,
         write_model: WriteModel::new(
             Arc::clone(&rebuilt.read_models),
-            rebuilt.sequence.versions,
+            versions,
             options.tenant_levels,
         ),
         read_models: rebuilt.read_models,
         last_recorded_at: rebuilt.sequence.last_recorded_at,
         clock,
         options,
+        observer,
     };
     thread::Builder::new()
         .name("writer".to_owned())
@@ -94,7 +126,7 @@ pub fn start(
             let _ = ended.send(executor.run(inbox));
         })
         .expect("the operating system starts one more thread");
-    (Engine { requests }, Writer { outcome })
+    (engine, Writer { outcome })
 }
 
 struct Executor {
@@ -104,6 +136,7 @@ struct Executor {
     clock: Arc<dyn Clock>,
     last_recorded_at: Timestamp,
     options: EngineOptions,
+    observer: Observer,
 }
 
 /// Commands decided together, to become durable together.
@@ -144,6 +177,7 @@ impl Executor {
         let Request {
             command,
             origin,
+            terms,
             reply,
         } = request;
         // Strictly later than all before, so that time orders commands as positions do.
@@ -152,22 +186,53 @@ impl Executor {
         if !passed.is_empty() {
             self.record(passed, &Origin::clock(), now, group);
         }
-        let answer = match self.write_model.handle(command, now) {
-            Err(refusal) => Err(refusal.into()),
-            Ok((decided, outcome)) => {
-                let events = decided.len();
-                self.record(decided, &origin, now, group);
-                let events_so_far = group.records.len() as u64;
-                let position = Position(self.read_models.checkpoint().0 + events_so_far);
-                Ok(Committed {
-                    position,
-                    events,
-                    decided_at: now,
-                    outcome,
-                })
-            }
+        let answer = self.decide_on(command, &origin, terms, now, group);
+        group
+            .answers
+            .push((reply, answer.map_err(ExecuteError::from)));
+    }
+
+    fn decide_on(
+        &mut self,
+        command: Command,
+        origin: &Origin,
+        Terms { precondition, once }: Terms,
+        now: Timestamp,
+        group: &mut Group,
+    ) -> Result<Committed, Refusal> {
+        let before = Position(self.read_models.checkpoint().0 + group.records.len() as u64);
+        let mut committed = Committed {
+            position: before,
+            events: 0,
+            decided_at: now,
+            answer: None,
+            outcome: Outcome::Done,
         };
-        group.answers.push((reply, answer));
+        if let Some(once) = &once {
+            committed.answer = self.write_model.answer(&once.request, now);
+            if committed.answer.is_some() {
+                return Ok(committed);
+            }
+        }
+        let (mut decided, outcome) =
+            self.write_model
+                .handle(command, precondition.as_ref(), now)?;
+        committed.events = decided.len();
+        committed.outcome = outcome;
+        committed.position = Position(before.0 + decided.len() as u64);
+        if let Some(once) = once {
+            // The answer tells of the event that keeps it, too.
+            committed.position = committed.position.next();
+            let (request, expires_at) = (once.request.clone(), once.expires_at(now));
+            let answer = (once.answer)(&committed);
+            self.write_model
+                .keep_answer(&request, &answer, expires_at, &mut decided);
+            committed.position = Position(before.0 + decided.len() as u64);
+            committed.events = decided.len();
+            committed.answer = Some(answer);
+        }
+        self.record(decided, origin, now, group);
+        Ok(committed)
     }
 
     /// Gives what one command decided its time and ids.
@@ -209,8 +274,15 @@ impl Executor {
     /// events of the same group.
     fn commit(&mut self, group: Group) -> Result<(), WriterFailure> {
         if !group.records.is_empty() {
+            let began = Instant::now();
             self.log.append(&group.records)?;
+            let flush = began.elapsed();
             self.read_models.apply(&group.envelopes, &group.documents);
+            (self.observer)(GroupWritten {
+                events: group.records.len(),
+                flush,
+                fold: began.elapsed().saturating_sub(flush),
+            });
         }
         self.write_model.committed();
         for (reply, answer) in group.answers {

@@ -1,18 +1,36 @@
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
-use types::{Position, Timestamp};
+use types::{Position, StreamVersion, Timestamp};
 
 use crate::command::{Command, Origin, Outcome, Refusal};
+use crate::entity::{Entity, Precondition};
+use crate::once::{Answer, Once, RequestKey};
+use crate::stream_of::stream_of;
+use crate::stream_versions::StreamVersions;
 
 /// A cheap-to-clone way to reach the writer. The queue behind it is bounded and not exposed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Engine {
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) read_models: Arc<ReadModels>,
+    pub(crate) versions: Arc<RwLock<StreamVersions>>,
+}
+
+/// On what a command is decided, besides what it asks for.
+#[derive(Debug, Default)]
+pub struct Terms {
+    pub precondition: Option<Precondition>,
+    pub once: Option<Once>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) command: Command,
     pub(crate) origin: Origin,
+    pub(crate) terms: Terms,
     pub(crate) reply: oneshot::Sender<Result<Committed, ExecuteError>>,
 }
 
@@ -24,6 +42,8 @@ pub struct Committed {
     pub events: usize,
     /// When it was decided: the time of its events, if there are any.
     pub decided_at: Timestamp,
+    /// How a request that takes effect once is answered, this time or the first.
+    pub answer: Option<Answer>,
     pub outcome: Outcome,
 }
 
@@ -48,7 +68,17 @@ impl Engine {
         command: Command,
         origin: Origin,
     ) -> Result<Committed, ExecuteError> {
-        self.send(command, origin)?
+        self.execute_on(command, origin, Terms::default()).await
+    }
+
+    /// As [`Engine::execute`], on these terms.
+    pub async fn execute_on(
+        &self,
+        command: Command,
+        origin: Origin,
+        terms: Terms,
+    ) -> Result<Committed, ExecuteError> {
+        self.send(command, origin, terms)?
             .await
             .map_err(|_| ExecuteError::Stopped)?
     }
@@ -59,21 +89,42 @@ impl Engine {
         command: Command,
         origin: Origin,
     ) -> Result<Committed, ExecuteError> {
-        self.send(command, origin)?
+        self.send(command, origin, Terms::default())?
             .blocking_recv()
             .map_err(|_| ExecuteError::Stopped)?
+    }
+
+    /// The version of something that is there. To be asked for before what it is the version of: then a
+    /// caller may hold on to one that is older than what it saw, and never to one that is newer.
+    pub fn version(&self, entity: &Entity) -> Option<StreamVersion> {
+        let number = |user_id: &types::UserId| self.read_models.subjects.number(user_id.as_str());
+        let version = self.versions.read().get(&stream_of(entity, &number)?);
+        (version != StreamVersion::default()).then_some(version)
+    }
+
+    /// How the request was answered when it took effect, if it has and that still holds.
+    pub fn answer(&self, request: &RequestKey, now: Timestamp) -> Option<Answer> {
+        let stored = self.read_models.requests.get(request.as_str(), now);
+        stored.map(Into::into)
+    }
+
+    /// How many commands wait to be decided.
+    pub fn queue_length(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
     }
 
     fn send(
         &self,
         command: Command,
         origin: Origin,
+        terms: Terms,
     ) -> Result<oneshot::Receiver<Result<Committed, ExecuteError>>, ExecuteError> {
         let (reply, answer) = oneshot::channel();
         self.requests
             .try_send(Request {
                 command,
                 origin,
+                terms,
                 reply,
             })
             .map_err(|error| match error {

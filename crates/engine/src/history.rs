@@ -47,6 +47,10 @@ pub struct EventsQuery {
     pub until: Option<Timestamp>,
     pub order: Order,
     pub limit: PageLimit,
+    /// Event types of which one has to match, if there are any: each as in `event_type`.
+    pub event_types: &'static [&'static str],
+    /// Only what is about this tenant, those below it, and their members and lists.
+    pub within: Option<TenantId>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,14 +88,66 @@ impl History {
         }
     }
 
+    /// The last durable position.
+    pub fn head(&self) -> Position {
+        self.log.head().position
+    }
+
     /// One event; `None` past the end of the log.
-    pub fn event(&self, position: Position) -> Result<Option<EventJson>, HistoryError> {
+    pub fn event(
+        &self,
+        position: Position,
+        within: Option<&TenantId>,
+    ) -> Result<Option<EventJson>, HistoryError> {
         if position == Position::START || position > self.read_models.checkpoint() {
             return Ok(None);
         }
         let mut reader = Reader::of(&*self.log);
         let record = reader.record(position)?;
+        if !within.is_none_or(|root| self.is_within(&record, root)) {
+            return Ok(None);
+        }
         self.show(&record).map(Some)
+    }
+
+    /// Whether the event is about this tenant, one below it, or what is theirs as it is now.
+    fn is_within(&self, record: &Record<'_>, root: &TenantId) -> bool {
+        let tenants = &self.read_models.tenants;
+        let everybody_is = || {
+            let mut subjects = record.subjects.iter();
+            subjects.all(|subject| tenants.is_member_of_tree(root, subject))
+        };
+        let context_is = || {
+            Metadata::decode(record.metadata).is_ok_and(|metadata| {
+                let context = metadata.tenant_id.map(|it| TenantId::parse(&it));
+                context.is_none_or(|it| it.is_ok_and(|it| tenants.is_in_tree(&it, root)))
+            })
+        };
+        match StreamId::parse(record.stream) {
+            Some(StreamId::Tenant(tenant) | StreamId::TenantMember(tenant, _)) => {
+                tenants.is_in_tree(&tenant, root)
+            }
+            Some(StreamId::List(list) | StreamId::ListMember(list, _)) => {
+                tenants.are_lists_in_tree(list.as_str(), root) && everybody_is()
+            }
+            Some(
+                StreamId::Subject(_)
+                | StreamId::Profile(_)
+                | StreamId::Preference(_)
+                | StreamId::Token(_),
+            ) => everybody_is() && context_is(),
+            Some(
+                StreamId::Audience(_)
+                | StreamId::Section(_)
+                | StreamId::Topic(_)
+                | StreamId::PreferencePage
+                | StreamId::Brand(_)
+                | StreamId::Clock
+                | StreamId::Key(_)
+                | StreamId::Request,
+            )
+            | None => false,
+        }
     }
 
     /// One page. It may hold fewer events than asked for although there are more, when many had to
@@ -150,6 +206,10 @@ impl History {
                 examined += 1;
                 let record = reader.record(position)?;
                 if selection.accepts(&record)?
+                    && query
+                        .within
+                        .as_ref()
+                        .is_none_or(|it| self.is_within(&record, it))
                     && let Some(item) = show(&record)?
                 {
                     let full = page.items.len() == query.limit.rows();
@@ -192,7 +252,7 @@ impl History {
         Some(Selection {
             streams: query.stream.as_deref().map(|shown| self.streams(shown)),
             subject,
-            types: query.event_type.as_deref().map(types_matching),
+            types: types(query),
             actor: query.actor.clone(),
             tenant_id: query.tenant_id.clone(),
             correlation_id: query.correlation_id.clone(),
@@ -381,6 +441,20 @@ fn merged(lists: impl Iterator<Item = Vec<Position>>, span: Span) -> Vec<Positio
     }
     positions.truncate(span.at_most);
     positions
+}
+
+/// The types that may match; any if nothing is said of them.
+fn types(query: &EventsQuery) -> Option<Vec<&'static str>> {
+    let one = query.event_type.as_deref().map(types_matching);
+    if query.event_types.is_empty() {
+        return one;
+    }
+    let several = query.event_types.iter().flat_map(|it| types_matching(it));
+    Some(
+        several
+            .filter(|name| one.as_ref().is_none_or(|one| one.contains(name)))
+            .collect(),
+    )
 }
 
 fn types_matching(pattern: &str) -> Vec<&'static str> {

@@ -190,7 +190,8 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
         | Event::PreferencePage(_)
         | Event::Brand(_)
         | Event::Clock(_)
-        | Event::Key(_) => {
+        | Event::Key(_)
+        | Event::Request(_) => {
             // These hold no people, so the name is the stream's own.
             let stream = StreamId::parse(&event.stream)?;
             stream.subject().is_none().then_some(stream)

@@ -4,35 +4,42 @@
 //! durable events only. The log is the one source: everything else is rebuilt from it.
 
 mod command;
+mod entity;
 mod event_json;
 mod executor;
 mod handle;
 mod history;
 mod importer;
 mod membership;
+mod once;
 mod preference_log;
 mod record;
 mod replay;
 mod sequence;
+mod stream_of;
 mod stream_versions;
 mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
 pub use events::{
-    Actor, BrandDetails, PersonalChoice, PreferencePagePublished, SectionDetails, TenantDetails,
-    TokenDetails, TopicDetails,
+    Actor, BrandDetails, KeyIssued, PersonalChoice, PreferencePagePublished, SectionDetails,
+    TenantDetails, TokenDetails, TopicDetails,
 };
 
 pub use command::{
     Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, Removed,
     SubscribeMode, Subscriber, UserUpsert,
 };
+pub use entity::{Entity, Expected, Precondition};
 pub use event_json::EventJson;
-pub use executor::{EngineOptions, Writer, WriterFailure, start};
-pub use handle::{Committed, Engine, ExecuteError};
+pub use executor::{
+    EngineOptions, GroupWritten, Observer, Writer, WriterFailure, start, start_observed,
+};
+pub use handle::{Committed, Engine, ExecuteError, Terms};
 pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
 pub use importer::{ImportError, Importer};
 pub use membership::{ChangesPage, MembershipEvent};
+pub use once::{Answer, Once, RequestKey};
 pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};

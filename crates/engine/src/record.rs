@@ -116,6 +116,7 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
         | (Event::Brand(_), StreamId::Brand(_))
         | (Event::Clock(_), StreamId::Clock)
         | (Event::Key(_), StreamId::Key(_)) => subjects.is_empty(),
+        (Event::Request(_), StreamId::Request) => subjects.len() <= 1,
         (Event::Audience(event), StreamId::Audience(_)) => {
             if let AudienceEvent::Defined(AudienceDefined {
                 filter: Some(filter),

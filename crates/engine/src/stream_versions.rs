@@ -39,7 +39,8 @@ impl StreamVersions {
             | StreamId::PreferencePage
             | StreamId::Brand(_)
             | StreamId::Clock
-            | StreamId::Key(_) => self.others.get(stream),
+            | StreamId::Key(_)
+            | StreamId::Request => self.others.get(stream),
         };
         StreamVersion(version.copied().unwrap_or_default())
     }
@@ -89,7 +90,8 @@ impl StreamVersions {
             | StreamId::PreferencePage
             | StreamId::Brand(_)
             | StreamId::Clock
-            | StreamId::Key(_) => self.others.entry(stream.clone()).or_default(),
+            | StreamId::Key(_)
+            | StreamId::Request => self.others.entry(stream.clone()).or_default(),
         }
     }
 }

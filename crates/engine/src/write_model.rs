@@ -1,8 +1,11 @@
 mod audiences;
 mod brands;
+mod entities;
+mod keys;
 mod lists;
 mod preferences;
 mod profiles;
+mod requests;
 mod tenants;
 mod tokens;
 mod topics;
@@ -12,20 +15,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{
-    AudienceState, ListMemberState, ListState, ProfileState, TenantMemberState, TopicState,
+    AudienceState, KeyCommand, KeyState, ListMemberState, ListState, ProfileState,
+    TenantMemberState, TopicState,
 };
 use events::{
-    BrandDetails, ClockAdvanced, Event, KeyEvent, Personal, PersonalChoice, PreferenceCleared,
+    BrandDetails, ClockAdvanced, Event, Personal, PersonalChoice, PreferenceCleared,
     PreferenceEvent, PreferencePagePublished, PreferenceSet, SectionDetails, SubjectRegistered,
     TenantDetails, TokenDetails,
 };
-use projections::ReadModels;
+use parking_lot::RwLock;
+use projections::{ReadModels, StoredAnswer};
 use types::{
     AudienceId, BrandId, DeviceToken, JsonDocument, ListId, QuietHours, SectionId, StreamId,
     StreamVersion, SubjectId, TenantId, Timestamp, TopicId, UserId,
 };
 
-use crate::command::{Command, KeyToIssue, Outcome, Refusal};
+use crate::command::{Command, Outcome, Refusal};
+use crate::entity::Precondition;
 use crate::stream_versions::StreamVersions;
 
 /// What decisions are made against: the committed state, as the read models hold it, and over it
@@ -33,7 +39,7 @@ use crate::stream_versions::StreamVersions;
 /// its group although nobody else does yet.
 pub(crate) struct WriteModel {
     committed: Arc<ReadModels>,
-    versions: StreamVersions,
+    versions: Arc<RwLock<StreamVersions>>,
     /// Levels of a tenant's ancestry of which the defaults hold.
     tenant_levels: usize,
     group: Group,
@@ -62,6 +68,8 @@ struct Group {
     recipient_preferences: HashMap<SubjectId, Option<JsonDocument>>,
     quiet_hours: HashMap<SubjectId, Option<QuietHours>>,
     tokens: HashMap<SubjectId, BTreeMap<DeviceToken, Option<TokenDetails>>>,
+    keys: HashMap<String, KeyState>,
+    answers: HashMap<String, StoredAnswer>,
     clock_looked_at: bool,
     versions: HashMap<StreamId, StreamVersion>,
 }
@@ -114,7 +122,7 @@ impl Decided {
 impl WriteModel {
     pub(crate) fn new(
         committed: Arc<ReadModels>,
-        versions: StreamVersions,
+        versions: Arc<RwLock<StreamVersions>>,
         tenant_levels: usize,
     ) -> Self {
         Self {
@@ -130,8 +138,12 @@ impl WriteModel {
     pub(crate) fn handle(
         &mut self,
         command: Command,
+        precondition: Option<&Precondition>,
         now: Timestamp,
     ) -> Result<(Vec<Decided>, Outcome), Refusal> {
+        if let Some(precondition) = precondition {
+            self.check(precondition, now)?;
+        }
         let mut decided = Vec::new();
         let mut outcome = Outcome::Done;
         let all = &mut decided;
@@ -214,9 +226,17 @@ impl WriteModel {
                 outcome = Outcome::Removed(self.delete_user(&user_id, now, all));
             }
             Command::AdvanceClock => {}
-            Command::IssueKey(KeyToIssue { id, issued }) => {
-                let event = Event::Key(KeyEvent::Issued(issued));
-                self.record(StreamId::Key(id), vec![], event, all);
+            Command::IssueKey(key) => self.issue_key(key, all)?,
+            Command::ReplaceKey {
+                id,
+                successor,
+                ends_at,
+            } => self.replace_key(&id, *successor, ends_at, all)?,
+            Command::RevokeKey { id } => self.key(&id, KeyCommand::Revoke, all)?,
+            Command::NoteKeyUse(used) => {
+                for (id, at) in used {
+                    self.key(&id, KeyCommand::NoteUse(at), all)?;
+                }
             }
         }
         Ok((decided, outcome))
@@ -246,8 +266,9 @@ impl WriteModel {
 
     /// The group is durable and the read models show it.
     pub(crate) fn committed(&mut self) {
+        let mut versions = self.versions.write();
         for (stream, version) in std::mem::take(&mut self.group).versions {
-            self.versions.set(&stream, version);
+            versions.set(&stream, version);
         }
     }
 
@@ -260,7 +281,7 @@ impl WriteModel {
     ) {
         let current = match self.group.versions.get(&stream) {
             Some(version) => *version,
-            None => self.versions.get(&stream),
+            None => self.versions.read().get(&stream),
         };
         let version = StreamVersion(current.0 + 1);
         self.group.versions.insert(stream.clone(), version);

@@ -208,9 +208,10 @@ fn check(models: &ReadModels, model: &Model) {
             "{name}"
         );
         let lists: Vec<String> = subject.map_or_else(Vec::new, |subject| {
-            let (lists, _) = models
-                .lists
-                .subscriptions(subject, None, PageLimit::default());
+            let (lists, _) =
+                models
+                    .lists
+                    .subscriptions(subject, &|_| true, None, PageLimit::default());
             lists.into_iter().map(|it| it.list.id.into()).collect()
         });
         let expected: Vec<&str> = model

@@ -7,6 +7,9 @@ aggregate_events! {
     /// Everything that can happen to an API key.
     pub enum KeyEvent {
         Issued(KeyIssued) = "key.issued", v 1;
+        ExpirySet(KeyExpirySet) = "key.expiry_set", v 1;
+        Revoked(KeyRevoked) = "key.revoked", v 1;
+        Used(KeyUsed) = "key.used", v 1;
     }
 }
 
@@ -19,6 +22,24 @@ pub struct KeyIssued {
     /// SHA-256 of the whole key, in hexadecimal. A key holds 256 random bits, so no salt is needed.
     pub hash: String,
     pub scopes: Vec<String>,
+    /// The key reaches only this tenant and those below it.
     pub tenant_id: Option<String>,
+    /// From then on the key is no good; it is for ever if there is no such time.
     pub expires_at: Option<Timestamp>,
+}
+
+/// A key ends at another time than it was issued with: it was replaced by another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyExpirySet {
+    pub expires_at: Timestamp,
+}
+
+/// A key is no good any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRevoked {}
+
+/// A key was used, for the first time in an hour. Whoever reads writes nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUsed {
+    pub at: Timestamp,
 }

@@ -17,6 +17,7 @@ mod preference;
 mod preference_page;
 mod profile;
 mod registry;
+mod request;
 mod section;
 mod subject;
 mod tenant;
@@ -29,7 +30,7 @@ pub use brand::{BrandCreated, BrandDeleted, BrandDetails, BrandEvent, BrandUpdat
 pub use clock::{ClockAdvanced, ClockEvent};
 pub use codec::DecodeError;
 pub use envelope::{Actor, Envelope, Metadata};
-pub use key::{KeyEvent, KeyIssued};
+pub use key::{KeyEvent, KeyExpirySet, KeyIssued, KeyRevoked, KeyUsed};
 pub use list::{ListCreated, ListDeleted, ListEvent, ListRestored, ListUpdated};
 pub use list_member::{
     ListMemberAdded, ListMemberEvent, ListMemberRemoved, ListMemberUpdated, ListMembersAdded,
@@ -43,6 +44,7 @@ pub use preference::{
 pub use preference_page::{PreferencePageEvent, PreferencePagePublished};
 pub use profile::{ProfileDeleted, ProfileEvent, ProfileUpdate, ProfileUpdated};
 pub use registry::{Event, EventPayload};
+pub use request::{RequestAnswered, RequestEvent};
 pub use section::{SectionCreated, SectionDeleted, SectionDetails, SectionEvent, SectionUpdated};
 pub use subject::{SubjectEvent, SubjectRegistered};
 pub use tenant::{

@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 use crate::codec::DecodeError;
 use crate::{
     AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, PreferenceEvent,
-    PreferencePageEvent, ProfileEvent, SectionEvent, SubjectEvent, TenantEvent, TenantMemberEvent,
-    TokenEvent, TopicEvent,
+    PreferencePageEvent, ProfileEvent, RequestEvent, SectionEvent, SubjectEvent, TenantEvent,
+    TenantMemberEvent, TokenEvent, TopicEvent,
 };
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
@@ -202,6 +202,7 @@ events! {
     Brand(BrandEvent),
     Clock(ClockEvent),
     Key(KeyEvent),
+    Request(RequestEvent),
 }
 
 fn unknown(event_type: &str, schema: u16) -> DecodeError {

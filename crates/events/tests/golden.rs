@@ -37,6 +37,9 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         1,
         r#"{"name":"first key","prefix":"mk_Ab3dE","hash":"00ff","scopes":["*"],"tenant_id":"acme","expires_at":1700000000000000000}"#,
     ),
+    ("key.expiry_set", 1, r#"{"expires_at":1700000000000000000}"#),
+    ("key.revoked", 1, "{}"),
+    ("key.used", 1, r#"{"at":1700000000000000000}"#),
     (
         "list.created",
         1,
@@ -96,6 +99,11 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         "profile.updated",
         1,
         r#"{"update":"patch","changes":{"age":42,"email":"ada@example.com","gone":null,"ratio":1.10}}"#,
+    ),
+    (
+        "request.answered",
+        1,
+        r#"{"request":"00ff","status":200,"body":{"status":"SUCCESS"},"expires_at":1700000000000000000}"#,
     ),
     (
         "section.created",

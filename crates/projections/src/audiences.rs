@@ -60,6 +60,15 @@ impl Audiences {
         holding.map(|(id, _)| id.clone()).collect()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.state.read().audiences.iter().flatten().count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn get(&self, audience: &AudienceId) -> Option<AudienceView> {
         let state = self.state.read();
         let number = *state.numbers.get(audience)?;

@@ -13,10 +13,12 @@ mod keys;
 mod lists;
 mod members;
 mod page;
+mod people_within;
 mod preferences;
 mod profiles;
 mod projection;
 mod read_models;
+mod requests;
 mod segments;
 mod subjects;
 mod tenant_tree;
@@ -36,6 +38,7 @@ pub use export::{ExportElement, ExportPage, ExportPlace, ExportRow};
 pub use keys::{KeyView, Keys};
 pub use lists::{ListStatus, ListView, Lists, SubscriberView, SubscriptionView};
 pub use members::JoinKey;
+pub use people_within::PeopleWithin;
 pub use preferences::{
     ChannelUse, EffectivePreference, Layer, Layers, OlderChoice, PersonPreferences, Preferences,
     effective, schedules_in_use,
@@ -43,6 +46,7 @@ pub use preferences::{
 pub use profiles::{AttributeFilter, ProfileView, Profiles, ProfilesPage};
 pub use projection::Projection;
 pub use read_models::ReadModels;
+pub use requests::{Requests, StoredAnswer};
 pub use segments::{
     Combination, Comparison, Explanation, MemberWithReason, Prepared, Preview, QueryPage,
     UnknownSet,

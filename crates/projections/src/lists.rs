@@ -8,7 +8,7 @@ use types::{JsonDocument, ListId, ListPattern, PageLimit, StreamId, SubjectId, T
 
 use crate::members::Members;
 use crate::page::{Weigh, page};
-use crate::{Digest, JoinKey, Projection};
+use crate::{Digest, JoinKey, PeopleWithin, Projection};
 
 /// Lists and who is subscribed to them.
 ///
@@ -84,10 +84,11 @@ impl Lists {
             .filter(|list| list.status == ListStatus::Live)
     }
 
-    /// One page of the live lists in the order of their ids, and whether there are more.
+    /// One page of the live lists that are visible in the order of their ids, and whether there are more.
     pub fn page(
         &self,
         pattern: Option<&ListPattern>,
+        visible: &dyn Fn(&ListId) -> bool,
         after: Option<&ListId>,
         limit: PageLimit,
     ) -> (Vec<ListView>, bool) {
@@ -97,6 +98,7 @@ impl Lists {
             .numbers
             .range::<ListId, _>((from, Bound::Unbounded))
             .filter(|(id, _)| pattern.is_none_or(|pattern| pattern.matches(id)))
+            .filter(|(id, _)| visible(id))
             .map(|(_, number)| &state.lists[*number as usize])
             .filter(|list| list.status == ListStatus::Live)
             .map(StoredList::view);
@@ -108,6 +110,7 @@ impl Lists {
     pub fn subscribers(
         &self,
         list: &ListId,
+        people: Option<&PeopleWithin>,
         after: Option<JoinKey>,
         limit: PageLimit,
     ) -> Option<(Vec<SubscriberView>, bool)> {
@@ -115,7 +118,9 @@ impl Lists {
         let list = state
             .get(list)
             .filter(|list| list.status == ListStatus::Live)?;
-        let members = list.members.after(after).map(|member| SubscriberView {
+        let members = list.members.after(after);
+        let members = members.filter(|it| people.is_none_or(|people| people.include(it.subject)));
+        let members = members.map(|member| SubscriberView {
             subject: member.subject,
             joined: member.joined,
             created_at: member.created_at,
@@ -128,10 +133,12 @@ impl Lists {
     pub fn subscriptions(
         &self,
         subject: SubjectId,
+        visible: &dyn Fn(&ListId) -> bool,
         after: Option<&ListId>,
         limit: PageLimit,
     ) -> (Vec<SubscriptionView>, bool) {
-        self.state.read().subscriptions(subject, after, limit)
+        let state = self.state.read();
+        state.subscriptions(subject, visible, after, limit)
     }
 
     /// Every list to which the person is subscribed, deleted ones included.
@@ -233,6 +240,7 @@ impl State {
     pub(crate) fn subscriptions(
         &self,
         subject: SubjectId,
+        visible: &dyn Fn(&ListId) -> bool,
         after: Option<&ListId>,
         limit: PageLimit,
     ) -> (Vec<SubscriptionView>, bool) {
@@ -240,6 +248,7 @@ impl State {
             .of_subject(subject)
             .filter(|list| list.status == ListStatus::Live)
             .filter(|list| after.is_none_or(|after| list.id > *after))
+            .filter(|list| visible(&list.id))
             .collect();
         lists.sort_unstable_by_key(|list| &list.id);
         let views = lists.into_iter().map(|list| SubscriptionView {

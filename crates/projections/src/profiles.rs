@@ -6,7 +6,7 @@ use events::{Envelope, Event, Personal, ProfileEvent, ProfileUpdated, SubjectEve
 use memchr::memmem;
 use types::{AttributePath, JsonDocument, PageLimit, SubjectId, Timestamp, UserId, equals_operand};
 
-use crate::{Digest, Projection, Subjects};
+use crate::{Digest, PeopleWithin, Projection, Subjects};
 
 /// Users looked at in one go while a page is being filtered; the index is locked for no longer.
 const SCAN_USERS_MAX: usize = 1_024;
@@ -70,13 +70,14 @@ impl Profiles {
         u32::try_from(self.slots.count()).unwrap_or(u32::MAX)
     }
 
-    /// One page of the profiles that pass every filter, after the given user.
+    /// One page of the profiles that pass every filter, of everybody or of these, after the given user.
     ///
     /// Without a filter the cost is that of the page; with one, every profile is looked at, as long
     /// as somebody still wants to know.
     pub fn page(
         &self,
         filters: &[AttributeFilter],
+        people: Option<&PeopleWithin>,
         after: Option<&UserId>,
         limit: PageLimit,
         still_wanted: &dyn Fn() -> bool,
@@ -95,11 +96,11 @@ impl Profiles {
                 page.items.push(profile);
             }
         };
-        if filters.is_empty() {
+        if filters.is_empty() && people.is_none() {
             let mut next = after.cloned();
             loop {
                 let wanted = limit.rows() + 1 - page.items.len();
-                let (profiles, on) = self.take_after(next.as_ref(), wanted);
+                let (profiles, on) = self.take_after(next.as_ref(), None, wanted);
                 for profile in profiles {
                     take(&mut page, profile);
                 }
@@ -114,7 +115,7 @@ impl Profiles {
         let filters = PreparedFilters::new(filters);
         let mut scanned: Option<UserId> = None;
         while still_wanted() {
-            let (candidates, on) = self.take_after(scanned.as_ref(), SCAN_USERS_MAX);
+            let (candidates, on) = self.take_after(scanned.as_ref(), people, SCAN_USERS_MAX);
             for profile in candidates {
                 if !filters.accept(&profile.document) {
                     continue;
@@ -136,10 +137,14 @@ impl Profiles {
     fn take_after(
         &self,
         after: Option<&UserId>,
+        people: Option<&PeopleWithin>,
         rows_max: usize,
     ) -> (Vec<ProfileView>, Option<UserId>) {
         self.subjects
             .following(after, rows_max, |user_id, subject| {
+                if !people.is_none_or(|people| people.include(subject)) {
+                    return None;
+                }
                 let profile = self.slots.get(subject.index())?.load_full()?;
                 Some(ProfileView {
                     user_id: user_id.clone(),

@@ -7,8 +7,8 @@ use types::{JsonDocument, Position, Timestamp};
 
 use crate::audiences::{Others, Sets};
 use crate::{
-    Audiences, Brands, Digest, Keys, Lists, Preferences, Profiles, Projection, Subjects, Tenants,
-    Tokens, Topics,
+    Audiences, Brands, Digest, Keys, Lists, Preferences, Profiles, Projection, Requests, Subjects,
+    Tenants, Tokens, Topics,
 };
 use crate::{audiences, lists, preferences, tenants, tokens, topics};
 
@@ -24,6 +24,7 @@ pub struct ReadModels {
     pub brands: Brands,
     pub audiences: Audiences,
     pub keys: Keys,
+    pub requests: Requests,
     checkpoint: AtomicU64,
 }
 
@@ -41,6 +42,7 @@ impl Default for ReadModels {
             brands: Brands::default(),
             audiences: Audiences::default(),
             keys: Keys::default(),
+            requests: Requests::default(),
             checkpoint: AtomicU64::default(),
         }
     }
@@ -140,6 +142,7 @@ impl ReadModels {
                 Event::Brand(_) => self.brands.apply(envelope),
                 Event::Audience(_) | Event::Clock(_) => {}
                 Event::Key(_) => self.keys.apply(envelope),
+                Event::Request(_) => self.requests.apply(envelope),
             }
             // Audiences come last: they follow from what the others now hold.
             let others = Others {
@@ -174,6 +177,7 @@ impl ReadModels {
             of(&self.tokens),
             of(&self.brands),
             of(&self.keys),
+            of(&self.requests),
         ];
         let mut digest = Digest::default();
         self.audiences.read().digest(&mut digest);

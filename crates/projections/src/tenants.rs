@@ -72,6 +72,8 @@ pub struct MembershipView {
 /// Which tenants to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantFilter {
+    /// Only this tenant and those below it.
+    pub within: Option<TenantId>,
     /// Only its direct children.
     pub parent: Option<TenantId>,
     /// Only those whose id or name begins so, whatever the case.
@@ -128,7 +130,12 @@ impl Tenants {
             let range = state.numbers.range::<TenantId, _>((from, Bound::Unbounded));
             Box::new(range.map(|(id, _)| id))
         };
+        let is_within = |tenant: &&TenantId| {
+            let within = filter.within.as_ref();
+            within.is_none_or(|root| state.is_in_tree(tenant, root))
+        };
         let views = tenants
+            .filter(is_within)
             .filter_map(|id| state.get(id))
             .filter(|tenant| {
                 let live = tenant.live.as_ref();
@@ -159,14 +166,16 @@ impl Tenants {
         Some(page(views, limit))
     }
 
-    /// One page of a person's memberships in the order of the tenants' ids, and whether there are more.
+    /// One page of a person's memberships, in a tenant and those below it or anywhere, in the order of the tenants' ids, and whether there are more.
     pub fn memberships(
         &self,
         subject: SubjectId,
+        within: Option<&TenantId>,
         after: Option<&TenantId>,
         limit: PageLimit,
     ) -> (Vec<MembershipView>, bool) {
-        self.state.read().memberships(subject, after, limit)
+        let state = self.state.read();
+        state.memberships(subject, within, after, limit)
     }
 
     pub fn membership(&self, tenant: &TenantId, subject: SubjectId) -> Option<MembershipView> {
@@ -193,6 +202,27 @@ impl Tenants {
 
     pub fn parent(&self, tenant: &TenantId) -> Option<TenantId> {
         self.state.read().tree.parent(tenant).cloned()
+    }
+
+    /// Whether the tenant is this one or below it.
+    pub fn is_in_tree(&self, tenant: &TenantId, root: &TenantId) -> bool {
+        self.state.read().is_in_tree(tenant, root)
+    }
+
+    /// Whether the person is a member of this tenant or of one below it.
+    pub fn is_member_of_tree(&self, root: &TenantId, subject: SubjectId) -> bool {
+        self.state.read().is_member_of_tree(root, subject)
+    }
+
+    /// Whether lists of which the ids begin so belong to this tenant or to one below it: the part of the
+    /// id up to a dot is the id of the tenant.
+    pub fn are_lists_in_tree(&self, beginning: &str, root: &TenantId) -> bool {
+        let state = self.state.read();
+        let mut dots = beginning.match_indices('.');
+        dots.any(|(dot, _)| {
+            let tenant = TenantId::parse(&beginning[..dot]);
+            tenant.is_ok_and(|tenant| state.is_in_tree(&tenant, root))
+        })
     }
 
     /// How many tenants use the brand.
@@ -291,11 +321,13 @@ impl State {
     pub(crate) fn memberships(
         &self,
         subject: SubjectId,
+        within: Option<&TenantId>,
         after: Option<&TenantId>,
         limit: PageLimit,
     ) -> (Vec<MembershipView>, bool) {
         let mut tenants: Vec<&TenantId> = self
             .of_subject(subject)
+            .filter(|tenant| within.is_none_or(|root| self.is_in_tree(tenant, root)))
             .filter(|tenant| after.is_none_or(|after| *tenant > after))
             .collect();
         tenants.sort_unstable();
@@ -356,10 +388,14 @@ impl State {
         trees
     }
 
+    pub(crate) fn is_in_tree(&self, tenant: &TenantId, root: &TenantId) -> bool {
+        self.lineage(tenant).any(|ancestor| ancestor == root)
+    }
+
     /// Whether the person is a member of the tenant or of one of its descendants.
     pub(crate) fn is_member_of_tree(&self, root: &TenantId, subject: SubjectId) -> bool {
         self.of_subject(subject)
-            .any(|tenant| self.lineage(tenant).any(|ancestor| ancestor == root))
+            .any(|tenant| self.is_in_tree(tenant, root))
     }
 
     pub(crate) fn rows(&self, tenant: &TenantId) -> Option<&RoaringBitmap> {

@@ -10,7 +10,8 @@ use crate::read_models::Frozen;
 use crate::topics::TopicInSection;
 use crate::{
     AttributeFilter, AudienceOfMember, EffectivePreference, Layers, MembershipView, OlderChoice,
-    PersonPreferences, ProfileView, ReadModels, SubscriptionView, TokenView, effective,
+    PeopleWithin, PersonPreferences, ProfileView, ReadModels, SubscriptionView, TokenView,
+    effective,
 };
 
 /// People looked at in one go while a page is being filled; nothing is locked for longer.
@@ -45,6 +46,8 @@ pub struct UserFilter {
     /// Only those whose user id, or e-mail address, name or phone number begins so, whatever the case.
     pub prefix: Option<String>,
     pub attributes: Vec<AttributeFilter>,
+    /// Only these.
+    pub people: Option<PeopleWithin>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -100,7 +103,10 @@ impl ReadModels {
         limit: PageLimit,
         still_wanted: &dyn Fn() -> bool,
     ) -> UsersPage {
-        let everybody = self.frozen().everybody();
+        let mut everybody = self.frozen().everybody();
+        if let Some(PeopleWithin(people)) = &filter.people {
+            everybody &= people;
+        }
         let mut page = UsersPage::default();
         let unfiltered = filter.prefix.is_none() && filter.attributes.is_empty();
         let prefix = filter.prefix.as_ref().map(|prefix| prefix.to_lowercase());
@@ -222,8 +228,8 @@ impl Frozen<'_> {
 
     fn user(&self, user_id: UserId, subject: SubjectId, limit: PageLimit) -> UserView {
         let tokens = self.tokens.of_subject(subject);
-        let (lists, _) = self.lists.subscriptions(subject, None, limit);
-        let (memberships, _) = self.tenants.memberships(subject, None, limit);
+        let (lists, _) = self.lists.subscriptions(subject, &|_| true, None, limit);
+        let (memberships, _) = self.tenants.memberships(subject, None, None, limit);
         let (audiences, _) = self.audiences_of(subject, None, limit);
         let preferences = self.preferences.person(subject).cloned();
         let preferences = preferences.unwrap_or_default();

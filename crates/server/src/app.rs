@@ -1,23 +1,28 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{ApiState, Authenticator, Metrics};
-use auth::{ApiKey, SCOPE_ALL};
+use api::{ApiOptions, ApiState, Authenticator, Metrics, RateLimit};
+use auth::{ADMIN, ApiKey};
+use axum::http::HeaderValue;
 use engine::{
     Actor, Command, Engine, EngineOptions, History, KeyToIssue, Origin, Until, Writer, replay,
+    start_observed,
 };
 use event_log::EventLog;
 use events::KeyIssued;
 use projections::ReadModels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use types::{Clock, CommandId, SystemClock};
 
 use crate::config::Config;
+use crate::secret::signing_secret;
 use crate::store::open_log;
-use crate::{clock, connections, self_check};
+use crate::{clock, connections, process, self_check, tls};
 
 /// How long open requests may take to end once the server is told to stop. Together with the next
 /// it stays below the ten seconds after which supervisors usually kill.
@@ -35,7 +40,14 @@ pub struct Server {
     log: Arc<dyn EventLog>,
     read_models: Arc<ReadModels>,
     metrics: Arc<Metrics>,
+    tls: Option<TlsAcceptor>,
     new_key: Option<ApiKey>,
+}
+
+/// Whether a server could be started with these settings, as far as can be told without starting it.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    config.tls.as_ref().map(tls::acceptor).transpose()?;
+    api_options(config).map(|_| ())
 }
 
 /// How a server ended.
@@ -51,19 +63,24 @@ impl Server {
     /// Opens the log, rebuilds the read models and then takes the address. Where no key is given
     /// and none was ever issued, one is issued.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        // Whatever is wrong with the settings is told before the log is read.
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let options = api_options(config)?;
         let data_dir = config.data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || {
             let log = open_log(&data_dir)?;
             let rebuilt = replay(&log, Until::Head, &mut |_| ())?;
-            anyhow::Ok((log, rebuilt))
+            anyhow::Ok((log, rebuilt, signing_secret(&data_dir)?))
         });
-        let (log, rebuilt) = opening.await.context("opening the log panicked")??;
+        let (log, rebuilt, secret) = opening.await.context("opening the log panicked")??;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
         let read_models = Arc::clone(&rebuilt.read_models);
-        let (engine, writer) = engine::start(
+        let metrics = Arc::new(Metrics::default());
+        let observing = Arc::clone(&metrics);
+        let (engine, writer) = start_observed(
             Arc::clone(&log),
             rebuilt,
             Arc::new(SystemClock),
@@ -71,6 +88,7 @@ impl Server {
                 tenant_levels: config.tenant_levels,
                 ..EngineOptions::default()
             },
+            Box::new(move |group| observing.group_written(group.events, group.flush, group.fold)),
         );
         let new_key = if config.api_key.is_none() && read_models.keys.is_empty() {
             Some(issue_first_key(&engine).await?)
@@ -78,15 +96,15 @@ impl Server {
             None
         };
         let history = History::new(Arc::clone(&log), Arc::clone(&read_models));
-        let authenticator = Authenticator::new(config.api_key.as_deref(), Arc::clone(&read_models));
-        let metrics = Arc::new(Metrics::default());
+        let authenticator =
+            Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
         let state = ApiState::new(
             engine.clone(),
             Arc::clone(&read_models),
             history,
             authenticator,
             Arc::clone(&metrics),
-            config.tenant_levels,
+            options,
         );
         Ok(Self {
             listener,
@@ -97,8 +115,14 @@ impl Server {
             log,
             read_models,
             metrics,
+            tls,
             new_key,
         })
+    }
+
+    /// Whether connections are encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -121,15 +145,19 @@ impl Server {
             log,
             read_models,
             metrics,
+            tls,
             ..
         } = self;
-        let ticking = tokio::spawn(clock::tick(engine.clone(), Arc::clone(&read_models)));
-        let checking = tokio::spawn(self_check::run(read_models, metrics));
+        let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
+        let ticking = tokio::spawn(ticking);
+        let checking = tokio::spawn(self_check::run(read_models, Arc::clone(&metrics)));
         let (told, telling) = watch::channel(false);
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
             listener,
+            tls,
             router,
+            metrics,
             telling,
             REQUESTS_TIME_MAX,
         ));
@@ -169,13 +197,44 @@ impl Server {
     }
 }
 
+fn api_options(config: &Config) -> anyhow::Result<ApiOptions> {
+    /// A credential that pauses saves up so many seconds.
+    const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+    let rate_limit = config.rate_per_second.map(|per_second| RateLimit {
+        per_second,
+        burst: config
+            .rate_burst
+            .unwrap_or_else(|| per_second.saturating_mul(BURST_SECONDS)),
+    });
+    let origin = |origin: &String| {
+        let is_origin = origin == "*" || origin.contains("://") && !origin.ends_with('/');
+        anyhow::ensure!(
+            is_origin,
+            "`{origin}` is no origin: one is `https://app.example.com`, without a path"
+        );
+        HeaderValue::from_str(origin).with_context(|| format!("`{origin}` is no origin"))
+    };
+    Ok(ApiOptions {
+        tenant_levels: config.tenant_levels,
+        rate_limit,
+        requests_max: config.requests_max,
+        cors_origins: config
+            .cors_origins
+            .iter()
+            .map(origin)
+            .collect::<Result<_, _>>()?,
+        secure: config.tls.is_some(),
+        process: process::process,
+    })
+}
+
 async fn issue_first_key(engine: &Engine) -> anyhow::Result<ApiKey> {
     let key = ApiKey::generate();
     let issued = KeyIssued {
         name: "first key".to_owned(),
         prefix: key.prefix().to_owned(),
         hash: key.hash().to_string(),
-        scopes: vec![SCOPE_ALL.to_owned()],
+        scopes: vec![ADMIN.to_owned()],
         tenant_id: None,
         expires_at: None,
     };

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::ApiState;
 use engine::{Command, Engine, ExecuteError, Origin};
 use projections::ReadModels;
 use tokio::time::MissedTickBehavior;
@@ -12,7 +13,9 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Has the log take note that time has passed, whenever that changes a relative window for somebody or
 /// lets a device token expire, and no other event has done so. Writes nothing while neither is so.
-pub(crate) async fn tick(engine: Engine, read_models: Arc<ReadModels>) {
+///
+/// Has the log note, too, which keys were used.
+pub(crate) async fn tick(engine: Engine, read_models: Arc<ReadModels>, state: ApiState) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -20,6 +23,13 @@ pub(crate) async fn tick(engine: Engine, read_models: Arc<ReadModels>) {
         // Whoever asks passes over expired tokens, and need not for long.
         while read_models.tokens.sweep() {
             tokio::task::yield_now().await;
+        }
+        let used = state.uses_to_note();
+        if !used.is_empty() {
+            let noted = engine.execute(Command::NoteKeyUse(used), Origin::clock());
+            if let Err(ExecuteError::Stopped) = noted.await {
+                return;
+            }
         }
         let now = SystemClock.now();
         if !read_models.time_matters(now) {

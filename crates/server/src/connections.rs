@@ -1,14 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Metrics;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// Connections at the same time, where the operating system allows as many.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -25,7 +28,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// end, and then cuts them off. When it returns, nothing of the router is in use any more.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
+    metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
     stop_time_max: Duration,
 ) {
@@ -47,8 +52,11 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, free)) => {
                 let (router, stop) = (router.clone(), stop.clone());
+                let (tls, metrics) = (tls.clone(), Arc::clone(&metrics));
                 connections.spawn(async move {
-                    serve_one(stream, router, stop).await;
+                    metrics.connection_opened();
+                    accept(stream, tls, router, stop).await;
+                    metrics.connection_closed();
                     drop(free);
                 });
             }
@@ -66,9 +74,32 @@ pub(crate) async fn serve(
     }
 }
 
-async fn serve_one(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn accept(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     // Answers are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return serve_one(stream, router, stop).await;
+    };
+    let shaken = tokio::select! {
+        () = told(&mut stop) => return,
+        shaken = tokio::time::timeout(HEAD_TIME_MAX, tls.accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => serve_one(stream, router, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection is not encrypted as it should be"),
+        Err(_) => tracing::debug!("a connection took too long to be encrypted"),
+    }
+}
+
+async fn serve_one<S>(stream: S, router: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)

@@ -19,6 +19,14 @@ impl JsonDocument {
         Self(value.to_string().into())
     }
 
+    /// The value as JSON.
+    ///
+    /// # Errors
+    /// If the value cannot be JSON, as a map whose keys are no text.
+    pub fn of(value: &impl serde::Serialize) -> Result<Self, serde_json::Error> {
+        Ok(Self(serde_json::to_string(value)?.into()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

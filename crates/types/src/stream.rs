@@ -66,10 +66,13 @@ pub enum StreamId {
     Clock,
     /// `key-{id}`: an API key.
     Key(String),
+    /// `request`: requests that are answered once, however often they are sent.
+    Request,
 }
 
 const CLOCK: &str = "clock";
 const PREFERENCE_PAGE: &str = "preference_page";
+const REQUEST: &str = "request";
 
 impl StreamId {
     /// The person whose stream it is, if it is a person's.
@@ -89,7 +92,8 @@ impl StreamId {
             | Self::PreferencePage
             | Self::Brand(_)
             | Self::Clock
-            | Self::Key(_) => None,
+            | Self::Key(_)
+            | Self::Request => None,
         }
     }
 
@@ -125,6 +129,7 @@ impl StreamId {
             Self::Brand(brand) => write!(f, "brand-{brand}"),
             Self::Clock => f.write_str(CLOCK),
             Self::Key(id) => write!(f, "key-{id}"),
+            Self::Request => f.write_str(REQUEST),
         }
     }
 
@@ -137,6 +142,7 @@ impl StreamId {
         };
         match name {
             CLOCK => return Some(Self::Clock),
+            REQUEST => return Some(Self::Request),
             PREFERENCE_PAGE => return Some(Self::PreferencePage),
             _ => {}
         }
@@ -210,6 +216,7 @@ mod tests {
             subject().prop_map(StreamId::Token),
             Just(StreamId::Clock),
             Just(StreamId::PreferencePage),
+            Just(StreamId::Request),
             "[-a-f0-9]{1,12}".prop_map(StreamId::Key),
         ]
     }
@@ -235,6 +242,7 @@ mod tests {
             "audience-",
             "clock-",
             "preference_page-",
+            "request-",
             "preference-x",
             "tenant-",
             "tenant_member-a",

@@ -422,7 +422,7 @@ impl Fields {
     }
 
     /// A time; `null` is as if not given.
-    fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+    pub(crate) fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         let Some(value) = self.take(name).filter(|value| !value.is_null()) else {
             return Ok(None);
         };

@@ -1,22 +1,34 @@
 use auth::Principal;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use engine::Actor;
+use engine::{Precondition, RequestKey};
+use types::Timestamp;
 
 use crate::error::ApiError;
-use crate::request::RequestId;
 
 /// A handler that takes it can only be reached with a credential.
 pub(crate) struct Authenticated;
 
 /// Where a write comes from. As [`Authenticated`], for handlers that record it.
-pub(crate) struct Origin(pub(crate) engine::Origin);
+pub(crate) struct Origin(pub(crate) Caller);
+
+/// Where a command comes from and on what terms it is sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    pub(crate) origin: engine::Origin,
+    pub(crate) precondition: Option<Precondition>,
+    /// The request is to take effect once, and its answer is kept so long.
+    pub(crate) once: Option<(RequestKey, Timestamp)>,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        principal(parts).map(|_| Self)
+        match parts.extensions.get::<Principal>() {
+            Some(_) => Ok(Self),
+            None => Err(ApiError::credential_missing()),
+        }
     }
 }
 
@@ -24,23 +36,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let principal = principal(parts)?;
-        let request_id = parts.extensions.get::<RequestId>();
-        Ok(Self(engine::Origin {
-            actor: Actor {
-                id: principal.id.as_ref().to_owned(),
-                name: principal.name.as_ref().to_owned(),
-                on_behalf_of: None,
-            },
-            tenant_id: None,
-            correlation_id: request_id.and_then(RequestId::given).map(str::to_owned),
-        }))
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.map(Self).ok_or_else(ApiError::credential_missing)
     }
 }
 
-fn principal(parts: &Parts) -> Result<&Principal, ApiError> {
-    parts
-        .extensions
-        .get::<Principal>()
-        .ok_or_else(ApiError::credential_missing)
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Origin(caller) = Origin::from_request_parts(parts, state).await?;
+        Ok(caller)
+    }
 }

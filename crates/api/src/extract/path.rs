@@ -44,6 +44,28 @@ path_ids! {
     DeviceToken = "/token",
 }
 
+/// Ids that are only looked up: what is none is not there.
+macro_rules! texts {
+    ($($(#[$meta:meta])* $id:ident = $pointer:literal,)+) => {
+        $($(#[$meta])*
+        pub(crate) struct $id(pub(crate) String);
+
+        impl PathId for $id {
+            const POINTER: &'static str = $pointer;
+
+            fn read(raw: &str) -> Result<Self, InvalidId> {
+                Ok(Self(raw.to_owned()))
+            }
+        })+
+    };
+}
+texts! {
+    /// Of an API key.
+    KeyId = "/key_id",
+    /// Of an audit event.
+    AuditEventId = "/audit_event_id",
+}
+
 impl<A: PathId, S: Send + Sync> FromRequestParts<S> for Id<A> {
     type Rejection = ApiError;
 

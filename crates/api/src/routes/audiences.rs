@@ -175,7 +175,7 @@ pub(crate) async fn put(
         audience: audience.clone(),
         command: AudienceCommand::Put(put),
     };
-    let executed = state.engine.execute(command, origin).await;
+    let executed = state.execute(command, origin).await;
     let committed = executed.map_err(|error| ApiError::from(error).at_audience_in(&given))?;
     let audience = view(&state.read_models, &audience)?;
     Ok(at(&committed, json(&Defined { audience })))
@@ -191,7 +191,7 @@ pub(crate) async fn delete(
         audience,
         command: AudienceCommand::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `GET /audiences/{audience_id}/members`: in the order in which people first appeared.

@@ -1,8 +1,9 @@
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::limits::{BRAND_DOCUMENT_BYTES_MAX, NAME_BYTES_MAX};
 use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, BRAND_WORDS, Shape};
-use engine::{BrandDetails, Command, Edit};
+use engine::{BrandDetails, Command, Committed, Edit};
 use projections::BrandView;
 use serde::Serialize;
 use types::{BrandId, Clock as _, JsonDocument, SystemClock, Timestamp, new_type_id};
@@ -10,10 +11,10 @@ use types::{BrandId, Clock as _, JsonDocument, SystemClock, Timestamp, new_type_
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::origin::{Authenticated, Caller, Origin};
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
-use crate::routes::{Paging, at, json, no_content};
+use crate::routes::{Paging, at, json, kept, no_content};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "brands";
@@ -110,8 +111,21 @@ pub(crate) async fn create(
     if !body.is_given("settings") {
         return Err(ApiError::missing_field("/settings"));
     }
-    let edit = Edit::Create(details(&mut body)?);
-    write(&state, origin, brand, edit).await
+    let details = details(&mut body)?;
+    let command = Command::Brand {
+        brand: brand.clone(),
+        edit: Edit::Create(details.clone()),
+    };
+    let answer = move |committed: &Committed| {
+        let created = Brand::from(BrandView {
+            id: brand,
+            details,
+            created_at: committed.decided_at,
+            updated_at: committed.decided_at,
+        });
+        kept(StatusCode::OK, &created)
+    };
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 /// `PUT /brands/{brand_id}`: all that it is; what is left out is cleared.
@@ -127,7 +141,7 @@ pub(crate) async fn replace(
 
 async fn write(
     state: &ApiState,
-    origin: engine::Origin,
+    origin: Caller,
     brand: BrandId,
     edit: Edit<BrandDetails>,
 ) -> Result<Response, ApiError> {
@@ -135,7 +149,7 @@ async fn write(
         brand: brand.clone(),
         edit,
     };
-    let committed = state.engine.execute(command, origin).await?;
+    let committed = state.execute(command, origin).await?;
     Ok(at(&committed, json(&view(state, &brand)?)))
 }
 
@@ -162,5 +176,5 @@ pub(crate) async fn delete(
         brand,
         edit: Edit::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }

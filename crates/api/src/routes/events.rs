@@ -6,8 +6,8 @@ use types::Position;
 
 use crate::cursor;
 use crate::error::ApiError;
-use crate::extract::origin::Authenticated;
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::{Paging, json};
 use crate::state::ApiState;
 
@@ -23,10 +23,11 @@ struct EventsPage {
 /// position and time.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let query = query(&parameters)?;
+    let mut query = query(&parameters)?;
+    query.within = reach.tenant().cloned();
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let page = state.history.page(&query, still_wanted)?;
         let cursor = page
@@ -47,14 +48,17 @@ pub(crate) async fn page(
 /// `GET /v1/events/{position}`.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     position: Result<Path<u64>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(Path(position)) = position else {
         return Err(ApiError::invalid_parameter("position", "a whole number"));
     };
     // One block is read: too little to wait for one's turn behind others.
-    let read = move || state.history.event(Position(position));
+    let read = move || {
+        let history = &state.history;
+        history.event(Position(position), reach.tenant())
+    };
     let event = tokio::task::spawn_blocking(read)
         .await
         .expect("reading does not panic")?;
@@ -88,6 +92,7 @@ fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
         before: position("before")?,
         order,
         limit: parameters.limit()?,
+        ..EventsQuery::default()
     };
     if let Some(place) = parameters.place_checked(COLLECTION)? {
         let place = Position(place.parse().map_err(|_| ApiError::invalid_cursor())?);

@@ -75,7 +75,7 @@ pub(crate) async fn explain(
             .ok_or_else(ApiError::audience_not_found)?;
         let since = explained.member.map(|member| member.joined.position);
         let cause = match since {
-            Some(position) => state.history.event(position)?.map(|event| Cause {
+            Some(position) => state.history.event(position, None)?.map(|event| Cause {
                 position: position.0,
                 event_type: event.event_type,
             }),

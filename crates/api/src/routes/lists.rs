@@ -13,6 +13,7 @@ use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::{Paging, json, no_content};
 use crate::state::ApiState;
 
@@ -61,7 +62,7 @@ impl List {
 /// `GET /lists`: live lists by id, all or those that match `pattern`.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let pattern = parameters
@@ -73,10 +74,10 @@ pub(crate) async fn page(
         .place(COLLECTION)
         .and_then(|id| ListId::parse(&id).ok());
     let limit = parameters.limit_clamped();
-    let (views, more) = state
-        .read_models
-        .lists
-        .page(pattern.as_ref(), after.as_ref(), limit);
+    let models = &state.read_models;
+    let visible = |list: &ListId| reach.sees_list(models, list);
+    let lists = &models.lists;
+    let (views, more) = lists.page(pattern.as_ref(), &visible, after.as_ref(), limit);
     let last = views
         .last()
         .map(|last| cursor::encode(COLLECTION, last.id.as_str()));
@@ -119,7 +120,6 @@ pub(crate) async fn put(
     };
     Ok(no_content(
         &state
-            .engine
             .execute(Command::List { list, command }, origin)
             .await?,
     ))
@@ -135,7 +135,7 @@ pub(crate) async fn delete(
         list,
         command: ListCommand::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `PUT /lists/{list_id}/restore`: bring the deleted list back with its subscribers.
@@ -148,5 +148,5 @@ pub(crate) async fn restore(
         list,
         command: ListCommand::Restore,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }

@@ -13,6 +13,7 @@ use crate::extract::body::Fields;
 use crate::extract::origin::Authenticated;
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::{Paging, json};
 use crate::state::ApiState;
 
@@ -52,7 +53,7 @@ struct AudiencesOfUser {
 /// `POST /v1/members/query`: lists, tenants and audiences combined.
 pub(crate) async fn query(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     parameters: Parameters,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
@@ -64,7 +65,12 @@ pub(crate) async fn query(
         .map_err(|_| ApiError::invalid_cursor())?;
     let mut sets_left = QUERY_SETS_MAX;
     let query = body.take_all();
-    let combination = combination(&query, "", QUERY_LEVELS_MAX, &mut sets_left)?;
+    let mut combination = combination(&query, "", QUERY_LEVELS_MAX, &mut sets_left)?;
+    if let Some(root) = reach.tenant() {
+        check_sets(&combination, &reach, &state)?;
+        let within = Combination::Set(Set::TenantTree(root.clone()));
+        combination = Combination::Intersect(vec![combination, within]);
+    }
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
         let models = &state.read_models;
         let page = models.combine(&combination, after, limit);
@@ -82,6 +88,29 @@ pub(crate) async fn query(
         }))
     };
     state.scan(answer).await?
+}
+
+/// A restricted key asks about sets of its own: to it no others are there.
+fn check_sets(asked: &Combination, reach: &Reach, state: &ApiState) -> Result<(), ApiError> {
+    let models = &state.read_models;
+    match asked {
+        Combination::Union(parts) | Combination::Intersect(parts) | Combination::Except(parts) => {
+            parts.iter().try_for_each(|it| check_sets(it, reach, state))
+        }
+        Combination::Set(set) => {
+            let seen = match set {
+                // What stands before a wildcard has to say whose lists they are.
+                Set::List(pattern) => {
+                    let text = pattern.to_string();
+                    let beginning = text.split('*').next().unwrap_or_default();
+                    reach.sees_lists(models, beginning)
+                }
+                Set::Tenant(tenant) | Set::TenantTree(tenant) => reach.sees_tenant(models, tenant),
+                Set::Audience(_) => false,
+            };
+            if seen { Ok(()) } else { Err(not_found(set)) }
+        }
+    }
 }
 
 fn not_found(set: &Set) -> ApiError {

@@ -13,6 +13,7 @@ use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::tenants::{ROWS_BY_DEFAULT, membership_profile};
 use crate::routes::{LinkedPage, json, no_content};
 use crate::state::ApiState;
@@ -58,7 +59,7 @@ pub(crate) fn join_key(place: &str) -> Option<JoinKey> {
 /// `GET /users/{user_id}/tenants`: by the tenants' ids.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(user_id): Id<UserId>,
     uri: Uri,
     parameters: Parameters,
@@ -68,7 +69,11 @@ pub(crate) async fn page(
     let limit = parameters.limit_clamped_from(ROWS_BY_DEFAULT);
     let models = &state.read_models;
     let (views, more) = match models.subjects.number(user_id.as_str()) {
-        Some(subject) => models.tenants.memberships(subject, after.as_ref(), limit),
+        Some(subject) => {
+            let within = reach.tenant();
+            let tenants = &models.tenants;
+            tenants.memberships(subject, within, after.as_ref(), limit)
+        }
         None => (Vec::new(), false),
     };
     let last = views.last();
@@ -95,6 +100,7 @@ pub(crate) async fn get(
 pub(crate) async fn join_many(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    reach: Reach,
     Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
@@ -102,12 +108,14 @@ pub(crate) async fn join_many(
     let tenants = tenants.into_iter().enumerate().map(|(place, tenant)| {
         let mut tenant = Fields::of(tenant, format!("/tenants/{place}"))?;
         let id = tenant.required_id("tenant_id")?;
+        let reached = reach.tenant_within(&state.read_models, &id);
+        reached.map_err(|error| error.at(tenant.pointer("tenant_id")))?;
         check_user(&mut tenant, &user_id)?;
         Ok((id, membership_profile(&mut tenant)?))
     });
     let tenants = tenants.collect::<Result<_, ApiError>>()?;
     let command = Command::JoinTenants { user_id, tenants };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// Whoever is named in the body has to be the one in the path.
@@ -132,7 +140,7 @@ pub(crate) async fn join(
     let profile = membership_profile(&mut body)?;
     let tenants = vec![(tenant, profile)];
     let command = Command::JoinTenants { user_id, tenants };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `DELETE /users/{user_id}/tenants/{tenant_id}`: who is not a member need not be.
@@ -142,7 +150,7 @@ pub(crate) async fn leave(
     Ids(user_id, tenant): Ids<UserId, TenantId>,
 ) -> Result<Response, ApiError> {
     let command = Command::LeaveTenant { user_id, tenant };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `DELETE /users/{user_id}/tenants`: out of every tenant.
@@ -152,5 +160,5 @@ pub(crate) async fn leave_all(
     Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::LeaveEveryTenant { user_id };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }

@@ -3,12 +3,22 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::extract::origin::Authenticated;
+use crate::metrics::Moment;
 use crate::state::ApiState;
 
 /// `GET /metrics`: the text format of `OpenMetrics`, which Prometheus reads.
 pub(crate) async fn get(State(state): State<ApiState>, _: Authenticated) -> Response {
-    let position = state.read_models.checkpoint();
-    let text = state.metrics.encode(position);
+    let models = &state.read_models;
+    let moment = Moment {
+        position: models.checkpoint().0,
+        head: state.history.head().0,
+        queue: state.engine.queue_length() as u64,
+        answers: models.requests.count() as u64,
+        people: u64::from(models.subjects.next().0),
+        audiences: models.audiences.len() as u64,
+        process: (state.process)(),
+    };
+    let text = state.metrics.encode(&moment);
     let content_type =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], text).into_response()

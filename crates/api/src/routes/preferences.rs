@@ -1,4 +1,5 @@
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::ChoiceRequest;
 use domain::limits::CHOICES_MAX;
@@ -17,11 +18,11 @@ use types::{
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::{Body, Fields};
-use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::origin::{Authenticated, Caller, Origin};
 use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
 use crate::routes::tenants::names;
-use crate::routes::{Paging, at, json, no_content, success};
+use crate::routes::{Paging, at, json, kept, no_content, success};
 use crate::state::ApiState;
 
 const LOGS: &str = "preference logs";
@@ -330,7 +331,7 @@ pub(crate) async fn put(
         tenant: parameters.id(TENANT)?,
         choices: Choices::Set(topic, chosen.choice_request()?),
     };
-    let executed = state.engine.execute(command, origin).await;
+    let executed = state.execute(command, origin).await;
     let committed = executed.map_err(|error| ApiError::from(error).below_if_placed("/topic"))?;
     Ok(at(&committed, json(&Stored { message: "success" })))
 }
@@ -347,7 +348,7 @@ pub(crate) async fn delete(
         tenant: parameters.id(TENANT)?,
         choices: Choices::Clear(topic),
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `POST /users/{user_id}/preferences`: these too; what is refused does not hold up the others.
@@ -424,7 +425,7 @@ impl Refused {
 
 async fn choose_many(
     state: &ApiState,
-    origin: engine::Origin,
+    origin: Caller,
     user_id: UserId,
     parameters: &Parameters,
     requests: Requests,
@@ -441,33 +442,35 @@ async fn choose_many(
         tenant: parameters.id(TENANT)?,
         choices,
     };
-    let executed = state.engine.execute(command, origin).await;
-    let committed: Committed = executed.map_err(|error| {
+    let answer = move |committed: &Committed| {
+        let outcome = match &committed.outcome {
+            Outcome::Choices(outcome) => outcome.clone(),
+            Outcome::Done | Outcome::Users(_) | Outcome::Removed(_) => ChoicesOutcome::default(),
+        };
+        let of_topics = outcome.refused.into_iter();
+        refused.extend(of_topics.map(|(topic, refusal)| Refused::new(topic, &refusal.into())));
+        let items = outcome.stored.into_iter().map(|(topic, choice)| Chosen {
+            topic_id: topic.into(),
+            status: choice.status.name(),
+            has_custom_routing: choice.routing.is_some(),
+            custom_routing: names(choice.routing.as_deref()),
+        });
+        let deleted = outcome.cleared.into_iter().map(Into::into).collect();
+        let answer = ManyChosen {
+            items: items.collect(),
+            errors: refused,
+            deleted: replace.then_some(deleted),
+        };
+        kept(StatusCode::OK, &answer)
+    };
+    let executed = state.execute_once(command, origin, answer).await;
+    executed.map_err(|error| {
         if let ExecuteError::Refused(Refusal::Choice { place, refusal }) = error {
             ApiError::from(refusal).below(&format!("/topics/{place}"))
         } else {
             error.into()
         }
-    })?;
-    let outcome = match &committed.outcome {
-        Outcome::Choices(outcome) => outcome.clone(),
-        Outcome::Done | Outcome::Users(_) | Outcome::Removed(_) => ChoicesOutcome::default(),
-    };
-    let of_topics = outcome.refused.into_iter();
-    refused.extend(of_topics.map(|(topic, refusal)| Refused::new(topic, &refusal.into())));
-    let items = outcome.stored.into_iter().map(|(topic, choice)| Chosen {
-        topic_id: topic.into(),
-        status: choice.status.name(),
-        has_custom_routing: choice.routing.is_some(),
-        custom_routing: names(choice.routing.as_deref()),
-    });
-    let deleted = outcome.cleared.into_iter().map(Into::into).collect();
-    let answer = ManyChosen {
-        items: items.collect(),
-        errors: refused,
-        deleted: replace.then_some(deleted),
-    };
-    Ok(at(&committed, json(&answer)))
+    })
 }
 
 /// `GET /preferences/logs`: what people chose and gave up, newest first.
@@ -532,7 +535,7 @@ pub(crate) async fn replace_recipient(
         user_id,
         preferences: Some(body.as_preferences()?),
     };
-    Ok(success(&state.engine.execute(command, origin).await?))
+    Ok(success(&state.execute(command, origin).await?))
 }
 
 /// `PATCH /preferences/{recipient_id}`: merged into what is there (RFC 7396).
@@ -544,7 +547,7 @@ pub(crate) async fn merge_recipient(
 ) -> Result<Response, ApiError> {
     let changes = body.preference_changes()?;
     let command = Command::MergeRecipientPreferences { user_id, changes };
-    Ok(success(&state.engine.execute(command, origin).await?))
+    Ok(success(&state.execute(command, origin).await?))
 }
 
 /// The context in which a person is reached: the one that is named, or the only one there is.
@@ -628,7 +631,7 @@ pub(crate) async fn put_quiet_hours(
         user_id,
         quiet_hours,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `DELETE /v1/users/{user_id}/quiet-hours`.
@@ -641,5 +644,5 @@ pub(crate) async fn delete_quiet_hours(
         user_id,
         quiet_hours: None,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }

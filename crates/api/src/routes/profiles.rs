@@ -12,8 +12,9 @@ use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::users::attribute_filters;
-use crate::routes::{Paging, json, no_content, success};
+use crate::routes::{Paging, json, kept_success, no_content, success};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "profiles";
@@ -44,7 +45,7 @@ struct ProfilesPage {
 /// `GET /profiles`: everyone with a stored profile, by user id; `attribute.<path>=value` filters.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let filters = attribute_filters(&parameters)?;
@@ -54,8 +55,10 @@ pub(crate) async fn page(
     let limit = parameters.limit_clamped();
     let query = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let profiles = &state.read_models.profiles;
+        let people = reach.people(&state.read_models);
         json(&ProfilesPage::from(profiles.page(
             &filters,
+            people.as_ref(),
             after.as_ref(),
             limit,
             still_wanted,
@@ -120,11 +123,8 @@ pub(crate) async fn merge(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let command = ProfileCommand::Merge(body.object("profile")?);
-    let committed = state
-        .engine
-        .execute(Command::Profile { user_id, command }, origin)
-        .await?;
-    Ok(success(&committed))
+    let command = Command::Profile { user_id, command };
+    Ok(state.execute_once(command, origin, kept_success).await?)
 }
 
 /// `PUT /profiles/{user_id}`: replace the profile, creating it if absent.
@@ -136,7 +136,6 @@ pub(crate) async fn replace(
 ) -> Result<Response, ApiError> {
     let command = ProfileCommand::Replace(body.object("profile")?);
     let committed = state
-        .engine
         .execute(Command::Profile { user_id, command }, origin)
         .await?;
     Ok(success(&committed))
@@ -154,7 +153,6 @@ pub(crate) async fn patch(
         JsonPatch::parse(operations).map_err(|invalid| ApiError::invalid_patch(&invalid))?;
     let command = ProfileCommand::Patch(patch);
     let committed = state
-        .engine
         .execute(Command::Profile { user_id, command }, origin)
         .await?;
     Ok(no_content(&committed))
@@ -170,5 +168,5 @@ pub(crate) async fn delete(
         user_id,
         command: ProfileCommand::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }

@@ -8,12 +8,13 @@ use types::{JsonDocument, ListId, PageLimit, UserId};
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::origin::{Caller, Origin};
 use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::lists::List;
 use crate::routes::memberships::{join_key, place_of};
-use crate::routes::{Paging, json, no_content, success};
+use crate::routes::{Paging, json, kept_no_content, kept_success, no_content, success};
 use crate::state::ApiState;
 
 const SUBSCRIBERS: &str = "subscribers";
@@ -42,7 +43,7 @@ struct ListsOfUser {
 /// `GET /lists/{list_id}/subscriptions`: subscribers in the order in which they joined.
 pub(crate) async fn subscribers(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(list): Id<ListId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
@@ -51,9 +52,10 @@ pub(crate) async fn subscribers(
         .and_then(|place| join_key(&place));
     let limit = parameters.limit_clamped();
     let models = &state.read_models;
+    let people = reach.people(models);
     let (views, more) = models
         .lists
-        .subscribers(&list, after, limit)
+        .subscribers(&list, people.as_ref(), after, limit)
         .ok_or_else(ApiError::list_not_found)?;
     let cursor = views
         .last()
@@ -75,25 +77,28 @@ pub(crate) async fn subscribers(
 pub(crate) async fn add(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    reach: Reach,
     Id(list): Id<ListId>,
     body: Fields,
 ) -> Result<Response, ApiError> {
-    subscribe_many(state, origin, list, body, SubscribeMode::Add).await
+    subscribe_many(state, origin, &reach, list, body, SubscribeMode::Add).await
 }
 
 /// `PUT /lists/{list_id}/subscriptions`: these are the subscribers, and nobody else.
 pub(crate) async fn overwrite(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    reach: Reach,
     Id(list): Id<ListId>,
     body: Fields,
 ) -> Result<Response, ApiError> {
-    subscribe_many(state, origin, list, body, SubscribeMode::Overwrite).await
+    subscribe_many(state, origin, &reach, list, body, SubscribeMode::Overwrite).await
 }
 
 async fn subscribe_many(
     state: ApiState,
-    origin: engine::Origin,
+    origin: Caller,
+    reach: &Reach,
     list: ListId,
     mut body: Fields,
     mode: SubscribeMode,
@@ -106,6 +111,8 @@ async fn subscribe_many(
             let mut recipient = Fields::of(recipient, format!("/recipients/{place}"))?;
             let user_id = UserId::parse(&recipient.string("recipientId")?)
                 .map_err(|error| ApiError::invalid_id(error, &recipient.pointer("recipientId")))?;
+            let reached = reach.user(&state.read_models, &user_id);
+            reached.map_err(|error| error.at(recipient.pointer("recipientId")))?;
             Ok(Subscriber {
                 user_id,
                 preferences: recipient.preferences()?,
@@ -117,7 +124,7 @@ async fn subscribe_many(
         subscribers,
         mode,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(state.execute_once(command, origin, kept_no_content).await?)
 }
 
 /// `PUT /lists/{list_id}/subscriptions/{user_id}`: subscribe one person.
@@ -136,7 +143,7 @@ pub(crate) async fn subscribe(
         subscribers,
         mode: SubscribeMode::Put,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `DELETE /lists/{list_id}/subscriptions/{user_id}`: who is not subscribed need not be.
@@ -146,13 +153,13 @@ pub(crate) async fn unsubscribe(
     Ids(list, user_id): Ids<ListId, UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::Unsubscribe { list, user_id };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `GET /profiles/{user_id}/lists`: the live lists of a person, by id.
 pub(crate) async fn lists_of_user(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(user_id): Id<UserId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
@@ -162,7 +169,11 @@ pub(crate) async fn lists_of_user(
     let limit: PageLimit = parameters.limit_clamped();
     let models = &state.read_models;
     let (views, more) = match models.subjects.number(user_id.as_str()) {
-        Some(subject) => models.lists.subscriptions(subject, after.as_ref(), limit),
+        Some(subject) => {
+            let visible = |list: &ListId| reach.sees_list(models, list);
+            let lists = &models.lists;
+            lists.subscriptions(subject, &visible, after.as_ref(), limit)
+        }
         None => (Vec::new(), false),
     };
     let last = views
@@ -179,6 +190,7 @@ pub(crate) async fn lists_of_user(
 pub(crate) async fn subscribe_to_lists(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    reach: Reach,
     Id(user_id): Id<UserId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
@@ -190,11 +202,13 @@ pub(crate) async fn subscribe_to_lists(
             let mut list = Fields::of(list, format!("/lists/{place}"))?;
             let id = ListId::parse(&list.string("listId")?)
                 .map_err(|error| ApiError::invalid_id(error, &list.pointer("listId")))?;
+            let reached = reach.list(&state.read_models, &id);
+            reached.map_err(|error| error.at(list.pointer("listId")))?;
             Ok((id, list.preferences()?))
         })
         .collect::<Result<_, ApiError>>()?;
     let command = Command::SubscribeToLists { user_id, lists };
-    Ok(success(&state.engine.execute(command, origin).await?))
+    Ok(state.execute_once(command, origin, kept_success).await?)
 }
 
 /// `DELETE /profiles/{user_id}/lists`: end every subscription.
@@ -204,5 +218,5 @@ pub(crate) async fn leave_every_list(
     Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::LeaveEveryList { user_id };
-    Ok(success(&state.engine.execute(command, origin).await?))
+    Ok(success(&state.execute(command, origin).await?))
 }

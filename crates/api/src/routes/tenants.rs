@@ -16,6 +16,7 @@ use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::memberships::{Association, join_key, place_of};
 use crate::routes::{LinkedPage, at, json, no_content};
 use crate::state::ApiState;
@@ -105,14 +106,19 @@ pub(crate) fn names(channels: Option<&[Channel]>) -> Vec<&'static str> {
 /// `GET /tenants`: by id; all, the children of `parent_tenant_id`, or those that `q` begins.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     uri: Uri,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let filter = TenantFilter {
+        within: reach.tenant().cloned(),
         parent: parameters.id("parent_tenant_id")?,
         prefix: parameters.get("q").map(str::to_owned),
     };
+    if let Some(parent) = &filter.parent {
+        let reached = reach.tenant_within(&state.read_models, parent);
+        reached.map_err(|error| error.at("/parent_tenant_id"))?;
+    }
     let after = parameters.place(COLLECTION);
     let after = after.and_then(|id| TenantId::parse(&id).ok());
     let limit = parameters.limit_clamped_from(ROWS_BY_DEFAULT);
@@ -121,7 +127,7 @@ pub(crate) async fn page(
         let (views, more) = tenants.page(&filter, after.as_ref(), limit);
         let last = views.last();
         let cursor = last.map(|last| cursor::encode(COLLECTION, last.id.as_str()));
-        let items = views.into_iter().map(Tenant::from).collect();
+        let items = views.into_iter().map(|it| shown(it, &reach)).collect();
         json(&LinkedPage::new(items, &uri, more, cursor))
     };
     state.scan(answer).await
@@ -130,19 +136,29 @@ pub(crate) async fn page(
 /// `GET /tenants/{tenant_id}`.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(tenant): Id<TenantId>,
 ) -> Result<Response, ApiError> {
-    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| view(state, &tenant);
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| view(state, &reach, &tenant);
     Ok(json(&state.scan(answer).await??))
 }
 
-fn view(state: &ApiState, tenant: &TenantId) -> Result<Tenant, ApiError> {
+/// The parent of the tenant to which a key is restricted is beyond its reach.
+fn shown(view: TenantView, reach: &Reach) -> Tenant {
+    let is_root = reach.tenant() == Some(&view.id);
+    let mut tenant = Tenant::from(view);
+    if is_root {
+        tenant.parent_tenant_id = None;
+    }
+    tenant
+}
+
+fn view(state: &ApiState, reach: &Reach, tenant: &TenantId) -> Result<Tenant, ApiError> {
     let tenants = &state.read_models.tenants;
     let view = tenants.get(tenant).ok_or_else(ApiError::tenant_not_found)?;
     Ok(Tenant {
         user_count_with_descendants: Some(tenants.user_count_with_descendants(tenant)),
-        ..view.into()
+        ..shown(view, reach)
     })
 }
 
@@ -151,17 +167,48 @@ fn view(state: &ApiState, tenant: &TenantId) -> Result<Tenant, ApiError> {
 pub(crate) async fn put(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    reach: Reach,
     Id(tenant): Id<TenantId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
+    let mut details = details(&mut body)?;
+    narrow_parent(&state, &reach, &tenant, &mut details)?;
     let command = Command::Tenant {
         tenant: tenant.clone(),
-        command: TenantCommand::Put(details(&mut body)?),
+        command: TenantCommand::Put(details),
     };
-    let committed = state.engine.execute(command, origin).await?;
-    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| view(state, &tenant);
+    let committed = state.execute(command, origin).await?;
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| view(state, &reach, &tenant);
     // Somebody may have deleted it in between.
     Ok(at(&committed, json(&state.scan(answer).await??)))
+}
+
+/// A restricted key moves tenants about within its own, which itself stays where it is.
+fn narrow_parent(
+    state: &ApiState,
+    reach: &Reach,
+    tenant: &TenantId,
+    details: &mut TenantDetails,
+) -> Result<(), ApiError> {
+    let Some(root) = reach.tenant() else {
+        return Ok(());
+    };
+    const PARENT: &str = "/parent_tenant_id";
+    match &details.parent_tenant_id {
+        Some(_) if tenant == root => {
+            let expected = "left out: the key is restricted to this tenant";
+            return Err(ApiError::invalid_field(PARENT, expected));
+        }
+        Some(parent) => {
+            let reached = reach.tenant_within(&state.read_models, parent);
+            reached.map_err(|error| error.at(PARENT))?;
+        }
+        None if tenant == root => {
+            details.parent_tenant_id = state.read_models.tenants.parent(tenant);
+        }
+        None => return Err(ApiError::missing_field(PARENT)),
+    }
+    Ok(())
 }
 
 fn details(body: &mut Fields) -> Result<TenantDetails, ApiError> {
@@ -210,7 +257,7 @@ pub(crate) async fn delete(
         tenant,
         command: TenantCommand::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `GET /tenants/{tenant_id}/users`: members in the order in which they joined.
@@ -248,7 +295,7 @@ pub(crate) async fn set_default_preference(
         tenant,
         command: TenantCommand::SetDefaultPreference { topic, choice },
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `DELETE /tenants/{tenant_id}/default_preferences/items/{topic_id}`.
@@ -261,7 +308,7 @@ pub(crate) async fn clear_default_preference(
         tenant,
         command: TenantCommand::ClearDefaultPreference { topic },
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// The profile of a membership: kept when left out, cleared when `null`.

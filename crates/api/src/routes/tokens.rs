@@ -86,7 +86,7 @@ pub(crate) async fn register_many(
     });
     let tokens = tokens.collect::<Result<_, ApiError>>()?;
     let command = Command::RegisterTokens { user_id, tokens };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `PUT /users/{user_id}/tokens/{token}`.
@@ -102,7 +102,7 @@ pub(crate) async fn register(
     }
     let tokens = vec![body.token(token, SystemClock.now())?];
     let command = Command::RegisterTokens { user_id, tokens };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `PATCH /users/{user_id}/tokens/{token}`: a JSON Patch (RFC 6902) to the token as it is shown, with
@@ -136,7 +136,7 @@ pub(crate) async fn patch(
         token,
         patch,
     };
-    let executed = state.engine.execute(command, origin).await;
+    let executed = state.execute(command, origin).await;
     let committed = executed.map_err(|error| {
         let at_fault = at_fault_in(&error);
         let error = ApiError::from(error);
@@ -178,5 +178,5 @@ pub(crate) async fn delete(
     Ids(user_id, token): Ids<UserId, DeviceToken>,
 ) -> Result<Response, ApiError> {
     let command = Command::RemoveToken { user_id, token };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }

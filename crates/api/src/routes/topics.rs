@@ -7,7 +7,7 @@ use domain::limits::{
     DESCRIPTION_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, TOPIC_DOCUMENT_BYTES_MAX,
 };
 use domain::{Change, DIGEST, TopicPut};
-use engine::{Command, Edit, PreferencePagePublished, SectionDetails, TopicDetails};
+use engine::{Command, Committed, Edit, PreferencePagePublished, SectionDetails, TopicDetails};
 use projections::{SectionView, TopicView};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
@@ -18,10 +18,10 @@ use types::{
 
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::origin::{Authenticated, Caller, Origin};
 use crate::extract::path::{Id, Ids, PathId};
 use crate::routes::tenants::names;
-use crate::routes::{at, json, no_content};
+use crate::routes::{at, json, kept, no_content};
 use crate::state::ApiState;
 
 #[derive(Serialize)]
@@ -165,9 +165,22 @@ pub(crate) async fn create_section(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let section: SectionId = id_or_new(&mut body, "sec")?;
-    let edit = Edit::Create(section_details(&mut body)?);
-    let response = write_section(&state, origin, section, edit).await?;
-    Ok((StatusCode::CREATED, response).into_response())
+    let details = section_details(&mut body)?;
+    let command = Command::Section {
+        section: section.clone(),
+        edit: Edit::Create(details.clone()),
+    };
+    let answer = move |committed: &Committed| {
+        let created = Section::from(SectionView {
+            id: section,
+            details,
+            created_at: committed.decided_at,
+            updated_at: committed.decided_at,
+            topics: vec![],
+        });
+        kept(StatusCode::CREATED, &created)
+    };
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 /// `PUT /preferences/sections/{section_id}`: all that it is; its topics stay.
@@ -183,7 +196,7 @@ pub(crate) async fn replace_section(
 
 async fn write_section(
     state: &ApiState,
-    origin: engine::Origin,
+    origin: Caller,
     section: SectionId,
     edit: Edit<SectionDetails>,
 ) -> Result<Response, ApiError> {
@@ -191,7 +204,7 @@ async fn write_section(
         section: section.clone(),
         edit,
     };
-    let committed = state.engine.execute(command, origin).await?;
+    let committed = state.execute(command, origin).await?;
     Ok(at(&committed, json(&section_view(state, &section)?)))
 }
 
@@ -219,7 +232,7 @@ pub(crate) async fn delete_section(
         section,
         edit: Edit::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `GET /preferences/sections/{section_id}/topics`: by id.
@@ -262,9 +275,28 @@ pub(crate) async fn create_topic(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let topic: TopicId = id_or_new(&mut body, "pt")?;
-    let edit = Edit::Create(topic_put(&mut body)?);
-    let response = write_topic(&state, origin, section, topic, edit).await?;
-    Ok((StatusCode::CREATED, response).into_response())
+    let put = topic_put(&mut body)?;
+    // A digest that is new has nothing to keep.
+    let details = TopicDetails {
+        digest: put.digest.clone().applied_to(None),
+        ..put.details.clone()
+    };
+    let command = Command::Topic {
+        section: section.clone(),
+        topic: topic.clone(),
+        edit: Edit::Create(put),
+    };
+    let answer = move |committed: &Committed| {
+        let created = Topic::from(TopicView {
+            id: topic,
+            section,
+            details,
+            created_at: committed.decided_at,
+            updated_at: committed.decided_at,
+        });
+        kept(StatusCode::CREATED, &created)
+    };
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 /// `PUT /preferences/sections/{section_id}/topics/{topic_id}`: all that it is; a digest that is left
@@ -281,7 +313,7 @@ pub(crate) async fn replace_topic(
 
 async fn write_topic(
     state: &ApiState,
-    origin: engine::Origin,
+    origin: Caller,
     section: SectionId,
     topic: TopicId,
     edit: Edit<TopicPut>,
@@ -291,7 +323,7 @@ async fn write_topic(
         topic: topic.clone(),
         edit,
     };
-    let committed = state.engine.execute(command, origin).await?;
+    let committed = state.execute(command, origin).await?;
     Ok(at(&committed, json(&topic_view(state, &section, &topic)?)))
 }
 
@@ -372,7 +404,7 @@ pub(crate) async fn delete_topic(
         topic,
         edit: Edit::Delete,
     };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `DELETE /preferences/sections/{section_id}/topics/{topic_id}/digest`.
@@ -382,7 +414,7 @@ pub(crate) async fn remove_digest(
     Ids(section, topic): Ids<SectionId, TopicId>,
 ) -> Result<Response, ApiError> {
     let command = Command::RemoveDigest { section, topic };
-    Ok(no_content(&state.engine.execute(command, origin).await?))
+    Ok(no_content(&state.execute(command, origin).await?))
 }
 
 /// `POST /preferences/sections/{section_id}/topics/{topic_id}/digest/release`: digests are not
@@ -414,14 +446,15 @@ pub(crate) async fn publish(
         description: body.text("description", DESCRIPTION_BYTES_MAX)?,
     };
     let command = Command::PublishPreferencePage(published);
-    let committed = state.engine.execute(command, origin).await?;
-    let at_time = committed.decided_at;
-    let published = Published {
-        page_id,
-        at: at_time.to_rfc3339_millis(),
-        version: at_time.0 / 1_000_000,
+    let answer = move |committed: &Committed| {
+        let published = Published {
+            page_id,
+            at: committed.decided_at.to_rfc3339_millis(),
+            version: committed.decided_at.0 / 1_000_000,
+        };
+        kept(StatusCode::OK, &published)
     };
-    Ok(at(&committed, json(&published)))
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 /// `GET /preferences`, of the oldest SDKs: sections as categories, topics as what is in them.

@@ -5,16 +5,17 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::limits::FILTERS_MAX;
 use engine::{Command, Outcome, Removed};
-use projections::{AttributeFilter, UserCounts, UserFilter, UserSummary, UserView};
+use projections::{AttributeFilter, ReadModels, UserCounts, UserFilter, UserSummary, UserView};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
 use types::{AttributePath, JsonDocument, ListId, PageLimit, TenantId, Timestamp, UserId};
 
 use crate::cursor;
 use crate::error::ApiError;
-use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::origin::Origin;
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::preferences::ShownQuietHours;
 use crate::routes::users::batch::chosen;
 use crate::routes::{Paging, at, json, tokens};
@@ -142,18 +143,20 @@ fn with_some(mut object: Value, name: &str, document: Option<&JsonDocument>) -> 
 /// `GET /v1/users`: everybody of whom anything is known, by user id.
 pub(crate) async fn page(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let filter = UserFilter {
+    let mut filter = UserFilter {
         prefix: parameters.get("q").map(str::to_owned),
         attributes: attribute_filters(&parameters)?,
+        people: None,
     };
     let limit = parameters.limit()?;
     let after = parameters.place_checked(COLLECTION)?;
     let after = after.map(|place| UserId::parse(&place)).transpose();
     let after = after.map_err(|_| ApiError::invalid_cursor())?;
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+        filter.people = reach.people(&state.read_models);
         let page = state
             .read_models
             .users(&filter, after.as_ref(), limit, still_wanted);
@@ -188,17 +191,37 @@ pub(crate) fn attribute_filters(parameters: &Parameters) -> Result<Vec<Attribute
 /// thousand each, with how many there are.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
         let models = &state.read_models;
         let subject = models.subjects.number(user_id.as_str());
         let user = subject.and_then(|subject| models.user(subject, PageLimit::MOST));
-        let user = user.ok_or_else(ApiError::user_not_found)?;
+        let mut user = user.ok_or_else(ApiError::user_not_found)?;
+        if reach.tenant().is_some() {
+            narrow(&mut user, &reach, models);
+        }
         Ok(json(&User::from(user)))
     };
     state.scan(answer).await?
+}
+
+/// Leaves of what is known about a person what a restricted key sees.
+fn narrow(user: &mut UserView, reach: &Reach, models: &ReadModels) {
+    let sees = |tenant: &TenantId| reach.sees_tenant(models, tenant);
+    user.lists.retain(|it| reach.sees_list(models, &it.list.id));
+    user.memberships.retain(|it| sees(&it.tenant));
+    user.audiences.clear();
+    let choices = &mut user.preferences.choices;
+    choices.retain(|(context, _), _| context.as_ref().is_none_or(sees));
+    user.counts = UserCounts {
+        tokens: user.tokens.len(),
+        lists: user.lists.len(),
+        tenants: user.memberships.len(),
+        audiences: 0,
+        preferences: choices.len(),
+    };
 }
 
 /// `DELETE /v1/users/{user_id}`: everything that is known about a person, in one go; who is not known
@@ -209,7 +232,7 @@ pub(crate) async fn delete(
     Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let command = Command::DeleteUser { user_id };
-    let committed = state.engine.execute(command, origin).await?;
+    let committed = state.execute(command, origin).await?;
     let removed = match &committed.outcome {
         Outcome::Removed(removed) => removed.clone(),
         Outcome::Done | Outcome::Choices(_) | Outcome::Users(_) => Removed::default(),

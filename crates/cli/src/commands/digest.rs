@@ -3,14 +3,14 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::Until;
 
-use super::DataDir;
+use super::settings::Place;
 use crate::output;
 
 /// Print one SHA-256 per read model: equal logs give equal digests.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    data: DataDir,
+    data: Place,
     /// As one JSON object.
     #[arg(long)]
     json: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(self.data.existing()?)?;
+        let log = server::open_log(&self.data.existing()?)?;
         let rebuilt = engine::replay(&log, Until::Head, &mut |_| ())?;
         print(&rebuilt.read_models, self.json)?;
         Ok(ExitCode::SUCCESS)

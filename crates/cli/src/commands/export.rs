@@ -6,7 +6,7 @@ use engine::{EventJson, to_envelope};
 use projections::{Projection as _, Subjects};
 use types::Position;
 
-use super::DataDir;
+use super::settings::Place;
 
 /// How much of the log is read at a time, as stored.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -15,12 +15,12 @@ const PIECE_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    data: DataDir,
+    data: Place,
 }
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(self.data.existing()?)?;
+        let log = server::open_log(&self.data.existing()?)?;
         // People are registered before they are named, so one reading is enough.
         let subjects = Subjects::default();
         let mut out = BufWriter::new(std::io::stdout().lock());

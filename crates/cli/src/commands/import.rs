@@ -9,7 +9,7 @@ use engine::Importer;
 use event_log::EventLog;
 use types::{Clock as _, SystemClock, Timestamp};
 
-use super::DataDir;
+use super::settings::Place;
 use crate::output;
 
 /// Events written in one commit.
@@ -25,7 +25,7 @@ const CLOCK_DIFFERENCE_MAX_NANOSECONDS: u64 = 24 * 60 * 60 * 1_000_000_000;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    data: DataDir,
+    data: Place,
     /// The export; standard input if not given.
     file: Option<PathBuf>,
     /// The outcome as one JSON object.
@@ -49,7 +49,9 @@ impl Options {
                 .0
                 .saturating_add(CLOCK_DIFFERENCE_MAX_NANOSECONDS),
         );
-        let log = server::import_log(&self.data.path, |log| import(log, &mut lines, latest))?;
+        let log = server::import_log(&self.data.data_dir()?, |log| {
+            import(log, &mut lines, latest)
+        })?;
         let head = log.head();
         if self.json {
             let outcome =

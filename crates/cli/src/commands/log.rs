@@ -5,7 +5,7 @@ use event_log::Damage;
 use serde_json::json;
 use types::Position;
 
-use super::DataDir;
+use super::settings::Place;
 use crate::output;
 
 /// Look after the event log itself.
@@ -36,7 +36,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Common {
     #[command(flatten)]
-    data: DataDir,
+    data: Place,
     /// As one JSON object.
     #[arg(long)]
     json: bool,
@@ -62,7 +62,7 @@ impl Options {
 
 impl Common {
     fn verify(&self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(self.data.existing()?)?;
+        let log = server::open_log(&self.data.existing()?)?;
         let mut report = event_log::verify(&*log, &mut |_| ());
         // The bytes are what was written; whether they are events that can follow each other
         // is looked at here.
@@ -105,7 +105,7 @@ impl Common {
     }
 
     fn stats(&self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(self.data.existing()?)?;
+        let log = server::open_log(&self.data.existing()?)?;
         let (stats, head) = (log.stats()?, log.head());
         let types = log.index().types();
         if self.json {
@@ -135,7 +135,7 @@ impl Common {
     }
 
     fn doctor(&self) -> anyhow::Result<ExitCode> {
-        let found = server::doctor(self.data.existing()?)?;
+        let found = server::doctor(&self.data.existing()?)?;
         let report = found.report.as_ref();
         let damage = report.and_then(|report| report.damage.as_ref());
         let healthy = found.refusal.is_none() && report.is_some() && damage.is_none();
@@ -174,7 +174,7 @@ impl Common {
     }
 
     fn rewrite_head(&self) -> anyhow::Result<ExitCode> {
-        let head = server::rewrite_head(self.data.existing()?)?;
+        let head = server::rewrite_head(&self.data.existing()?)?;
         output::note(&format!(
             "the head file now says position {}, root {}",
             head.position, head.root
@@ -183,7 +183,7 @@ impl Common {
     }
 
     fn compact(&self) -> anyhow::Result<ExitCode> {
-        let compacted = server::compact_log(self.data.existing()?, &mut |_| ())?;
+        let compacted = server::compact_log(&self.data.existing()?, &mut |_| ())?;
         if self.json {
             output::data_json(&json!({
                 "events": compacted.events,

@@ -6,14 +6,15 @@ use engine::Until;
 use indicatif::{ProgressBar, ProgressStyle};
 use types::{Position, Timestamp};
 
-use super::{DataDir, digest};
+use super::digest;
+use super::settings::Place;
 use crate::output;
 
 /// Rebuild the read models from the log, and print their digests.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    data: DataDir,
+    data: Place,
     /// Stop after this position, or after the last event recorded by this time (RFC 3339).
     #[arg(long, value_parser = until, value_name = "POSITION|TIME")]
     until: Option<Until>,
@@ -33,7 +34,7 @@ fn until(text: &str) -> Result<Until, String> {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(self.data.existing()?)?;
+        let log = server::open_log(&self.data.existing()?)?;
         let bar = ProgressBar::new(log.head().position.0).with_style(ProgressStyle::with_template(
             "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta}",
         )?);

@@ -8,7 +8,6 @@ mod progress;
 mod records;
 mod rejected;
 mod rows;
-mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

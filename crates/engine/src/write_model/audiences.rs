@@ -36,7 +36,7 @@ impl WriteModel {
         Ok(())
     }
 
-    fn audience_state(&self, audience: &AudienceId) -> AudienceState {
+    pub(super) fn audience_state(&self, audience: &AudienceId) -> AudienceState {
         let decided = self.group.audiences.get(audience).cloned();
         decided.unwrap_or_else(|| {
             let committed = self.committed.audiences.definition(audience);

@@ -66,7 +66,7 @@ impl WriteModel {
         Ok(())
     }
 
-    fn brand_details(&self, brand: &BrandId) -> Option<BrandDetails> {
+    pub(super) fn brand_details(&self, brand: &BrandId) -> Option<BrandDetails> {
         match self.group.brands.get(brand) {
             Some(decided) => decided.clone(),
             None => self.committed.brands.get(brand).map(|view| view.details),

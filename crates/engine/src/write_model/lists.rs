@@ -291,7 +291,7 @@ impl WriteModel {
             .expect("it was inserted just above if it was missing")
     }
 
-    fn member_state(&self, list: &ListId, subject: SubjectId) -> ListMemberState {
+    pub(super) fn member_state(&self, list: &ListId, subject: SubjectId) -> ListMemberState {
         let entry = self.group.lists.get(list);
         if let Some(state) = entry.and_then(|entry| entry.members.get(&subject)) {
             return state.clone();

@@ -158,7 +158,11 @@ impl WriteModel {
 
     /// The tokens that are not expired at this time. The event that is decided now has this time, so
     /// whoever folds it has let the others go before.
-    fn tokens_of(&self, subject: SubjectId, now: Timestamp) -> BTreeMap<DeviceToken, TokenDetails> {
+    pub(super) fn tokens_of(
+        &self,
+        subject: SubjectId,
+        now: Timestamp,
+    ) -> BTreeMap<DeviceToken, TokenDetails> {
         let committed = self.committed.tokens.of_subject(subject);
         let mut tokens: BTreeMap<DeviceToken, TokenDetails> = committed
             .into_iter()

@@ -91,7 +91,7 @@ impl WriteModel {
         Ok(())
     }
 
-    fn section_details(&self, section: &SectionId) -> Option<SectionDetails> {
+    pub(super) fn section_details(&self, section: &SectionId) -> Option<SectionDetails> {
         match self.group.sections.get(section) {
             Some(decided) => decided.clone(),
             None => self.committed.topics.section_details(section),

@@ -96,7 +96,10 @@ impl Running {
 
     /// The time of the last event, which is the present of windows.
     pub(crate) fn now(&self) -> Timestamp {
-        let last = self.history().event(self.models.checkpoint()).unwrap();
+        let last = self
+            .history()
+            .event(self.models.checkpoint(), None)
+            .unwrap();
         last.map_or(Timestamp(0), |event| event.recorded_at.parse().unwrap())
     }
 

@@ -93,7 +93,8 @@ impl State {
             | Event::Token(_)
             | Event::Brand(_)
             | Event::Clock(_)
-            | Event::Key(_) => {}
+            | Event::Key(_)
+            | Event::Request(_) => {}
         }
         self.settle(effects, others);
     }

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::limits::{LISTS_MAX, USER_CHOICES_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX, USERS_MAX};
-use engine::{Command, Outcome, PersonalChoice, UserUpsert};
+use engine::{Command, Committed, Outcome, PersonalChoice, UserUpsert};
 use projections::{ExportElement, ExportPlace, ExportRow};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
@@ -19,7 +20,7 @@ use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::query::Parameters;
 use crate::routes::preferences::ShownQuietHours;
 use crate::routes::tenants::{membership_profile, names};
-use crate::routes::{Paging, at, json, tokens};
+use crate::routes::{Paging, json, kept, tokens};
 use crate::state::ApiState;
 
 const ROWS: &str = "rows of users";
@@ -158,34 +159,47 @@ pub(crate) async fn write(
         }
     }
     let mut accepted = users.len();
+    let mut pieces = in_pieces(&state, users);
+    let last = pieces.pop().unwrap_or_default();
     let mut places = places.into_iter();
-    let mut last = None;
-    for users in in_pieces(&state, users) {
+    for users in pieces {
         let places: Vec<usize> = places.by_ref().take(users.len()).collect();
         let command = Command::UpsertUsers(users);
-        let committed = state.engine.execute(command, origin.clone()).await?;
-        if let Outcome::Users(refused) = &committed.outcome {
-            accepted -= refused.len();
-            for (place, refusal) in refused {
-                let index = places[*place];
-                let error = ApiError::from(refusal.clone()).below(&format!("/users/{index}"));
-                errors.push((index, error));
-            }
-        }
-        last = Some(committed);
+        let committed = state.execute(command, origin.clone()).await?;
+        accepted -= note_refused(&committed, &places, &mut errors);
     }
-    errors.sort_by_key(|(index, _)| *index);
-    let errors = errors.into_iter();
-    let errors = errors.map(|(index, error)| error.about_item(index));
-    let written = Written {
-        accepted,
-        errors: errors.collect(),
+    // A batch that is sent again is answered by what is kept with its last piece.
+    let places: Vec<usize> = places.collect();
+    let answer = move |committed: &Committed| {
+        accepted -= note_refused(committed, &places, &mut errors);
+        errors.sort_by_key(|(index, _)| *index);
+        let errors = errors.into_iter();
+        let errors = errors.map(|(index, error)| error.about_item(index));
+        let written = Written {
+            accepted,
+            errors: errors.collect(),
+        };
+        kept(StatusCode::OK, &written)
     };
-    let answer = json(&written);
-    Ok(match last {
-        Some(committed) => at(&committed, answer),
-        None => answer,
-    })
+    let command = Command::UpsertUsers(last);
+    Ok(state.execute_once(command, origin, answer).await?)
+}
+
+/// Takes note of who was not written, by place in the request; how many they are.
+fn note_refused(
+    committed: &Committed,
+    places: &[usize],
+    errors: &mut Vec<(usize, ApiError)>,
+) -> usize {
+    let Outcome::Users(refused) = &committed.outcome else {
+        return 0;
+    };
+    for (place, refusal) in refused {
+        let index = places[*place];
+        let error = ApiError::from(refusal.clone()).below(&format!("/users/{index}"));
+        errors.push((index, error));
+    }
+    refused.len()
 }
 
 /// The people in pieces, each of which is decided at once: nobody else can write meanwhile, and merging

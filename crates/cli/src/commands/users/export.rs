@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use types::parse_json;
 
 use super::columns::{ALL, Columns};
-use super::server::{Address, Server};
 use super::{Format, beside};
+use crate::commands::server::{Address, Server};
 
 /// Write every user to a file, in the form in which `users import` reads them.
 #[derive(Debug, Args)]

@@ -15,8 +15,8 @@ use super::batch::{BadRow, Batch, SentRow, read_all};
 use super::progress::{Progress, Source};
 use super::rejected::{Rejected, RejectedFile};
 use super::rows::{Reading, Rows};
-use super::server::{Address, Refused, Server};
 use super::{Format, beside};
+use crate::commands::server::{Address, Refused, Server};
 use crate::output;
 
 /// Requests that are read ahead of those under way.

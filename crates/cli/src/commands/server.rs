@@ -1,11 +1,12 @@
-use std::fmt;
-use std::thread;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// How often a request is sent that does not get through. One that got through after all may arrive
 /// twice, which only has the expiry of tokens that do not say theirs begin a moment later.
@@ -19,17 +20,20 @@ const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Which server to ask.
 #[derive(Debug, Args)]
-pub(super) struct Address {
-    /// The server, over plain HTTP.
+pub(crate) struct Address {
+    /// The server.
     #[arg(long, env = "MUSTER_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// A key that may read and write users.
+    /// A key that may do what is asked.
     #[arg(long, env = "MUSTER_API_KEY", hide_env_values = true)]
     api_key: String,
+    /// Who vouches for the server, as PEM, where it is nobody whom everybody knows.
+    #[arg(long, env = "MUSTER_CA_CERTIFICATE", value_name = "FILE")]
+    ca_certificate: Option<PathBuf>,
 }
 
 /// A running server.
-pub(super) struct Server {
+pub(crate) struct Server {
     agent: ureq::Agent,
     url: String,
     authorization: String,
@@ -37,17 +41,17 @@ pub(super) struct Server {
 
 /// An answer that says that asking again would not help.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) status: u16,
-    pub(super) problem: Problem,
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    pub(crate) problem: Problem,
 }
 
 /// What the server says is wrong.
 #[derive(Debug, Deserialize)]
-pub(super) struct Problem {
-    pub(super) message: String,
-    pub(super) code: Option<String>,
-    pub(super) path: Option<String>,
+pub(crate) struct Problem {
+    pub(crate) message: String,
+    pub(crate) code: Option<String>,
+    pub(crate) path: Option<String>,
 }
 
 impl fmt::Display for Refused {
@@ -63,13 +67,22 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Server {
-    pub(super) fn at(address: &Address) -> anyhow::Result<Self> {
-        if !address.url.starts_with("http://") {
-            bail!("the URL must begin with http://");
+    pub(crate) fn at(address: &Address) -> anyhow::Result<Self> {
+        let schemes = ["http://", "https://"];
+        if !schemes.iter().any(|it| address.url.starts_with(it)) {
+            bail!("the URL must begin with http:// or https://");
+        }
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = &address.ca_certificate {
+            let cannot = || format!("{} cannot be used", path.display());
+            let pem = fs::read(path).with_context(cannot)?;
+            let known = Certificate::from_pem(&pem).with_context(cannot)?;
+            tls = tls.root_certs(RootCerts::new_with_certs(&[known]));
         }
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_TIME_MAX))
+            .tls_config(tls.build())
             .build();
         Ok(Self {
             agent: config.into(),
@@ -78,25 +91,31 @@ impl Server {
         })
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.ask(path, None)
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(path, Asking::Get)
     }
 
-    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &str) -> anyhow::Result<T> {
-        self.ask(path, Some(body))
+    /// For what has no answer.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.ask::<Nothing>(path, Asking::Delete).map(|_| ())
+    }
+
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &str) -> anyhow::Result<T> {
+        self.ask(path, Asking::Post(body))
     }
 
     /// Asks until there is an answer that is not only a matter of time.
-    fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<&str>) -> anyhow::Result<T> {
+    fn ask<T: DeserializeOwned>(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<T> {
         let mut pause = FIRST_PAUSE;
         let started = Instant::now();
         for attempt in 1..=ATTEMPTS_MAX {
-            let again = match self.ask_once(path, body) {
-                Ok((200, text)) => {
+            let again = match self.ask_once(path, asking) {
+                Ok((204, _)) => return Ok(serde_json::from_str("null")?),
+                Ok((200 | 201, text)) => {
                     return serde_json::from_str(&text)
                         .with_context(|| format!("the answer of {path} is not as expected"));
                 }
@@ -120,19 +139,23 @@ impl Server {
         unreachable!("the last attempt returns")
     }
 
-    fn ask_once(&self, path: &str, body: Option<&str>) -> anyhow::Result<(u16, String)> {
+    fn ask_once(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<(u16, String)> {
+        const AUTHORIZATION: &str = "Authorization";
         let url = format!("{}{path}", self.url);
-        let mut response = match body {
-            Some(body) => self
-                .agent
+        let agent = &self.agent;
+        let mut response = match asking {
+            Asking::Post(body) => agent
                 .post(&url)
-                .header("Authorization", &self.authorization)
+                .header(AUTHORIZATION, &self.authorization)
                 .header("Content-Type", "application/json")
                 .send(body)?,
-            None => self
-                .agent
+            Asking::Get => agent
                 .get(&url)
-                .header("Authorization", &self.authorization)
+                .header(AUTHORIZATION, &self.authorization)
+                .call()?,
+            Asking::Delete => agent
+                .delete(&url)
+                .header(AUTHORIZATION, &self.authorization)
                 .call()?,
         };
         let status = response.status().as_u16();
@@ -140,3 +163,15 @@ impl Server {
         Ok((status, body.read_to_string()?))
     }
 }
+
+/// What is asked, and with which body.
+#[derive(Clone, Copy)]
+enum Asking<'a> {
+    Get,
+    Post(&'a str),
+    Delete,
+}
+
+/// An answer without a body.
+#[derive(Deserialize)]
+struct Nothing;

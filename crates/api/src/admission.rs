@@ -1,0 +1,452 @@
+//! Before a handler is asked: who asks, whether they may, and on what terms.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use auth::{Principal, Rights, Scopes, UserAccess};
+use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use domain::limits::{
+    ACTOR_BYTES_MAX, ENTITY_TAGS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_LIFETIME,
+};
+use engine::{Entity, Expected, Precondition, RequestKey};
+use types::filter::Moment;
+use types::{
+    AudienceId, BrandId, Clock as _, DeviceToken, ListId, SectionId, StreamVersion, SystemClock,
+    TenantId, Timestamp, TopicId, UserId,
+};
+
+use crate::endpoint::{Access, Restricted, Versioned};
+use crate::error::ApiError;
+use crate::extract::origin::Caller;
+use crate::extract::query::Parameters;
+use crate::rate::Allowance;
+use crate::reach::Reach;
+use crate::request::{RequestId, entity_tag};
+use crate::state::ApiState;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_EXPIRATION: HeaderName = HeaderName::from_static("x-idempotency-expiration");
+/// Says that an answer is that of an earlier request.
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const MUSTER_ACTOR: HeaderName = HeaderName::from_static("muster-actor");
+/// Headers of which two would leave it open which is meant.
+const ONCE_ONLY: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_EXPIRATION,
+    MUSTER_ACTOR,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+];
+
+/// What each route asks of whoever comes, by path and method.
+type Routes = HashMap<&'static str, HashMap<Method, Access>>;
+
+#[derive(Clone)]
+pub(crate) struct Admission {
+    state: ApiState,
+    routes: Arc<Routes>,
+}
+
+impl Admission {
+    pub(crate) fn new(state: ApiState, routes: Routes) -> Self {
+        Self {
+            state,
+            routes: Arc::new(routes),
+        }
+    }
+}
+
+/// Around every route but the health checks: nobody gets in without a credential, and nobody further
+/// than it reaches.
+pub(crate) async fn admit(
+    State(Admission { state, routes }): State<Admission>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.extensions.get::<MatchedPath>().cloned();
+    let admitted = admitted(&state, &routes, &mut parts).await;
+    let (allowance, mut response) = match admitted {
+        Err((allowance, error)) => (allowance, error.into_response()),
+        Ok((allowance, Some(replayed))) => (allowance, replayed),
+        Ok((allowance, None)) => {
+            let version = parts.extensions.get::<EntityVersion>().copied();
+            let response = next.run(Request::from_parts(parts, body)).await;
+            (allowance, with_version(response, version))
+        }
+    };
+    if let Some(allowance) = allowance {
+        allowance.write_to(response.headers_mut());
+    }
+    // Whoever counts and traces requests stands outside, and does not know.
+    if let Some(path) = path {
+        response.extensions_mut().insert(path);
+    }
+    response
+}
+
+/// A version is told of what is there.
+fn with_version(mut response: Response, version: Option<EntityVersion>) -> Response {
+    if response.status().is_success()
+        && let Some(EntityVersion(Some(version))) = version
+        && let Ok(tag) = HeaderValue::from_str(&entity_tag(version))
+    {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+type Admitted = (Option<Allowance>, Option<Response>);
+
+async fn admitted(
+    state: &ApiState,
+    routes: &Routes,
+    parts: &mut Parts,
+) -> Result<Admitted, (Option<Allowance>, ApiError)> {
+    let early = |error| (None, error);
+    refuse_twice(&parts.headers).map_err(early)?;
+    let principal = principal(state, &parts.headers).map_err(early)?;
+    let allowance = state.rates.take(&principal.id);
+    if let Some(seconds) = allowance.and_then(|allowance| allowance.retry_after()) {
+        return Err((allowance, ApiError::rate_limited(seconds)));
+    }
+    let replayed = may(state, routes, parts, principal).await;
+    let replayed = replayed.map_err(|error| (allowance, error))?;
+    Ok((allowance, replayed))
+}
+
+fn refuse_twice(headers: &HeaderMap) -> Result<(), ApiError> {
+    let twice = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    match ONCE_ONLY.iter().find(twice) {
+        Some(name) => Err(ApiError::invalid_header(name.as_str(), "given once")),
+        None => Ok(()),
+    }
+}
+
+fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
+    let credential = headers.get(header::AUTHORIZATION);
+    let credential = credential.ok_or_else(ApiError::credential_missing)?;
+    let bearer = credential.to_str().ok().and_then(|credential| {
+        let (scheme, key) = credential.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    let principal = bearer.and_then(|key| state.authenticator.principal(key));
+    principal.ok_or_else(|| {
+        state.metrics.refused_credential();
+        ApiError::credential_invalid()
+    })
+}
+
+/// Whether the principal may ask this, and on what terms; with the answer, if it was given before.
+async fn may(
+    state: &ApiState,
+    routes: &Routes,
+    parts: &mut Parts,
+    principal: Principal,
+) -> Result<Option<Response>, ApiError> {
+    let mut caller = Caller {
+        origin: origin(&principal, parts)?,
+        ..Caller::default()
+    };
+    let method = if parts.method == Method::HEAD {
+        Method::GET
+    } else {
+        parts.method.clone()
+    };
+    let path = parts.extensions.get::<MatchedPath>().cloned();
+    let access = path.as_ref().and_then(|path| routes.get(path.as_str()));
+    let access = access.and_then(|by_method| by_method.get(&method)).copied();
+    // What is no route, or not with this method, is told by the router.
+    if let Some(access) = access {
+        let named = Named::of(parts).await?;
+        let parameters = Parameters::from_request_parts(parts, state).await?;
+        let context: Option<TenantId> = parameters.id("tenant_id")?;
+        match &principal.rights {
+            Rights::Key(scopes) => check_scope(*scopes, access)?,
+            Rights::Users(users) => check_grant(users, access, &named, context.as_ref())?,
+        }
+        if principal.tenant.is_some() {
+            check_reach(state, &principal, access, &named, context.as_ref())?;
+        }
+        let entity = access.versioned.map(|versioned| named.entity(versioned));
+        let entity = entity.transpose()?;
+        if method == Method::GET {
+            // Before the query runs: an older version than what is shown is refused, and does no harm.
+            let version = entity.and_then(|entity| state.engine.version(&entity));
+            parts.extensions.insert(EntityVersion(version));
+        } else {
+            caller.precondition = precondition(&parts.headers, entity)?;
+        }
+        if method == Method::POST {
+            caller.once = once(&parts.headers, parts.uri.path(), &principal)?;
+        }
+    }
+    if let Some((request, _)) = &caller.once
+        && let Some(answer) = state.engine.answer(request, SystemClock.now())
+    {
+        return Ok(Some(replayed(&answer)));
+    }
+    parts.extensions.insert(principal);
+    parts.extensions.insert(caller);
+    Ok(None)
+}
+
+/// The version of what a `GET` shows, as it was before it was looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct EntityVersion(pub(crate) Option<StreamVersion>);
+
+/// An answer that was given before.
+pub(crate) fn replayed(answer: &engine::Answer) -> Response {
+    let mut response = crate::routes::answered(answer);
+    let yes = HeaderValue::from_static("true");
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, yes);
+    response
+}
+
+/// Whether that is such an answer.
+pub(crate) fn is_replayed(response: &Response) -> bool {
+    response.headers().contains_key(IDEMPOTENT_REPLAYED)
+}
+
+fn origin(principal: &Principal, parts: &Parts) -> Result<engine::Origin, ApiError> {
+    let request_id = parts.extensions.get::<RequestId>();
+    let actor = parts.headers.get(MUSTER_ACTOR);
+    let actor = actor.map(|actor| {
+        let text = std::str::from_utf8(actor.as_bytes()).ok();
+        let text = text.filter(|text| {
+            !text.is_empty() && text.len() <= ACTOR_BYTES_MAX && !text.contains(char::is_control)
+        });
+        let expected = format!("1 to {ACTOR_BYTES_MAX} bytes of text");
+        text.ok_or_else(|| ApiError::invalid_header(MUSTER_ACTOR.as_str(), &expected))
+    });
+    let given = actor.transpose()?.map(str::to_owned);
+    Ok(engine::Origin {
+        actor: engine::Actor {
+            id: principal.id.as_ref().to_owned(),
+            name: principal.name.as_ref().to_owned(),
+            on_behalf_of: match &principal.rights {
+                Rights::Key(_) => given,
+                // Whom it is for says what it writes; who that is stands nowhere in the log.
+                Rights::Users(_) => Some("user token".to_owned()),
+            },
+        },
+        tenant_id: None,
+        correlation_id: request_id.and_then(RequestId::given).map(str::to_owned),
+    })
+}
+
+fn check_scope(scopes: Scopes, access: Access) -> Result<(), ApiError> {
+    if scopes.allows(access.scope) {
+        Ok(())
+    } else {
+        Err(ApiError::scope_missing(access.scope.name()))
+    }
+}
+
+/// What a restricted key names has to be within its tenant. Beyond it nothing is there.
+fn check_reach(
+    state: &ApiState,
+    principal: &Principal,
+    access: Access,
+    named: &Named,
+    context: Option<&TenantId>,
+) -> Result<(), ApiError> {
+    let (reach, models) = (Reach::of(principal), &state.read_models);
+    match access.restricted {
+        Restricted::Refused => return Err(ApiError::key_restricted()),
+        Restricted::Shared => return Ok(()),
+        Restricted::Within => {}
+    }
+    if let Some(tenant) = named.id::<TenantId>("tenant_id")? {
+        reach.tenant_within(models, &tenant)?;
+    }
+    if let Some(list) = named.id::<ListId>("list_id")? {
+        reach.list(models, &list)?;
+    }
+    if let Some(user) = named.user()? {
+        reach.user(models, &user)?;
+    }
+    if let Some(tenant) = context {
+        reach.tenant_within(models, tenant)?;
+    }
+    Ok(())
+}
+
+/// A person's token reaches what is theirs, where they are named in the path, and what was granted.
+fn check_grant(
+    users: &UserAccess,
+    access: Access,
+    named: &Named,
+    context: Option<&TenantId>,
+) -> Result<(), ApiError> {
+    let grant = access.grant.ok_or_else(ApiError::token_insufficient)?;
+    let brand = named.id::<BrandId>("brand_id")?;
+    if !users.grants(grant, brand.as_ref()) {
+        return Err(ApiError::token_insufficient());
+    }
+    match named.user()? {
+        Some(user) if !users.is_for_in(&user, context) => Err(ApiError::token_insufficient()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the path names.
+struct Named(Vec<(String, String)>);
+
+impl Named {
+    async fn of(parts: &mut Parts) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, &()).await;
+        // A path without any has none, and what is not UTF-8 is no id.
+        let params = params.map_err(|_| ApiError::invalid_path_segment())?;
+        let owned = params
+            .iter()
+            .map(|(name, id)| (name.to_owned(), id.to_owned()));
+        Ok(Self(owned.collect()))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(it, _)| it == name);
+        found.map(|(_, id)| id.as_str())
+    }
+
+    fn id<A: crate::extract::path::PathId>(&self, name: &str) -> Result<Option<A>, ApiError> {
+        let read = |raw| A::read(raw).map_err(|error| ApiError::invalid_id(error, A::POINTER));
+        self.get(name).map(read).transpose()
+    }
+
+    fn required<A: crate::extract::path::PathId>(&self, name: &str) -> Result<A, ApiError> {
+        self.id(name)?.ok_or_else(ApiError::invalid_path_segment)
+    }
+
+    fn user(&self) -> Result<Option<UserId>, ApiError> {
+        match self.id("user_id")? {
+            Some(user) => Ok(Some(user)),
+            None => self.id("recipient_id"),
+        }
+    }
+
+    fn required_user(&self) -> Result<UserId, ApiError> {
+        self.user()?.ok_or_else(ApiError::invalid_path_segment)
+    }
+
+    fn entity(&self, versioned: Versioned) -> Result<Entity, ApiError> {
+        Ok(match versioned {
+            Versioned::Profile => Entity::Profile(self.required_user()?),
+            Versioned::List => Entity::List(self.required::<ListId>("list_id")?),
+            Versioned::Subscription => {
+                Entity::Subscription(self.required("list_id")?, self.required_user()?)
+            }
+            Versioned::Audience => Entity::Audience(self.required::<AudienceId>("audience_id")?),
+            Versioned::Tenant => Entity::Tenant(self.required("tenant_id")?),
+            Versioned::Membership => {
+                Entity::Membership(self.required("tenant_id")?, self.required_user()?)
+            }
+            Versioned::Section => Entity::Section(self.required::<SectionId>("section_id")?),
+            Versioned::Topic => Entity::Topic(self.required::<TopicId>("topic_id")?),
+            Versioned::Brand => Entity::Brand(self.required("brand_id")?),
+            Versioned::Token => {
+                let token = self.required::<DeviceToken>("token")?;
+                Entity::Token(self.required_user()?, token)
+            }
+            Versioned::Preferences => Entity::Preferences(self.required_user()?),
+            Versioned::Key => Entity::Key(self.get("key_id").unwrap_or_default().to_owned()),
+        })
+    }
+}
+
+/// `If-Match` and `If-None-Match: *` (RFC 9110, sections 13.1.1 and 13.1.2).
+fn precondition(
+    headers: &HeaderMap,
+    entity: Option<Entity>,
+) -> Result<Option<Precondition>, ApiError> {
+    let expected = if let Some(tags) = joined(headers, &header::IF_MATCH)? {
+        if tags.trim() == "*" {
+            Expected::Present
+        } else {
+            Expected::Versions(versions(&tags)?)
+        }
+    } else if let Some(tags) = joined(headers, &header::IF_NONE_MATCH)? {
+        if tags.trim() != "*" {
+            let expected = "`*`: nothing else can be made sure of before a write";
+            return Err(ApiError::invalid_header("if-none-match", expected));
+        }
+        Expected::Absent
+    } else {
+        return Ok(None);
+    };
+    let Some(entity) = entity else {
+        let name = if matches!(expected, Expected::Absent) {
+            "if-none-match"
+        } else {
+            "if-match"
+        };
+        return Err(ApiError::invalid_header(
+            name,
+            "left out here: what this changes has no version of its own",
+        ));
+    };
+    Ok(Some(Precondition { entity, expected }))
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ApiError> {
+    let values = headers.get_all(name).iter().map(|value| value.to_str());
+    let values: Result<Vec<&str>, _> = values.collect();
+    let values = values.map_err(|_| ApiError::invalid_header(name.as_str(), "ASCII text"))?;
+    Ok((!values.is_empty()).then(|| values.join(",")))
+}
+
+/// Tags that are not ours match nothing; a weak one never does (RFC 9110, section 8.8.3.2).
+fn versions(tags: &str) -> Result<Vec<StreamVersion>, ApiError> {
+    let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
+    if tags.len() > ENTITY_TAGS_MAX {
+        let expected = format!("at most {ENTITY_TAGS_MAX} entity tags");
+        return Err(ApiError::invalid_header("if-match", &expected));
+    }
+    let is_tag = |tag: &&str| {
+        let strong = tag.strip_prefix("W/").unwrap_or(tag);
+        strong.len() >= 2 && strong.starts_with('"') && strong.ends_with('"')
+    };
+    if !tags.iter().all(is_tag) {
+        let expected = "entity tags, quotes included, or `*`";
+        return Err(ApiError::invalid_header("if-match", expected));
+    }
+    let version = |tag: &&str| {
+        let number: u32 = tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()?;
+        let version = StreamVersion(number);
+        (entity_tag(version) == **tag).then_some(version)
+    };
+    Ok(tags.iter().filter_map(version).collect())
+}
+
+/// What the request is known by if it is to take effect once, and how long.
+fn once(
+    headers: &HeaderMap,
+    path: &str,
+    principal: &Principal,
+) -> Result<Option<(RequestKey, Timestamp)>, ApiError> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = key.to_str().ok();
+    let key = key.filter(|key| !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_BYTES_MAX);
+    let expected = format!("1 to {IDEMPOTENCY_KEY_BYTES_MAX} ASCII characters");
+    let key = key.ok_or_else(|| ApiError::invalid_header(IDEMPOTENCY_KEY.as_str(), &expected))?;
+    let now = SystemClock.now();
+    let asked = headers.get(IDEMPOTENCY_EXPIRATION);
+    // What lies in the past, or is no time at all, is as if not given: the SDKs send such.
+    let asked = asked
+        .and_then(|asked| asked.to_str().ok())
+        .and_then(Moment::parse_or_utc)
+        .map_or(Timestamp::default(), Moment::to_timestamp);
+    let earliest = Timestamp(now.0.saturating_add(IDEMPOTENCY_LIFETIME));
+    // A restricted key must not be answered with what another was.
+    let reach = Reach::of(principal);
+    let reach = reach.tenant().map_or("", TenantId::as_str);
+    let request = RequestKey::new("POST", path, reach, key);
+    Ok(Some((request, asked.max(earliest))))
+}

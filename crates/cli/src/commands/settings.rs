@@ -1,0 +1,413 @@
+//! What an operator chooses: flags over the environment over a file, over what is built in.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Args;
+use server::{Config, LogFormat, TlsFiles};
+use toml::{Table, Value};
+
+/// Where settings are read from if nobody says.
+const FILE: &str = "muster.toml";
+const FILE_VARIABLE: &str = "MUSTER_CONFIG";
+/// Names in a file that nobody needs are nearer to a known one than this, or to none.
+const NEAR: f64 = 0.7;
+
+/// Where everything is, and where it is said.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Place {
+    /// The data directory; `data` unless given.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The file with the settings; `muster.toml` unless given, if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How to serve. Each can be said in the environment and in the file as well.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    place: Place,
+    /// Address and port to listen on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// A key with full access, good as long as it is given. Without it one is made at the first start.
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Levels of a tenant's ancestry that are loaded, the tenant's own included: 1 to 32.
+    #[arg(long, value_name = "N")]
+    tenant_levels: Option<String>,
+    /// Requests that each credential may make in a second; any number unless given.
+    #[arg(long, value_name = "N")]
+    rate_per_second: Option<String>,
+    /// Requests that a credential may make at once after a pause; ten seconds' worth unless given.
+    #[arg(long, value_name = "N")]
+    rate_burst: Option<String>,
+    /// Requests that are answered at the same time; more are told that the server is busy.
+    #[arg(long, value_name = "N")]
+    requests_max: Option<String>,
+    /// From which pages browsers may ask, as origins separated by commas, or `*` for all.
+    #[arg(long, value_name = "ORIGINS")]
+    cors_origins: Option<String>,
+    /// The certificate with its chain, as PEM: connections are encrypted then.
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// The key of the certificate, as PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// How traces are written: `text` or `json`.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// One thing that can be chosen.
+struct Known {
+    name: &'static str,
+    /// What is so unless it is chosen.
+    by_default: &'static str,
+    secret: bool,
+}
+
+const fn known(name: &'static str, by_default: &'static str) -> Known {
+    Known {
+        name,
+        by_default,
+        secret: false,
+    }
+}
+
+/// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
+/// variable is `MUSTER_` and the name in capitals.
+const KNOWN: [Known; 11] = [
+    known("data_dir", "data"),
+    known("listen", "127.0.0.1:8080"),
+    Known {
+        name: "api_key",
+        by_default: "",
+        secret: true,
+    },
+    known("tenant_levels", "4"),
+    known("rate_per_second", ""),
+    known("rate_burst", ""),
+    known("requests_max", "4096"),
+    known("cors_origins", ""),
+    known("tls_certificate", ""),
+    known("tls_key", ""),
+    known("log_format", "text"),
+];
+
+/// Who chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Flag,
+    Environment,
+    File(PathBuf),
+    Default,
+}
+
+/// What was chosen, by name, and by whom.
+#[derive(Debug)]
+pub(crate) struct Settings(BTreeMap<&'static str, (String, Source)>);
+
+impl Place {
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        let flags = Flags {
+            place: self.clone(),
+            ..Flags::default()
+        };
+        Ok(flags.settings()?.get("data_dir").into())
+    }
+
+    /// The data directory, which must hold a log already: only `serve` and `import` make one.
+    pub(crate) fn existing(&self) -> anyhow::Result<PathBuf> {
+        let path = self.data_dir()?;
+        ensure!(
+            path.join("log").exists() || path.join("head").exists(),
+            "{} holds no event log",
+            path.display(),
+        );
+        Ok(path)
+    }
+}
+
+impl Flags {
+    /// Reads the environment and the file.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        let variable = |name: &str| env::var(variable_of(name)).ok();
+        Settings::of(self, &variable, env::var_os(FILE_VARIABLE).map(Into::into))
+    }
+
+    fn given(&self, name: &str) -> Option<&String> {
+        match name {
+            "data_dir" => self.place.data_dir.as_ref(),
+            "listen" => self.listen.as_ref(),
+            "api_key" => self.api_key.as_ref(),
+            "tenant_levels" => self.tenant_levels.as_ref(),
+            "rate_per_second" => self.rate_per_second.as_ref(),
+            "rate_burst" => self.rate_burst.as_ref(),
+            "requests_max" => self.requests_max.as_ref(),
+            "cors_origins" => self.cors_origins.as_ref(),
+            "tls_certificate" => self.tls_certificate.as_ref(),
+            "tls_key" => self.tls_key.as_ref(),
+            _ => self.log_format.as_ref(),
+        }
+    }
+}
+
+fn variable_of(name: &str) -> String {
+    format!("MUSTER_{}", name.to_ascii_uppercase())
+}
+
+impl Settings {
+    fn of(
+        flags: &Flags,
+        variable: &dyn Fn(&str) -> Option<String>,
+        file_of_environment: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let named = flags.place.config.clone().or(file_of_environment);
+        let path = named.clone().unwrap_or_else(|| FILE.into());
+        let file = if named.is_some() || path.exists() {
+            read(&path)?
+        } else {
+            BTreeMap::new()
+        };
+        let chosen = KNOWN.iter().map(|known| {
+            let name = known.name;
+            // An empty variable is as if it were not there.
+            let in_environment = || variable(name).filter(|it| !it.is_empty());
+            let chosen = if let Some(value) = flags.given(name) {
+                (value.clone(), Source::Flag)
+            } else if let Some(value) = in_environment() {
+                (value, Source::Environment)
+            } else if let Some(value) = file.get(name) {
+                (value.clone(), Source::File(path.clone()))
+            } else {
+                (known.by_default.to_owned(), Source::Default)
+            };
+            (name, chosen)
+        });
+        Ok(Self(chosen.collect()))
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", |(value, _)| value)
+    }
+
+    fn given(&self, name: &str) -> Option<&str> {
+        Some(self.get(name)).filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T: FromStr>(&self, name: &str, expected: &str) -> anyhow::Result<T> {
+        let parsed = self.get(name).parse();
+        parsed.map_err(|_| self.wrong(name, expected))
+    }
+
+    fn parsed_if_given<T: FromStr>(&self, name: &str, expected: &str) -> anyhow::Result<Option<T>> {
+        let given = self.given(name).is_some();
+        given.then(|| self.parsed(name, expected)).transpose()
+    }
+
+    fn wrong(&self, name: &str, expected: &str) -> anyhow::Error {
+        let (value, source) = &self.0[name];
+        anyhow!("{name} must be {expected}, and `{value}` is not ({source})")
+    }
+
+    /// What the server is started with.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+        let number = "a whole number above 0";
+        let levels: usize = self.parsed("tenant_levels", "a number from 1 to 32")?;
+        if !(1..=32).contains(&levels) {
+            return Err(self.wrong("tenant_levels", "a number from 1 to 32"));
+        }
+        let requests: NonZeroU32 = self.parsed("requests_max", number)?;
+        let tls = match (self.given("tls_certificate"), self.given("tls_key")) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(TlsFiles {
+                certificate: certificate.into(),
+                key: key.into(),
+            }),
+            (Some(_), None) => bail!("tls_certificate needs tls_key"),
+            (None, Some(_)) => bail!("tls_key needs tls_certificate"),
+        };
+        let rate_per_second = self.parsed_if_given("rate_per_second", number)?;
+        let rate_burst = self.parsed_if_given("rate_burst", number)?;
+        ensure!(
+            rate_burst.is_none() || rate_per_second.is_some(),
+            "rate_burst needs rate_per_second"
+        );
+        let origins = self.get("cors_origins").split(',').map(str::trim);
+        let origins = origins.filter(|it| !it.is_empty()).map(str::to_owned);
+        Ok(Config {
+            data_dir: self.get("data_dir").into(),
+            listen: self.parsed::<SocketAddr>("listen", "an address with a port")?,
+            api_key: self.given("api_key").map(str::to_owned),
+            tenant_levels: levels,
+            rate_per_second,
+            rate_burst,
+            requests_max: requests.get() as usize,
+            cors_origins: origins.collect(),
+            tls,
+        })
+    }
+
+    pub(crate) fn log_format(&self) -> anyhow::Result<LogFormat> {
+        match self.get("log_format") {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(self.wrong("log_format", "`text` or `json`")),
+        }
+    }
+
+    /// Name, value and source of everything, secrets hidden.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&'static str, &str, String)> {
+        KNOWN.iter().map(|known| {
+            let (value, source) = &self.0[known.name];
+            let hidden = known.secret && !value.is_empty();
+            let value = if hidden { "(hidden)" } else { value };
+            (known.name, value, source.to_string())
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment => f.write_str("environment"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// The settings of a file, as text.
+fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(path);
+    let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+    parse(&text).with_context(|| format!("{} is not as it should be", path.display()))
+}
+
+fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let table: Table = text.parse()?;
+    let mut settings = BTreeMap::new();
+    for (name, value) in table {
+        if !KNOWN.iter().any(|known| known.name == name) {
+            let likeness = |known: &Known| strsim::jaro_winkler(known.name, &name);
+            let nearest = KNOWN.iter().map(|it| (likeness(it), it.name));
+            let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0));
+            match nearest.filter(|(likeness, _)| *likeness > NEAR) {
+                Some((_, nearest)) => bail!("there is no setting `{name}`; is `{nearest}` meant?"),
+                None => bail!("there is no setting `{name}`"),
+            }
+        }
+        let text = match value {
+            Value::String(text) => text,
+            Value::Integer(number) => number.to_string(),
+            Value::Array(items) if name == "cors_origins" => {
+                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                let texts = texts.with_context(|| format!("`{name}` is an array of strings"))?;
+                texts.join(",")
+            }
+            Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_) => bail!("`{name}` is a string or a whole number"),
+        };
+        settings.insert(name, text);
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(
+        flags: &Flags,
+        environment: &[(&str, &str)],
+        file: &str,
+    ) -> anyhow::Result<Settings> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("muster.toml");
+        fs::write(&path, file)?;
+        let variable = |name: &str| {
+            let found = environment.iter().find(|(it, _)| *it == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::of(flags, &variable, Some(path))
+    }
+
+    #[test]
+    fn flags_come_before_the_environment_and_that_before_the_file() {
+        let flags = Flags {
+            listen: Some("127.0.0.1:1".to_owned()),
+            ..Flags::default()
+        };
+        let environment = [("listen", "127.0.0.1:2"), ("tenant_levels", "2")];
+        let file = "listen = \"127.0.0.1:3\"\ntenant_levels = 3\nrequests_max = 7\n\
+                    cors_origins = [\"https://a.example\", \"https://b.example\"]\n";
+        let settings = settings(&flags, &environment, file).expect("settings");
+        let config = settings.config().expect("a configuration");
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.tenant_levels, 2);
+        assert_eq!(config.requests_max, 7);
+        assert_eq!(
+            config.cors_origins,
+            ["https://a.example", "https://b.example"]
+        );
+        assert_eq!(config.data_dir, Path::new("data"));
+        let sources: Vec<String> = settings.shown().map(|it| it.2).take(4).collect();
+        assert_eq!(sources[0], "default");
+        assert_eq!(sources[1], "flag");
+        assert_eq!(sources[3], "environment");
+    }
+
+    #[test]
+    fn what_is_unknown_or_wrong_is_said() {
+        for (file, said) in [
+            ("lisen = \"x\"", "is `listen` meant?"),
+            ("tenant_level = 3", "is `tenant_levels` meant?"),
+            ("zzzz = 1", "there is no setting `zzzz`"),
+            ("listen = true", "a string or a whole number"),
+            ("listen", "expected"),
+            ("cors_origins = [1]", "an array of strings"),
+        ] {
+            let wrong = settings(&Flags::default(), &[], file).expect_err(file);
+            assert!(format!("{wrong:#}").contains(said), "{wrong:#}");
+        }
+        for (file, said) in [
+            ("listen = \"here\"", "an address with a port"),
+            ("tenant_levels = 33", "from 1 to 32"),
+            ("rate_per_second = 0", "above 0"),
+            ("rate_burst = 5", "needs rate_per_second"),
+            ("tls_key = \"k.pem\"", "needs tls_certificate"),
+            ("requests_max = 0", "above 0"),
+        ] {
+            let settings = settings(&Flags::default(), &[], file).expect("settings");
+            let wrong = settings.config().expect_err(file);
+            assert!(format!("{wrong:#}").contains(said), "{wrong:#}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let settings = settings(&Flags::default(), &[("api_key", "very secret")], "");
+        let shown: Vec<String> = settings
+            .expect("settings")
+            .shown()
+            .map(|(_, value, _)| value.to_owned())
+            .collect();
+        assert!(shown.contains(&"(hidden)".to_owned()));
+        assert!(!shown.iter().any(|it| it.contains("very secret")));
+    }
+}

@@ -1,0 +1,91 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use auth::SigningSecret;
+
+/// The secret with which tokens of people are signed, as hexadecimal digits in a file of its own. It is no
+/// part of the log: whoever has a copy of the log cannot make tokens.
+pub(crate) fn signing_secret(data: &Path) -> anyhow::Result<SigningSecret> {
+    let path = path(data);
+    if path.exists() {
+        return read(&path).with_context(|| format!("{} cannot be used", path.display()));
+    }
+    let secret = SigningSecret::generate();
+    write(data, &secret).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(secret)
+}
+
+/// Makes a new secret: no token that was issued so far is good any more.
+pub fn rotate_signing_secret(data: &Path) -> anyhow::Result<()> {
+    write(data, &SigningSecret::generate())
+}
+
+fn path(data: &Path) -> PathBuf {
+    data.join("token-secret")
+}
+
+fn read(path: &Path) -> anyhow::Result<SigningSecret> {
+    let text = fs::read_to_string(path)?;
+    let digits = text.trim_end();
+    let mut bytes = [0; SigningSecret::BYTES];
+    if digits.len() != 2 * bytes.len() || !digits.bytes().all(|it| it.is_ascii_hexdigit()) {
+        bail!("it does not hold {} hexadecimal digits", 2 * bytes.len());
+    }
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * place..2 * place + 2], 16)?;
+    }
+    Ok(SigningSecret::new(bytes))
+}
+
+/// Whole or not at all, and readable by nobody else.
+fn write(data: &Path, secret: &SigningSecret) -> anyhow::Result<()> {
+    let digits: String = secret
+        .reveal()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    let new = data.join("token-secret.new");
+    if new.exists() {
+        fs::remove_file(&new)?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    writeln!(file, "{digits}")?;
+    file.sync_all()?;
+    fs::rename(&new, path(data))?;
+    File::open(data)?.sync_all()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_read_again() {
+        let data = tempfile::tempdir().expect("a directory");
+        let first = signing_secret(data.path()).expect("a secret");
+        let again = signing_secret(data.path()).expect("a secret");
+        assert_eq!(first.reveal(), again.reveal());
+        let mode = fs::metadata(path(data.path()))
+            .expect("a file")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        rotate_signing_secret(data.path()).expect("another secret");
+        let other = signing_secret(data.path()).expect("a secret");
+        assert_ne!(first.reveal(), other.reveal());
+        for wrong in ["", "00", "zz"] {
+            fs::write(path(data.path()), wrong).expect("a file");
+            assert!(signing_secret(data.path()).is_err(), "{wrong}");
+        }
+    }
+}
