@@ -2,7 +2,8 @@
 DATA_DIR ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help build run fmt lint test test-rust test-sdk test-crash test-properties fuzz golden bench doc
+.PHONY: help build run fmt lint test test-rust test-sdk test-api test-crash test-properties fuzz golden \
+	docs bench doc
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,7 +22,7 @@ lint: ## Formatting, clippy and rustdoc, warnings as errors.
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-test: lint test-rust test-sdk ## Everything that CI runs.
+test: lint test-rust test-sdk test-api ## Everything that CI runs.
 
 test-rust:
 	cargo build --locked -p cli
@@ -30,6 +31,10 @@ test-rust:
 test-sdk: ## Courier's official Python SDK against the real binary.
 	cargo build --locked -p cli
 	MUSTER_BIN=target/debug/muster tests/sdk/run
+
+test-api: ## The real binary against its own OpenAPI description, by schemathesis.
+	cargo build --locked -p cli
+	MUSTER_BIN=target/debug/muster tests/api/run
 
 test-crash: build ## The long form of the crash tests.
 	MUSTER_BIN=$(CURDIR)/target/release/muster MUSTER_CRASH_KILLS=200 MUSTER_CRASH_CUTS=1000 \
@@ -46,6 +51,9 @@ fuzz: ## The long form of the fuzz target for rules.
 
 golden: ## Golden files for new event shapes, and docs/events.md.
 	UPDATE_GOLDEN=1 cargo test --locked -p events --test golden
+
+docs: ## docs/openapi.json and docs/scopes.md, made of the code.
+	UPDATE_DOCS=1 cargo test --locked -p tests --test tidy documentation
 
 bench: ## One table of ratios against baselines of the same run; ONLY=writes|postgres|http|replay|audiences.
 	cargo run --release --locked -p bench -- $(ONLY)

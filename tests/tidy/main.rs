@@ -182,3 +182,16 @@ fn every_dependency_is_justified() {
         }
     }
 }
+
+/// `make docs` writes them; whoever changes an endpoint reads what that changes.
+#[test]
+fn the_documentation_of_the_api_is_that_of_the_code() {
+    for (name, expected) in api::documentation() {
+        let path = root().join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, &expected).expect("the file can be written");
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == expected, "{name} is out of date: run `make docs`");
+    }
+}

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use types::filter::InvalidRule;
 use types::{AudienceId, InvalidId, InvalidPatch, InvalidPath, InvalidPattern, StreamVersion};
+use utoipa::ToSchema;
 
 use crate::request::entity_tag;
 
@@ -32,8 +33,8 @@ pub(crate) struct ApiError {
     current: Option<StreamVersion>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Body<'a> {
     #[serde(rename = "type")]
     error_type: &'static str,
     message: &'a str,
@@ -44,7 +45,7 @@ struct Body<'a> {
 }
 
 /// One of several things that was refused.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ItemError {
     index: usize,
     code: &'static str,

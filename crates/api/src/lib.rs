@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 mod extract;
 mod metrics;
+mod openapi;
 mod rate;
 mod reach;
 mod request;
@@ -17,6 +18,7 @@ mod state;
 
 pub use error::CODES;
 pub use metrics::{Metrics, Process};
+pub use openapi::files as documentation;
 pub use rate::RateLimit;
 pub use router::router;
 pub use state::{ApiOptions, ApiState, Authenticator};

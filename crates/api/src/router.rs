@@ -27,7 +27,7 @@ use crate::routes::{
     preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens, users,
 };
 use crate::state::ApiState;
-use crate::{admission, request};
+use crate::{admission, openapi, request};
 
 /// Everything that can be asked with a credential, and what it takes.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
@@ -511,6 +511,11 @@ pub fn router(state: ApiState) -> Router {
     let public = Router::new()
         .route("/healthz", answer_get(health::live))
         .route("/readyz", answer_get(health::ready))
+        // The same for everybody, and nothing of anybody.
+        .route("/openapi.json", answer_get(openapi::get))
+        .route("/docs", answer_get(openapi::page))
+        .route("/docs/page.js", answer_get(openapi::script))
+        .route("/docs/page.css", answer_get(openapi::style))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
     // The frame goes around the router as a whole: around each of its routes it would be cloned
     // with the route for every request.

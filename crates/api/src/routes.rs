@@ -3,6 +3,7 @@ use axum::response::{IntoResponse, Response};
 use engine::{Answer, Committed};
 use serde::Serialize;
 use types::JsonDocument;
+use utoipa::ToSchema;
 
 use crate::request::AnswerPosition;
 
@@ -34,7 +35,7 @@ pub(crate) fn json<T: Serialize>(body: &T) -> Response {
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Paging {
     pub(crate) more: bool,
     pub(crate) cursor: Option<String>,
@@ -51,7 +52,7 @@ impl Paging {
 }
 
 /// One page in the shape that tenants and memberships have.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct LinkedPage<T> {
     items: Vec<T>,
     has_more: bool,
@@ -85,8 +86,8 @@ impl<T> LinkedPage<T> {
     }
 }
 
-#[derive(Serialize)]
-struct Success {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Success {
     status: &'static str,
 }
 

@@ -7,6 +7,7 @@ use projections::{AudienceView, MemberWithReason, ReadModels};
 use serde::Serialize;
 use types::filter::{GroupOperator, Set};
 use types::{AudienceId, JsonDocument, SubjectId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -20,13 +21,14 @@ use crate::state::ApiState;
 const COLLECTION: &str = "audiences";
 const MEMBERS: &str = "members of audience";
 
-#[derive(Serialize)]
-struct Audience {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Audience {
     id: String,
     name: String,
     description: String,
     created_at: String,
     updated_at: String,
+    #[schema(value_type = Option<Object>)]
     filter: Option<JsonDocument>,
     operator: Option<&'static str>,
     #[serde(rename = "audience_version")]
@@ -40,32 +42,32 @@ struct Audience {
     unreadable: Vec<Unreadable>,
 }
 
-#[derive(Serialize)]
-struct Reference {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Reference {
     path: &'static str,
     value: String,
 }
 
-#[derive(Serialize)]
-struct Unreadable {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Unreadable {
     path: String,
     operator: &'static str,
     count: u64,
 }
 
-#[derive(Serialize)]
-struct Defined {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Defined {
     audience: Audience,
 }
 
-#[derive(Serialize)]
-struct AudiencesPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AudiencesPage {
     items: Vec<Audience>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct Member {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Member {
     #[serde(rename = "member_id")]
     user_id: String,
     audience_id: String,
@@ -74,8 +76,8 @@ struct Member {
     reason: String,
 }
 
-#[derive(Serialize)]
-struct MembersPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MembersPage {
     items: Vec<Member>,
     paging: Paging,
 }

@@ -3,6 +3,7 @@ use axum::response::Response;
 use engine::{EventJson, EventsQuery, Order};
 use serde::Serialize;
 use types::{PageLimit, Position};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -25,8 +26,8 @@ const ADMINISTRATIVE: &[&str] = &[
     "preference_page.*",
 ];
 
-#[derive(Serialize)]
-struct AuditEvent {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditEvent {
     #[serde(rename = "auditEventId")]
     id: String,
     actor: Actor,
@@ -37,15 +38,15 @@ struct AuditEvent {
     kind: String,
 }
 
-#[derive(Serialize)]
-struct Actor {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Actor {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     on_behalf_of: Option<String>,
 }
 
-#[derive(Serialize)]
-struct AuditEventsPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditEventsPage {
     results: Vec<AuditEvent>,
     paging: Paging,
 }

@@ -7,6 +7,7 @@ use engine::{BrandDetails, Command, Committed, Edit};
 use projections::BrandView;
 use serde::Serialize;
 use types::{BrandId, Clock as _, JsonDocument, SystemClock, Timestamp, new_type_id};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -19,8 +20,8 @@ use crate::state::ApiState;
 
 const COLLECTION: &str = "brands";
 
-#[derive(Serialize)]
-struct Brand {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Brand {
     id: String,
     name: String,
     /// Milliseconds since 1970, as of everything here.
@@ -28,12 +29,14 @@ struct Brand {
     updated: u64,
     published: u64,
     version: String,
+    #[schema(value_type = Option<Object>)]
     settings: Option<JsonDocument>,
+    #[schema(value_type = Option<Object>)]
     snippets: Option<JsonDocument>,
 }
 
-#[derive(Serialize)]
-struct BrandsPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BrandsPage {
     results: Vec<Brand>,
     paging: Paging,
 }

@@ -3,6 +3,7 @@ use axum::response::Response;
 use engine::{EventJson, EventsQuery, Order};
 use serde::Serialize;
 use types::Position;
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -13,8 +14,9 @@ use crate::state::ApiState;
 
 const COLLECTION: &str = "events";
 
-#[derive(Serialize)]
-struct EventsPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventsPage {
+    #[schema(value_type = Vec<Object>)]
     items: Vec<EventJson>,
     paging: Paging,
 }

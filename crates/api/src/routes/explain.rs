@@ -5,6 +5,7 @@ use projections::ChangePlace;
 use serde::Serialize;
 use serde_json::Value;
 use types::{AudienceId, Position, SubjectId, UserId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -16,8 +17,8 @@ use crate::state::ApiState;
 
 const CHANGES: &str = "changes of audience";
 
-#[derive(Serialize)]
-struct Explanation {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Explanation {
     member: bool,
     /// Without a stored profile somebody is in no audience, whatever the rule says.
     has_profile: bool,
@@ -25,18 +26,19 @@ struct Explanation {
     added_at: Option<String>,
     cause: Option<Cause>,
     version: u32,
+    #[schema(value_type = Option<Object>)]
     rule: Option<Value>,
 }
 
-#[derive(Serialize)]
-struct Cause {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Cause {
     position: u64,
     #[serde(rename = "type")]
     event_type: String,
 }
 
-#[derive(Serialize)]
-struct Change {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Change {
     user_id: String,
     #[serde(rename = "change")]
     kind: &'static str,
@@ -47,8 +49,8 @@ struct Change {
     cause: Cause,
 }
 
-#[derive(Serialize)]
-struct ChangesPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChangesPage {
     items: Vec<Change>,
     paging: Paging,
 }

@@ -1,10 +1,11 @@
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::routes::json;
 
-#[derive(Serialize)]
-struct Health {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
     status: &'static str,
 }
 

@@ -10,6 +10,7 @@ use engine::{Command, KeyIssued, KeyToIssue};
 use projections::KeyView;
 use serde::Serialize;
 use types::{Clock as _, CommandId, SystemClock, TenantId, Timestamp};
+use utoipa::ToSchema;
 
 use crate::admission::is_replayed;
 use crate::cursor;
@@ -26,8 +27,8 @@ const COLLECTION: &str = "keys";
 /// The longest that a key that was replaced goes on, in seconds: 30 days.
 const GRACE_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
 
-#[derive(Clone, Debug, Serialize)]
-struct Key {
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Key {
     id: String,
     name: String,
     /// The first characters, by which a person recognises the key.
@@ -42,18 +43,19 @@ struct Key {
     last_used_at: Option<String>,
 }
 
-#[derive(Serialize)]
-struct KeysPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeysPage {
     items: Vec<Key>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct NewKey<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewKey {
     #[serde(flatten)]
-    shown: &'a Key,
-    /// The whole key, this once.
-    key: &'a str,
+    shown: Key,
+    /// The whole key, this once: not where the request is answered again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 impl Key {
@@ -236,8 +238,8 @@ async fn answer_with_key(
         return Ok(response);
     };
     let mut whole = json(&NewKey {
-        shown,
-        key: key.reveal(),
+        shown: shown.clone(),
+        key: Some(key.reveal().to_owned()),
     });
     *whole.status_mut() = StatusCode::CREATED;
     Ok(at_same(&response, whole))

@@ -6,6 +6,7 @@ use engine::Command;
 use projections::ListView;
 use serde::Serialize;
 use types::{JsonDocument, ListId, ListPattern};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -19,19 +20,20 @@ use crate::state::ApiState;
 
 const COLLECTION: &str = "lists";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct List {
     id: String,
     name: String,
     created: String,
     updated: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     preferences: Option<JsonDocument>,
     subscriber_count: usize,
 }
 
-#[derive(Serialize)]
-struct ListsPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ListsPage {
     items: Vec<List>,
     paging: Paging,
 }

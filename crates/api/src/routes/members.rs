@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use types::filter::Set;
 use types::{AudienceId, ListPattern, SubjectId, TenantId, UserId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -22,20 +23,20 @@ const PATTERN_SETS: usize = 8;
 const QUERY: &str = "members query";
 const AUDIENCES_OF_USER: &str = "audiences of user";
 
-#[derive(Serialize)]
-struct Person {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Person {
     user_id: String,
 }
 
-#[derive(Serialize)]
-struct QueryAnswer {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct QueryAnswer {
     count: u64,
     items: Vec<Person>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct AudienceOfUser {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AudienceOfUser {
     audience_id: String,
     name: String,
     added_at: String,
@@ -44,8 +45,8 @@ struct AudienceOfUser {
     reason: String,
 }
 
-#[derive(Serialize)]
-struct AudiencesOfUser {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AudiencesOfUser {
     items: Vec<AudienceOfUser>,
     paging: Paging,
 }

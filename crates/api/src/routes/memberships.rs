@@ -6,6 +6,7 @@ use engine::Command;
 use projections::{JoinKey, MembershipView};
 use serde::Serialize;
 use types::{JsonDocument, Position, TenantId, UserId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -21,12 +22,13 @@ use crate::state::ApiState;
 const COLLECTION: &str = "tenants of user";
 
 /// One person's membership of one tenant.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Association {
     tenant_id: String,
     user_id: String,
     #[serde(rename = "type")]
     kind: &'static str,
+    #[schema(value_type = Option<Object>)]
     profile: Option<JsonDocument>,
     created_at: String,
 }

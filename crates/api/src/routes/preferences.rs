@@ -14,6 +14,7 @@ use types::{
     Choice, Clock as _, Position, QuietHours, SubjectId, SystemClock, TenantId, Timestamp, TopicId,
     UserId,
 };
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -30,8 +31,8 @@ const LOGS: &str = "preference logs";
 const LOG_ROWS_BY_DEFAULT: u64 = 25;
 const TENANT: &str = "tenant_id";
 
-#[derive(Serialize)]
-struct Preference {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Preference {
     topic_id: String,
     topic_name: String,
     default_status: &'static str,
@@ -49,43 +50,54 @@ struct Preference {
     snoozed_until: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Preferences {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Preferences {
     items: Vec<Preference>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct OnePreference {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OnePreference {
     topic: Preference,
 }
 
+/// One choice was stored.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Stored {
+    message: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct QuietHoursAnswer {
+    quiet_hours: Option<ShownQuietHours>,
+}
+
 /// What one request chose, as it is stored.
-#[derive(Serialize)]
-struct Chosen {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Chosen {
     topic_id: String,
     status: &'static str,
     has_custom_routing: bool,
     custom_routing: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Refused {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Refused {
     topic_id: String,
     reason: String,
     code: &'static str,
 }
 
-#[derive(Serialize)]
-struct ManyChosen {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ManyChosen {
     items: Vec<Chosen>,
     errors: Vec<Refused>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<Vec<String>>,
 }
 
-#[derive(Serialize)]
-struct LogEntry {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogEntry {
     id: String,
     timestamp: String,
     user_id: String,
@@ -99,21 +111,21 @@ struct LogEntry {
     tenant_id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct LogValue {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogValue {
     status: &'static str,
     has_custom_routing: bool,
     custom_routing: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Log {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Log {
     items: Vec<LogEntry>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct Effective {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Effective {
     user_id: String,
     tenant_id: Option<String>,
     /// The tenant was not named: it is the only one of which the person is a member.
@@ -124,8 +136,8 @@ struct Effective {
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct EffectiveTopic {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EffectiveTopic {
     topic_id: String,
     topic_name: String,
     section_id: Option<String>,
@@ -137,8 +149,8 @@ struct EffectiveTopic {
     digest_schedule_id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Channel {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Channel {
     #[serde(rename = "channel")]
     name: &'static str,
     used: bool,
@@ -146,15 +158,15 @@ struct Channel {
 }
 
 /// Who had the last word.
-#[derive(Serialize)]
-struct Said {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Said {
     layer: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_id: Option<String>,
 }
 
 /// Quiet hours as they are given and shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ShownQuietHours {
     time_zone: String,
     days: Vec<&'static str>,
@@ -162,8 +174,8 @@ pub(crate) struct ShownQuietHours {
     to: String,
 }
 
-#[derive(Serialize)]
-struct QuietHoursNow {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct QuietHoursNow {
     #[serde(flatten)]
     hours: ShownQuietHours,
     active: bool,
@@ -320,10 +332,6 @@ pub(crate) async fn put(
     parameters: Parameters,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Stored {
-        message: &'static str,
-    }
     let chosen = body.object("topic")?;
     let mut chosen = Fields::of(chosen.into(), "/topic".to_owned())?;
     let command = Command::Choose {
@@ -528,14 +536,16 @@ pub(crate) async fn replace_recipient(
     Id(user_id): Id<UserId>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    // No body at all is more likely a mistake than the wish to forget everything.
-    let body = body.value.unwrap_or_default();
-    let mut body = Fields::of(body, String::new())?;
     let command = Command::RecipientPreferences {
         user_id,
-        preferences: Some(body.as_preferences()?),
+        preferences: Some(required(body)?.as_preferences()?),
     };
     Ok(success(&state.execute(command, origin).await?))
+}
+
+/// No body at all is more likely a mistake than the wish to forget everything.
+fn required(body: Body) -> Result<Fields, ApiError> {
+    Fields::of(body.value.unwrap_or_default(), String::new())
 }
 
 /// `PATCH /preferences/{recipient_id}`: merged into what is there (RFC 7396).
@@ -543,9 +553,9 @@ pub(crate) async fn merge_recipient(
     State(state): State<ApiState>,
     Origin(origin): Origin,
     Id(user_id): Id<UserId>,
-    mut body: Fields,
+    body: Body,
 ) -> Result<Response, ApiError> {
-    let changes = body.preference_changes()?;
+    let changes = required(body)?.preference_changes()?;
     let command = Command::MergeRecipientPreferences { user_id, changes };
     Ok(success(&state.execute(command, origin).await?))
 }
@@ -608,15 +618,11 @@ pub(crate) async fn quiet_hours(
     _: Authenticated,
     Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Answer {
-        quiet_hours: Option<ShownQuietHours>,
-    }
     let models = &state.read_models;
     let subject = models.subjects.number(user_id.as_str());
     let hours = subject.and_then(|subject| models.preferences.quiet_hours(subject));
     let quiet_hours = hours.as_ref().map(ShownQuietHours::from);
-    Ok(json(&Answer { quiet_hours }))
+    Ok(json(&QuietHoursAnswer { quiet_hours }))
 }
 
 /// `PUT /v1/users/{user_id}/quiet-hours`.

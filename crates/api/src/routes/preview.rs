@@ -4,6 +4,7 @@ use domain::{audiences_of, refuse_cycle};
 use projections::{Preview, ReadModels};
 use serde::Serialize;
 use types::{AudienceId, Clock as _, SystemClock, UserId};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::body::Fields;
@@ -12,22 +13,22 @@ use crate::extract::path::Id;
 use crate::routes::json;
 use crate::state::ApiState;
 
-#[derive(Serialize)]
-struct PreviewAnswer {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PreviewAnswer {
     count: u64,
     /// Everybody with a stored profile.
     total: u64,
     sample: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Part {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Part {
     count: u64,
     sample: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct DiffAnswer {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DiffAnswer {
     joining: Part,
     leaving: Part,
 }

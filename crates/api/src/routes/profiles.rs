@@ -5,6 +5,7 @@ use domain::limits::PATCH_OPERATIONS_MAX;
 use engine::Command;
 use serde::Serialize;
 use types::{JsonDocument, JsonPatch, UserId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -19,24 +20,27 @@ use crate::state::ApiState;
 
 const COLLECTION: &str = "profiles";
 
-#[derive(Serialize)]
-struct Profile<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Profile<'a> {
+    #[schema(value_type = Object)]
     profile: &'a JsonDocument,
     /// Those of the older form.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     preferences: Option<JsonDocument>,
 }
 
-#[derive(Serialize)]
-struct ProfileRow {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProfileRow {
     user_id: String,
+    #[schema(value_type = Object)]
     profile: JsonDocument,
     created: String,
     updated: String,
 }
 
-#[derive(Serialize)]
-struct ProfilesPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProfilesPage {
     items: Vec<ProfileRow>,
     paging: Paging,
     count: usize,

@@ -4,6 +4,7 @@ use domain::limits::{LISTS_MAX, RECIPIENTS_MAX};
 use engine::{Command, SubscribeMode, Subscriber};
 use serde::Serialize;
 use types::{JsonDocument, ListId, PageLimit, UserId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -20,22 +21,23 @@ use crate::state::ApiState;
 const SUBSCRIBERS: &str = "subscribers";
 const LISTS_OF_USER: &str = "lists of user";
 
-#[derive(Serialize)]
-struct Subscription {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Subscription {
     #[serde(rename = "recipientId")]
     recipient_id: String,
     created: String,
+    #[schema(value_type = Option<Object>)]
     preferences: Option<JsonDocument>,
 }
 
-#[derive(Serialize)]
-struct SubscribersPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SubscribersPage {
     items: Vec<Subscription>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct ListsOfUser {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ListsOfUser {
     results: Vec<List>,
     paging: Paging,
 }

@@ -9,6 +9,7 @@ use engine::{Command, TenantDetails};
 use projections::{JoinKey, TenantFilter, TenantView};
 use serde::Serialize;
 use types::{Channel, Choice, JsonDocument, TenantId, TopicId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -26,13 +27,15 @@ const USERS: &str = "users of tenant";
 /// Rows of a page when the caller does not say.
 pub(crate) const ROWS_BY_DEFAULT: u64 = 20;
 
-#[derive(Serialize)]
-struct Tenant {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Tenant {
     id: String,
     name: String,
     parent_tenant_id: Option<String>,
     brand_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
     properties: Option<JsonDocument>,
+    #[schema(value_type = Option<Object>)]
     user_profile: Option<JsonDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_preferences: Option<DefaultPreferences>,
@@ -47,13 +50,13 @@ struct Tenant {
     user_count_with_descendants: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct DefaultPreferences {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DefaultPreferences {
     items: Vec<DefaultPreference>,
 }
 
-#[derive(Serialize)]
-struct DefaultPreference {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DefaultPreference {
     id: String,
     status: &'static str,
     has_custom_routing: bool,

@@ -7,6 +7,7 @@ use projections::TokenView;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use types::{Clock as _, DeviceToken, JsonPatch, SystemClock, UserId};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::body::{Body, Fields};
@@ -15,8 +16,9 @@ use crate::extract::path::{Id, Ids};
 use crate::routes::{json, no_content};
 use crate::state::ApiState;
 
-#[derive(Serialize)]
-struct Tokens {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Tokens {
+    #[schema(value_type = Vec<Object>)]
     tokens: Vec<Map<String, Value>>,
 }
 

@@ -15,6 +15,7 @@ use types::{
     BrandId, Channel, Clock as _, JsonDocument, PreferenceControl, SectionId, SystemClock, TopicId,
     UserId, new_type_id,
 };
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::body::Fields;
@@ -24,8 +25,8 @@ use crate::routes::tenants::names;
 use crate::routes::{at, json, kept, no_content};
 use crate::state::ApiState;
 
-#[derive(Serialize)]
-struct Section {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Section {
     id: String,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,8 +38,8 @@ struct Section {
     updated: String,
 }
 
-#[derive(Serialize)]
-struct Topic {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Topic {
     id: String,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,20 +49,22 @@ struct Topic {
     include_unsubscribe_header: bool,
     routing_options: Vec<&'static str>,
     #[serde(rename = "topic_data")]
+    #[schema(value_type = Object)]
     data: JsonDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     digest: Option<JsonDocument>,
     created: String,
     updated: String,
 }
 
-#[derive(Serialize)]
-struct Results<T> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Results<T> {
     results: Vec<T>,
 }
 
-#[derive(Serialize)]
-struct Published {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Published {
     page_id: String,
     #[serde(rename = "published_at")]
     at: String,

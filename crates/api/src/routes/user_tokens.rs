@@ -5,6 +5,7 @@ use axum::response::Response;
 use domain::limits::{TOKEN_USERS_MAX, USER_TOKEN_LIFETIME_MAX};
 use serde::Serialize;
 use types::{Clock as _, CommandId, SystemClock};
+use utoipa::ToSchema;
 
 use crate::duration;
 use crate::error::ApiError;
@@ -16,8 +17,8 @@ use crate::state::{ApiState, seconds};
 /// The words of a scope, in bytes.
 const SCOPE_BYTES_MAX: usize = 8 * 1024;
 
-#[derive(Serialize)]
-struct Issued {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Issued {
     token: String,
 }
 

@@ -9,6 +9,7 @@ use projections::{AttributeFilter, ReadModels, UserCounts, UserFilter, UserSumma
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
 use types::{AttributePath, JsonDocument, ListId, PageLimit, TenantId, Timestamp, UserId};
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
@@ -23,40 +24,48 @@ use crate::state::ApiState;
 
 const COLLECTION: &str = "users";
 
-#[derive(Serialize)]
-struct UsersPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UsersPage {
     items: Vec<UserRow>,
     paging: Paging,
     count: u64,
 }
 
-#[derive(Serialize)]
-struct UserRow {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UserRow {
     user_id: String,
+    #[schema(value_type = Option<Object>)]
     profile: Option<JsonDocument>,
     created: Option<String>,
     updated: Option<String>,
 }
 
-#[derive(Serialize)]
-struct User {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct User {
     #[serde(rename = "user_id")]
     id: String,
+    #[schema(value_type = Option<Object>)]
     profile: Option<JsonDocument>,
     created: Option<String>,
     updated: Option<String>,
+    #[schema(value_type = Vec<Object>)]
     tokens: Vec<Map<String, Value>>,
+    #[schema(value_type = Vec<Object>)]
     lists: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
     audiences: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
     tenants: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
     preferences: Vec<Value>,
+    #[schema(value_type = Option<Object>)]
     recipient_preferences: Option<JsonDocument>,
     quiet_hours: Option<ShownQuietHours>,
     counts: Counts,
 }
 
-#[derive(Serialize)]
-struct Counts {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Counts {
     tokens: usize,
     lists: usize,
     audiences: usize,

@@ -12,6 +12,7 @@ use types::{
     Clock as _, DeviceToken, JsonDocument, ListId, SystemClock, TenantId, Timestamp, TopicId,
     UserId,
 };
+use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::{ApiError, ItemError};
@@ -30,47 +31,53 @@ const PIECE_BYTES: usize = 1024 * 1024;
 const USER_BYTES: usize = 512;
 
 /// Everything that was written about one person, in the form in which it is taken in.
-#[derive(Serialize)]
-struct Row {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Row {
     user_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     profile: Option<JsonDocument>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lists: Vec<ListRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tenants: Vec<TenantRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     preferences: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     recipient_preferences: Option<JsonDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quiet_hours: Option<ShownQuietHours>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     tokens: Vec<Map<String, Value>>,
 }
 
-#[derive(Serialize)]
-struct ListRow {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ListRow {
     list_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     preferences: Option<JsonDocument>,
 }
 
-#[derive(Serialize)]
-struct TenantRow {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TenantRow {
     tenant_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     profile: Option<JsonDocument>,
 }
 
-#[derive(Serialize)]
-struct RowsPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RowsPage {
     items: Vec<Row>,
     paging: Paging,
 }
 
-#[derive(Serialize)]
-struct Written {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Written {
     accepted: usize,
     errors: Vec<ItemError>,
 }

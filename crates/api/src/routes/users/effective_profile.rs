@@ -6,6 +6,7 @@ use projections::{ProfileSource, ProfileSources};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use types::{TenantId, UserId};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::origin::Authenticated;
@@ -15,18 +16,20 @@ use crate::routes::json;
 use crate::routes::preferences::context;
 use crate::state::ApiState;
 
-#[derive(Serialize)]
-struct EffectiveProfile {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EffectiveProfile {
     user_id: String,
     tenant_id: Option<String>,
     /// The tenant was not named: it is the only one of which the person is a member.
     tenant_inferred: bool,
+    #[schema(value_type = Object)]
     profile: Map<String, Value>,
     /// By JSON pointer, for whatever in the profile is no object.
     sources: BTreeMap<String, Source>,
     brand_id: Option<String>,
     /// The tenant that has the brand.
     brand_from: Option<String>,
+    #[schema(value_type = Object)]
     properties: Map<String, Value>,
     property_sources: BTreeMap<String, Source>,
     /// There are so many and such long pointers that some are left out.
@@ -34,8 +37,8 @@ struct EffectiveProfile {
     sources_incomplete: bool,
 }
 
-#[derive(Serialize)]
-struct Source {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Source {
     layer: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_id: Option<String>,
