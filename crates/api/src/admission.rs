@@ -353,7 +353,8 @@ impl Named {
                 let token = self.required::<DeviceToken>("token")?;
                 Entity::Token(self.required_user()?, token)
             }
-            Versioned::Preferences => Entity::Preferences(self.required_user()?),
+            Versioned::RecipientPreferences => Entity::RecipientPreferences(self.required_user()?),
+            Versioned::QuietHours => Entity::QuietHours(self.required_user()?),
             Versioned::Key => Entity::Key(self.get("key_id").unwrap_or_default().to_owned()),
         })
     }

@@ -51,7 +51,8 @@ pub(crate) enum Versioned {
     Topic,
     Brand,
     Token,
-    Preferences,
+    RecipientPreferences,
+    QuietHours,
     Key,
 }
 

@@ -17,8 +17,8 @@ use tower::Layer as _;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer};
 
 use crate::endpoint::Versioned::{
-    Audience, Brand, Key, List, Membership, Preferences, Profile, Section, Subscription, Tenant,
-    Token, Topic,
+    Audience, Brand, Key, List, Membership, Profile, QuietHours, RecipientPreferences, Section,
+    Subscription, Tenant, Token, Topic,
 };
 use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
@@ -307,17 +307,23 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get(
             "/preferences/{recipient_id}",
             preferences::recipient,
-            needs(PreferencesRead).within().version_of(Preferences),
+            needs(PreferencesRead)
+                .within()
+                .version_of(RecipientPreferences),
         ),
         put(
             "/preferences/{recipient_id}",
             preferences::replace_recipient,
-            needs(PreferencesWrite).within().version_of(Preferences),
+            needs(PreferencesWrite)
+                .within()
+                .version_of(RecipientPreferences),
         ),
         patch(
             "/preferences/{recipient_id}",
             preferences::merge_recipient,
-            needs(PreferencesWrite).within().version_of(Preferences),
+            needs(PreferencesWrite)
+                .within()
+                .version_of(RecipientPreferences),
         ),
         get(
             "/v1/users/{user_id}/effective-preferences",
@@ -327,17 +333,17 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get(
             "/v1/users/{user_id}/quiet-hours",
             preferences::quiet_hours,
-            needs(PreferencesRead).within().version_of(Preferences),
+            needs(PreferencesRead).within().version_of(QuietHours),
         ),
         put(
             "/v1/users/{user_id}/quiet-hours",
             preferences::put_quiet_hours,
-            needs(PreferencesWrite).within().version_of(Preferences),
+            needs(PreferencesWrite).within().version_of(QuietHours),
         ),
         delete(
             "/v1/users/{user_id}/quiet-hours",
             preferences::delete_quiet_hours,
-            needs(PreferencesWrite).within().version_of(Preferences),
+            needs(PreferencesWrite).within().version_of(QuietHours),
         ),
         get(
             "/preferences",

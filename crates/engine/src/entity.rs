@@ -16,8 +16,9 @@ pub enum Entity {
     Topic(TopicId),
     Brand(BrandId),
     Token(UserId, DeviceToken),
-    /// Everything that a person chose: it has one version.
-    Preferences(UserId),
+    /// What a person chose in the older form. Everything that a person chose has one version.
+    RecipientPreferences(UserId),
+    QuietHours(UserId),
     Key(String),
 }
 

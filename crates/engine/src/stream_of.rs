@@ -20,7 +20,9 @@ pub(crate) fn stream_of(
         Entity::Topic(topic) => StreamId::Topic(topic.clone()),
         Entity::Brand(brand) => StreamId::Brand(brand.clone()),
         Entity::Token(user_id, _) => StreamId::Token(number(user_id)?),
-        Entity::Preferences(user_id) => StreamId::Preference(number(user_id)?),
+        Entity::RecipientPreferences(user_id) | Entity::QuietHours(user_id) => {
+            StreamId::Preference(number(user_id)?)
+        }
         Entity::Key(id) => StreamId::Key(id.clone()),
     })
 }

@@ -157,10 +157,16 @@ impl ReadModels {
     }
 
     /// The tenant in whose context somebody is reached who is reached without one: the only one of
-    /// which the person is a member.
-    pub fn inferred_tenant(&self, subject: SubjectId) -> Option<TenantId> {
+    /// which the person is a member, of all or of this one and those below it.
+    pub fn inferred_tenant(
+        &self,
+        subject: SubjectId,
+        within: Option<&TenantId>,
+    ) -> Option<TenantId> {
         let now = self.frozen();
-        let mut tenants = now.tenants.of_subject(subject);
+        let is_within =
+            |tenant: &&TenantId| within.is_none_or(|root| now.tenants.is_in_tree(tenant, root));
+        let mut tenants = now.tenants.of_subject(subject).filter(is_within);
         let only = tenants.next().cloned();
         only.filter(|_| tenants.next().is_none())
     }

@@ -21,7 +21,8 @@ def assert_refused(response: httpx.Response, status: int, path: str | None = Non
     assert response.headers["content-type"] == "application/json"
     assert int(response.headers["muster-position"]) >= 0
     body = response.json()
-    assert body["type"] == ("authentication_error" if status == 401 else "invalid_request_error")
+    types = {401: "authentication_error", 403: "authorization_error", 429: "rate_limit_error"}
+    assert body["type"] == types.get(status, "invalid_request_error")
     for member in ("message", "code", "request_id"):
         assert isinstance(body[member], str) and body[member], body
     if path is not None:

@@ -22,6 +22,7 @@ use crate::extract::body::{Body, Fields};
 use crate::extract::origin::{Authenticated, Caller, Origin};
 use crate::extract::path::{Id, Ids};
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::tenants::names;
 use crate::routes::{Paging, at, json, kept, no_content, success};
 use crate::state::ApiState;
@@ -563,13 +564,15 @@ pub(crate) async fn merge_recipient(
 /// The context in which a person is reached: the one that is named, or the only one there is.
 pub(crate) fn context(
     state: &ApiState,
+    reach: &Reach,
     subject: Option<SubjectId>,
     named: Option<TenantId>,
 ) -> (Option<TenantId>, bool) {
     if named.is_some() {
         return (named, false);
     }
-    let inferred = subject.and_then(|subject| state.read_models.inferred_tenant(subject));
+    let models = &state.read_models;
+    let inferred = subject.and_then(|it| models.inferred_tenant(it, reach.tenant()));
     let is_inferred = inferred.is_some();
     (inferred, is_inferred)
 }
@@ -578,7 +581,7 @@ pub(crate) fn context(
 /// says so.
 pub(crate) async fn effective(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(user_id): Id<UserId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
@@ -587,9 +590,21 @@ pub(crate) async fn effective(
         let models = &state.read_models;
         let now = SystemClock.now();
         let subject = models.subjects.number(user_id.as_str());
-        let (tenant, tenant_inferred) = context(state, subject, named);
+        let (tenant, tenant_inferred) = context(state, &reach, subject, named);
         let levels = state.tenant_levels;
         let items = models.effective_preferences(subject, tenant.as_ref(), levels, now);
+        // What is inherited from beyond a key's reach holds, but not whose it is.
+        let shown = items.into_iter().map(|item| {
+            let mut topic = EffectiveTopic::from(item);
+            let said = topic.channels.iter_mut().map(|channel| &mut channel.from);
+            for said in said.chain([&mut topic.status_from]) {
+                let tenant = said.tenant_id.as_deref().map(TenantId::parse);
+                if !tenant.is_none_or(|it| it.is_ok_and(|it| reach.sees_tenant(models, &it))) {
+                    said.tenant_id = None;
+                }
+            }
+            topic
+        });
         let hours = subject.and_then(|subject| models.preferences.quiet_hours(subject));
         let quiet_hours = hours.map(|hours| {
             let until = hours.end_of(now);
@@ -605,7 +620,7 @@ pub(crate) async fn effective(
             tenant_inferred,
             at: now.to_rfc3339_millis(),
             quiet_hours,
-            items: items.into_iter().map(EffectiveTopic::from).collect(),
+            items: shown.collect(),
             paging: Paging::new(false, || None),
         })
     };

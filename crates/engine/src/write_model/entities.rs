@@ -54,8 +54,12 @@ impl WriteModel {
             Entity::Token(user_id, token) => self
                 .known(user_id)
                 .is_some_and(|subject| self.tokens_of(subject, now).contains_key(token)),
-            // Whoever has chosen nothing has preferences too: the defaults.
-            Entity::Preferences(_) => true,
+            Entity::RecipientPreferences(user_id) => self
+                .known(user_id)
+                .is_some_and(|subject| self.stored_recipient_preferences(subject).is_some()),
+            Entity::QuietHours(user_id) => self
+                .known(user_id)
+                .is_some_and(|subject| self.stored_quiet_hours(subject).is_some()),
             Entity::Key(id) => matches!(self.key_state(id), KeyState::Issued { .. }),
         }
     }

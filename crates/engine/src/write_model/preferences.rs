@@ -307,10 +307,7 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let known = self.known(user_id);
-        let stored = known.and_then(|subject| match self.group.quiet_hours.get(&subject) {
-            Some(decided) => decided.clone(),
-            None => self.committed.preferences.quiet_hours(subject),
-        });
+        let stored = known.and_then(|subject| self.stored_quiet_hours(subject));
         let events = change_quiet_hours(stored.as_ref(), quiet_hours.clone());
         if events.is_empty() {
             return Ok(());
@@ -334,10 +331,17 @@ impl WriteModel {
         self.record(stream, vec![subject], event.into(), decided);
     }
 
-    fn stored_recipient_preferences(&self, subject: SubjectId) -> Option<JsonDocument> {
+    pub(super) fn stored_recipient_preferences(&self, subject: SubjectId) -> Option<JsonDocument> {
         match self.group.recipient_preferences.get(&subject) {
             Some(decided) => decided.clone(),
             None => self.committed.preferences.recipient(subject),
+        }
+    }
+
+    pub(super) fn stored_quiet_hours(&self, subject: SubjectId) -> Option<QuietHours> {
+        match self.group.quiet_hours.get(&subject) {
+            Some(decided) => decided.clone(),
+            None => self.committed.preferences.quiet_hours(subject),
         }
     }
 

@@ -9,9 +9,9 @@ use types::{TenantId, UserId};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::extract::origin::Authenticated;
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::json;
 use crate::routes::preferences::context;
 use crate::state::ApiState;
@@ -44,8 +44,8 @@ pub(crate) struct Source {
     tenant_id: Option<String>,
 }
 
-impl From<ProfileSource> for Source {
-    fn from(source: ProfileSource) -> Self {
+impl Source {
+    fn of(source: ProfileSource, seen: &dyn Fn(&TenantId) -> bool) -> Self {
         let (layer, tenant) = match source {
             ProfileSource::Tenant(tenant) => ("tenant", Some(tenant)),
             ProfileSource::Profile => ("profile", None),
@@ -53,7 +53,7 @@ impl From<ProfileSource> for Source {
         };
         Self {
             layer,
-            tenant_id: tenant.map(Into::into),
+            tenant_id: tenant.filter(seen).map(Into::into),
         }
     }
 }
@@ -62,26 +62,34 @@ impl From<ProfileSource> for Source {
 /// layer each part comes from.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(user_id): Id<UserId>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let named: Option<TenantId> = parameters.id("tenant_id")?;
-    let answer =
-        move |state: &ApiState, _: &dyn Fn() -> bool| json(&shown_profile(state, user_id, named));
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        json(&shown_profile(state, &reach, user_id, named))
+    };
     state.scan(answer).await
 }
 
-fn shown_profile(state: &ApiState, user_id: UserId, named: Option<TenantId>) -> EffectiveProfile {
+fn shown_profile(
+    state: &ApiState,
+    reach: &Reach,
+    user_id: UserId,
+    named: Option<TenantId>,
+) -> EffectiveProfile {
     let models = &state.read_models;
+    // What is inherited from beyond a key's reach holds, but not whose it is.
+    let seen = |tenant: &TenantId| reach.sees_tenant(models, tenant);
     let subject = models.subjects.number(user_id.as_str());
-    let (tenant, tenant_inferred) = context(state, subject, named);
+    let (tenant, tenant_inferred) = context(state, reach, subject, named);
     let effective = models.effective_profile(subject, tenant.as_ref(), state.tenant_levels);
     let incomplete = effective.sources.incomplete || effective.property_sources.incomplete;
     let sources = |sources: ProfileSources| {
         let sources = sources.by_pointer.into_iter();
         sources
-            .map(|(pointer, source)| (pointer, source.into()))
+            .map(|(pointer, source)| (pointer, Source::of(source, &seen)))
             .collect()
     };
     let (brand_id, brand_from) = effective.brand.unzip();
@@ -92,7 +100,7 @@ fn shown_profile(state: &ApiState, user_id: UserId, named: Option<TenantId>) -> 
         profile: effective.profile,
         sources: sources(effective.sources),
         brand_id: brand_id.map(Into::into),
-        brand_from: brand_from.map(Into::into),
+        brand_from: brand_from.filter(seen).map(Into::into),
         properties: effective.properties,
         property_sources: sources(effective.property_sources),
         sources_incomplete: incomplete,

@@ -1,0 +1,143 @@
+"""Requests that take effect once, however often they are sent."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from courier import Courier
+from refusals import assert_refused
+from routes import all_routes
+
+
+@pytest.fixture
+def topic_path(courier: Courier) -> str:
+    section = courier.workspace_preferences.create(name="Section").id
+    return f"/preferences/sections/{section}/topics"
+
+
+def body_of(route: str, topic: str) -> Any:
+    return {
+        "/profiles/{user_id}": {"profile": {"n": 1}},
+        "/profiles/{user_id}/lists": {"lists": [{"listId": f"list-{uuid4().hex}"}]},
+        "/lists/{list_id}/subscriptions": {"recipients": [{"recipientId": f"user-{uuid4().hex}"}]},
+        "/users/{user_id}/preferences": {"topics": [{"topic_id": topic, "status": "OPTED_OUT"}]},
+        "/preferences/sections": {"name": "Section"},
+        "/preferences/sections/{section_id}/topics": {"name": "News", "default_status": "OPTED_IN"},
+        "/preferences/publish": {"heading": "Choose"},
+        "/brands": {"name": "Brand", "settings": {}},
+        "/v1/users:batch": {"users": [{"user_id": f"user-{uuid4().hex}", "profile": {"n": 1}}, {}]},
+        "/v1/keys": {"name": "Key", "scopes": ["profiles:read"]},
+        "/v1/keys/{key_id}/rotate": {"grace": "1 hour"},
+    }.get(route)
+
+
+# They change nothing, or nothing that is kept.
+WITHOUT_EFFECT = {
+    "/v1/audiences/preview",
+    "/v1/audiences/{audience_id}/diff",
+    "/v1/members/query",
+    "/auth/issue-token",
+    "/preferences/sections/{section_id}/topics/{topic_id}/digest/release",
+}
+
+
+def test_every_post_takes_effect_once(wire: httpx.Client, courier: Courier, topic_path: str) -> None:
+    topic = wire.post(topic_path, json={"name": "T", "default_status": "OPTED_IN"}).json()["id"]
+    section = topic_path.split("/")[3]
+    key_id = wire.post("/v1/keys", json={"name": "old", "scopes": ["admin"]}).json()["id"]
+    posts = [it for it in all_routes(wire) if it.method == "POST" and it.path not in WITHOUT_EFFECT]
+    assert len(posts) == 11
+    for route in posts:
+        ids = {"user_id": f"user-{uuid4().hex}", "list_id": f"list-{uuid4().hex}"}
+        path = route.with_ids(ids | {"section_id": section, "key_id": key_id})
+        body, key = body_of(route.path, topic), {"Idempotency-Key": uuid4().hex}
+        first = wire.post(path, json=body, headers=key)
+        assert first.status_code < 300, f"{route}: {first.text}"
+        assert "idempotent-replayed" not in first.headers
+        position = first.headers["muster-position"]
+        answer = first.json() if first.content else None
+        if answer is not None:
+            # The key itself is shown once and kept nowhere.
+            answer.pop("key", None)
+        for again_body in (body, {"other": "body"}, None):
+            content = {"json": again_body} if again_body is not None else {}
+            again = wire.post(path, headers=key, **content)
+            assert again.status_code == first.status_code, str(route)
+            assert (again.json() if again.content else None) == answer, str(route)
+            assert again.headers["idempotent-replayed"] == "true"
+        newest = wire.get("/v1/events", params={"order": "desc", "limit": 1, "type": "request.answered"})
+        assert str(newest.json()["items"][0]["position"]) == position, str(route)
+        other = wire.post(path, json=body_of(route.path, topic), headers={"Idempotency-Key": uuid4().hex})
+        if route.path != "/v1/keys/{key_id}/rotate":
+            assert other.status_code == first.status_code and "idempotent-replayed" not in other.headers
+
+
+def test_a_key_belongs_to_its_path(wire: httpx.Client) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    users = [f"user-{uuid4().hex}" for _ in range(2)]
+    for user in users:
+        response = wire.post(f"/profiles/{user}", json={"profile": {"n": user}}, headers=key)
+        assert "idempotent-replayed" not in response.headers
+    assert [wire.get(f"/profiles/{it}").json()["profile"]["n"] for it in users] == users
+
+
+def test_duplicates_at_the_same_time_take_effect_once(wire: httpx.Client) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+
+    def create(_: int) -> httpx.Response:
+        return wire.post("/brands", json={"name": "Brand", "settings": {}}, headers=key)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(create, range(64)))
+    assert {it.status_code for it in answers} == {200}
+    assert len({it.json()["id"] for it in answers}) == 1
+    assert sum("idempotent-replayed" not in it.headers for it in answers) == 1
+
+
+def test_what_was_refused_is_decided_anew(wire: httpx.Client) -> None:
+    brand, key = f"brand-{uuid4().hex}", {"Idempotency-Key": uuid4().hex}
+    body = {"id": brand, "name": "Brand", "settings": {}}
+    wire.post("/brands", json=body).raise_for_status()
+    assert_refused(wire.post("/brands", json=body, headers=key), 409)
+    wire.delete(f"/brands/{brand}").raise_for_status()
+    assert wire.post("/brands", json=body, headers=key).status_code == 200
+
+
+def test_a_no_op_is_kept_too(wire: httpx.Client, user_id: str) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    wire.post(f"/profiles/{user_id}", json={"profile": {"n": 1}}).raise_for_status()
+    assert wire.post(f"/profiles/{user_id}", json={"profile": {"n": 1}}, headers=key).status_code == 200
+    again = wire.post(f"/profiles/{user_id}", json={"profile": {"n": 2}}, headers=key)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert wire.get(f"/profiles/{user_id}").json()["profile"] == {"n": 1}
+
+
+@pytest.mark.parametrize("expiration", ["1785312000", "never", "", "2020-01-01", "9999999999999999999"])
+def test_an_expiration_is_moved_into_its_bounds(wire: httpx.Client, user_id: str, expiration: str) -> None:
+    headers = {"Idempotency-Key": uuid4().hex, "x-idempotency-expiration": expiration}
+    for _ in range(2):
+        response = wire.post(f"/profiles/{user_id}", json={"profile": {}}, headers=headers)
+        assert response.status_code == 200
+    assert response.headers["idempotent-replayed"] == "true"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\xe9"])
+def test_a_key_that_is_none_is_refused(wire: httpx.Client, user_id: str, key: str) -> None:
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    response = wire.post(f"/profiles/{user_id}", json={"profile": {}}, headers=headers)
+    assert_refused(response, 400, "/idempotency-key")
+
+
+def test_reads_and_other_methods_take_no_notice(wire: httpx.Client, user_id: str) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    calls: list[Callable[[], httpx.Response]] = [
+        lambda: wire.put(f"/profiles/{user_id}", json={"profile": {"n": 1}}, headers=key),
+        lambda: wire.get(f"/profiles/{user_id}", headers=key),
+        lambda: wire.delete(f"/profiles/{user_id}", headers=key),
+    ]
+    for call in calls:
+        assert "idempotent-replayed" not in call().headers
+        assert "idempotent-replayed" not in call().headers
