@@ -157,6 +157,17 @@ impl Connection {
         )
     }
 
+    /// As a request that takes effect once.
+    pub(crate) fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Reply> {
+        reply(
+            self.agent
+                .post(self.at(path))
+                .header("authorization", bearer())
+                .header("idempotency-key", key)
+                .send_json(body)?,
+        )
+    }
+
     fn put(&self, path: &str, body: &Value) -> Result<Reply> {
         reply(
             self.agent

@@ -9,6 +9,7 @@ mod budget;
 mod crash_state;
 mod damage;
 mod failing_disk;
+mod idempotency;
 mod kills;
 mod load;
 mod oracle;

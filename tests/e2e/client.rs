@@ -28,12 +28,17 @@ pub(crate) struct Answer {
 
 impl TestServer {
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, Config::default())
+    }
+
+    /// With these settings, but for the place and the key.
+    pub(crate) fn start_with(data: &Path, config: Config) -> Self {
         let runtime = Runtime::new().unwrap();
         let config = Config {
             data_dir: data.to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             api_key: Some(KEY.to_owned()),
-            ..Config::default()
+            ..config
         };
         let server = runtime.block_on(Server::start(&config)).unwrap();
         let address = server.address();
@@ -67,6 +72,14 @@ impl TestServer {
                  Authorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
             )
             .as_bytes(),
+        )
+    }
+
+    /// As [`TestServer::ask`] without a body, with these headers.
+    pub(crate) fn ask_with(&self, method: &str, path: &str, headers: &str) -> Answer {
+        self.raw(
+            format!("{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n{headers}\r\n")
+                .as_bytes(),
         )
     }
 

@@ -1,4 +1,4 @@
-//! The description of the API for machines (OpenAPI 3.1), made of the endpoints themselves, of the types
+//! The description of the API for machines (`OpenAPI` 3.1), made of the endpoints themselves, of the types
 //! of their answers, and of what `docs` says of each.
 
 mod docs;

@@ -112,7 +112,7 @@ mod tests {
         clock.advance(Duration::from_millis(500));
         assert_eq!(take(&ada), (0, None));
         assert_eq!(take(&ada), (0, Some(1)));
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert_eq!(take(&ada), (2, None), "and no bucket overflows");
         assert!(Rates::new(None).take(&ada).is_none());
     }

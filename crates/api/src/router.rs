@@ -30,455 +30,107 @@ use crate::state::ApiState;
 use crate::{admission, openapi, request};
 
 /// Everything that can be asked with a credential, and what it takes.
+#[rustfmt::skip] // One line each, so that it reads as a table.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/profiles", profiles::page, needs(ProfilesRead).within()),
-        get(
-            "/profiles/{user_id}",
-            profiles::get,
-            needs(ProfilesRead).within().version_of(Profile),
-        ),
-        post(
-            "/profiles/{user_id}",
-            profiles::merge,
-            needs(ProfilesWrite).within().version_of(Profile),
-        ),
-        put(
-            "/profiles/{user_id}",
-            profiles::replace,
-            needs(ProfilesWrite).within().version_of(Profile),
-        ),
-        patch(
-            "/profiles/{user_id}",
-            profiles::patch,
-            needs(ProfilesWrite).within().version_of(Profile),
-        ),
-        delete(
-            "/profiles/{user_id}",
-            profiles::delete,
-            needs(ProfilesWrite).within().version_of(Profile),
-        ),
-        get(
-            "/profiles/{user_id}/lists",
-            subscriptions::lists_of_user,
-            needs(ListsRead).within(),
-        ),
-        post(
-            "/profiles/{user_id}/lists",
-            subscriptions::subscribe_to_lists,
-            needs(ListsWrite).within(),
-        ),
-        delete(
-            "/profiles/{user_id}/lists",
-            subscriptions::leave_every_list,
-            needs(ListsWrite),
-        ),
+        get("/profiles/{user_id}", profiles::get, needs(ProfilesRead).within().version_of(Profile)),
+        post("/profiles/{user_id}", profiles::merge, needs(ProfilesWrite).within().version_of(Profile)),
+        put("/profiles/{user_id}", profiles::replace, needs(ProfilesWrite).within().version_of(Profile)),
+        patch("/profiles/{user_id}", profiles::patch, needs(ProfilesWrite).within().version_of(Profile)),
+        delete("/profiles/{user_id}", profiles::delete, needs(ProfilesWrite).within().version_of(Profile)),
+        get("/profiles/{user_id}/lists", subscriptions::lists_of_user, needs(ListsRead).within()),
+        post("/profiles/{user_id}/lists", subscriptions::subscribe_to_lists, needs(ListsWrite).within()),
+        delete("/profiles/{user_id}/lists", subscriptions::leave_every_list, needs(ListsWrite)),
         get("/lists", lists::page, needs(ListsRead).within()),
-        get(
-            "/lists/{list_id}",
-            lists::get,
-            needs(ListsRead).within().version_of(List),
-        ),
-        put(
-            "/lists/{list_id}",
-            lists::put,
-            needs(ListsWrite).within().version_of(List),
-        ),
-        delete(
-            "/lists/{list_id}",
-            lists::delete,
-            needs(ListsWrite).within().version_of(List),
-        ),
-        put(
-            "/lists/{list_id}/restore",
-            lists::restore,
-            needs(ListsWrite).within(),
-        ),
-        get(
-            "/lists/{list_id}/subscriptions",
-            subscriptions::subscribers,
-            needs(ListsRead).within(),
-        ),
-        post(
-            "/lists/{list_id}/subscriptions",
-            subscriptions::add,
-            needs(ListsWrite).within(),
-        ),
-        put(
-            "/lists/{list_id}/subscriptions",
-            subscriptions::overwrite,
-            needs(ListsWrite),
-        ),
-        put(
-            "/lists/{list_id}/subscriptions/{user_id}",
-            subscriptions::subscribe,
-            needs(ListsWrite).within().version_of(Subscription),
-        ),
-        delete(
-            "/lists/{list_id}/subscriptions/{user_id}",
-            subscriptions::unsubscribe,
-            needs(ListsWrite).within().version_of(Subscription),
-        ),
+        get("/lists/{list_id}", lists::get, needs(ListsRead).within().version_of(List)),
+        put("/lists/{list_id}", lists::put, needs(ListsWrite).within().version_of(List)),
+        delete("/lists/{list_id}", lists::delete, needs(ListsWrite).within().version_of(List)),
+        put("/lists/{list_id}/restore", lists::restore, needs(ListsWrite).within()),
+        get("/lists/{list_id}/subscriptions", subscriptions::subscribers, needs(ListsRead).within()),
+        post("/lists/{list_id}/subscriptions", subscriptions::add, needs(ListsWrite).within()),
+        put("/lists/{list_id}/subscriptions", subscriptions::overwrite, needs(ListsWrite)),
+        put("/lists/{list_id}/subscriptions/{user_id}", subscriptions::subscribe, needs(ListsWrite).within().version_of(Subscription)),
+        delete("/lists/{list_id}/subscriptions/{user_id}", subscriptions::unsubscribe, needs(ListsWrite).within().version_of(Subscription)),
         get("/audiences", audiences::page, needs(AudiencesRead)),
-        get(
-            "/audiences/{audience_id}",
-            audiences::get,
-            needs(AudiencesRead).version_of(Audience),
-        ),
-        put(
-            "/audiences/{audience_id}",
-            audiences::put,
-            needs(AudiencesWrite).version_of(Audience),
-        ),
-        delete(
-            "/audiences/{audience_id}",
-            audiences::delete,
-            needs(AudiencesWrite).version_of(Audience),
-        ),
-        get(
-            "/audiences/{audience_id}/members",
-            audiences::members,
-            needs(AudiencesRead),
-        ),
-        post(
-            "/v1/audiences/preview",
-            preview::preview,
-            needs(AudiencesRead),
-        ),
-        post(
-            "/v1/audiences/{audience_id}/diff",
-            preview::diff,
-            needs(AudiencesRead),
-        ),
-        get(
-            "/v1/audiences/{audience_id}/changes",
-            explain::changes,
-            needs(AudiencesRead),
-        ),
+        get("/audiences/{audience_id}", audiences::get, needs(AudiencesRead).version_of(Audience)),
+        put("/audiences/{audience_id}", audiences::put, needs(AudiencesWrite).version_of(Audience)),
+        delete("/audiences/{audience_id}", audiences::delete, needs(AudiencesWrite).version_of(Audience)),
+        get("/audiences/{audience_id}/members", audiences::members, needs(AudiencesRead)),
+        post("/v1/audiences/preview", preview::preview, needs(AudiencesRead)),
+        post("/v1/audiences/{audience_id}/diff", preview::diff, needs(AudiencesRead)),
+        get("/v1/audiences/{audience_id}/changes", explain::changes, needs(AudiencesRead)),
         get("/v1/explain", explain::explain, needs(AudiencesRead)),
-        post(
-            "/v1/members/query",
-            members::query,
-            needs(AudiencesRead).within(),
-        ),
-        get(
-            "/v1/users/{user_id}/audiences",
-            members::audiences,
-            needs(AudiencesRead),
-        ),
+        post("/v1/members/query", members::query, needs(AudiencesRead).within()),
+        get("/v1/users/{user_id}/audiences", members::audiences, needs(AudiencesRead)),
         get("/tenants", tenants::page, needs(TenantsRead).within()),
-        get(
-            "/tenants/{tenant_id}",
-            tenants::get,
-            needs(TenantsRead).within().version_of(Tenant),
-        ),
-        put(
-            "/tenants/{tenant_id}",
-            tenants::put,
-            needs(TenantsWrite).within().version_of(Tenant),
-        ),
-        delete(
-            "/tenants/{tenant_id}",
-            tenants::delete,
-            needs(TenantsWrite).within().version_of(Tenant),
-        ),
-        get(
-            "/tenants/{tenant_id}/users",
-            tenants::users,
-            needs(TenantsRead).within(),
-        ),
-        put(
-            "/tenants/{tenant_id}/default_preferences/items/{topic_id}",
-            tenants::set_default_preference,
-            needs(TenantsWrite).within().version_of(Tenant),
-        ),
-        delete(
-            "/tenants/{tenant_id}/default_preferences/items/{topic_id}",
-            tenants::clear_default_preference,
-            needs(TenantsWrite).within().version_of(Tenant),
-        ),
-        get(
-            "/users/{user_id}/tenants",
-            memberships::page,
-            needs(TenantsRead).within(),
-        ),
-        put(
-            "/users/{user_id}/tenants",
-            memberships::join_many,
-            needs(TenantsWrite).within(),
-        ),
-        delete(
-            "/users/{user_id}/tenants",
-            memberships::leave_all,
-            needs(TenantsWrite),
-        ),
-        get(
-            "/users/{user_id}/tenants/{tenant_id}",
-            memberships::get,
-            needs(TenantsRead).within().version_of(Membership),
-        ),
-        put(
-            "/users/{user_id}/tenants/{tenant_id}",
-            memberships::join,
-            needs(TenantsWrite).within().version_of(Membership),
-        ),
-        delete(
-            "/users/{user_id}/tenants/{tenant_id}",
-            memberships::leave,
-            needs(TenantsWrite).within().version_of(Membership),
-        ),
-        get(
-            "/users/{user_id}/tokens",
-            tokens::list,
-            needs(TokensRead).within().granted(ReadUserTokens),
-        ),
-        put(
-            "/users/{user_id}/tokens",
-            tokens::register_many,
-            needs(TokensWrite).within().granted(WriteUserTokens),
-        ),
-        get(
-            "/users/{user_id}/tokens/{token}",
-            tokens::get,
-            needs(TokensRead)
-                .within()
-                .granted(ReadUserTokens)
-                .version_of(Token),
-        ),
-        put(
-            "/users/{user_id}/tokens/{token}",
-            tokens::register,
-            needs(TokensWrite)
-                .within()
-                .granted(WriteUserTokens)
-                .version_of(Token),
-        ),
-        patch(
-            "/users/{user_id}/tokens/{token}",
-            tokens::patch,
-            needs(TokensWrite)
-                .within()
-                .granted(WriteUserTokens)
-                .version_of(Token),
-        ),
-        delete(
-            "/users/{user_id}/tokens/{token}",
-            tokens::delete,
-            needs(TokensWrite)
-                .within()
-                .granted(WriteUserTokens)
-                .version_of(Token),
-        ),
-        get(
-            "/users/{user_id}/preferences",
-            preferences::page,
-            needs(PreferencesRead).within().granted(ReadPreferences),
-        ),
-        post(
-            "/users/{user_id}/preferences",
-            preferences::add_many,
-            needs(PreferencesWrite).within().granted(WritePreferences),
-        ),
-        put(
-            "/users/{user_id}/preferences",
-            preferences::replace_all,
-            needs(PreferencesWrite).within().granted(WritePreferences),
-        ),
-        get(
-            "/users/{user_id}/preferences/{topic_id}",
-            preferences::get,
-            needs(PreferencesRead).within().granted(ReadPreferences),
-        ),
-        put(
-            "/users/{user_id}/preferences/{topic_id}",
-            preferences::put,
-            needs(PreferencesWrite).within().granted(WritePreferences),
-        ),
-        delete(
-            "/users/{user_id}/preferences/{topic_id}",
-            preferences::delete,
-            needs(PreferencesWrite).within().granted(WritePreferences),
-        ),
-        get(
-            "/preferences/logs",
-            preferences::logs,
-            needs(PreferencesRead),
-        ),
-        get(
-            "/preferences/{recipient_id}",
-            preferences::recipient,
-            needs(PreferencesRead)
-                .within()
-                .version_of(RecipientPreferences),
-        ),
-        put(
-            "/preferences/{recipient_id}",
-            preferences::replace_recipient,
-            needs(PreferencesWrite)
-                .within()
-                .version_of(RecipientPreferences),
-        ),
-        patch(
-            "/preferences/{recipient_id}",
-            preferences::merge_recipient,
-            needs(PreferencesWrite)
-                .within()
-                .version_of(RecipientPreferences),
-        ),
-        get(
-            "/v1/users/{user_id}/effective-preferences",
-            preferences::effective,
-            needs(PreferencesRead).within(),
-        ),
-        get(
-            "/v1/users/{user_id}/quiet-hours",
-            preferences::quiet_hours,
-            needs(PreferencesRead).within().version_of(QuietHours),
-        ),
-        put(
-            "/v1/users/{user_id}/quiet-hours",
-            preferences::put_quiet_hours,
-            needs(PreferencesWrite).within().version_of(QuietHours),
-        ),
-        delete(
-            "/v1/users/{user_id}/quiet-hours",
-            preferences::delete_quiet_hours,
-            needs(PreferencesWrite).within().version_of(QuietHours),
-        ),
-        get(
-            "/preferences",
-            topics::catalogue,
-            needs(TopicsRead).shared(),
-        ),
+        get("/tenants/{tenant_id}", tenants::get, needs(TenantsRead).within().version_of(Tenant)),
+        put("/tenants/{tenant_id}", tenants::put, needs(TenantsWrite).within().version_of(Tenant)),
+        delete("/tenants/{tenant_id}", tenants::delete, needs(TenantsWrite).within().version_of(Tenant)),
+        get("/tenants/{tenant_id}/users", tenants::users, needs(TenantsRead).within()),
+        put("/tenants/{tenant_id}/default_preferences/items/{topic_id}", tenants::set_default_preference, needs(TenantsWrite).within().version_of(Tenant)),
+        delete("/tenants/{tenant_id}/default_preferences/items/{topic_id}", tenants::clear_default_preference, needs(TenantsWrite).within().version_of(Tenant)),
+        get("/users/{user_id}/tenants", memberships::page, needs(TenantsRead).within()),
+        put("/users/{user_id}/tenants", memberships::join_many, needs(TenantsWrite).within()),
+        delete("/users/{user_id}/tenants", memberships::leave_all, needs(TenantsWrite)),
+        get("/users/{user_id}/tenants/{tenant_id}", memberships::get, needs(TenantsRead).within().version_of(Membership)),
+        put("/users/{user_id}/tenants/{tenant_id}", memberships::join, needs(TenantsWrite).within().version_of(Membership)),
+        delete("/users/{user_id}/tenants/{tenant_id}", memberships::leave, needs(TenantsWrite).within().version_of(Membership)),
+        get("/users/{user_id}/tokens", tokens::list, needs(TokensRead).within().granted(ReadUserTokens)),
+        put("/users/{user_id}/tokens", tokens::register_many, needs(TokensWrite).within().granted(WriteUserTokens)),
+        get("/users/{user_id}/tokens/{token}", tokens::get, needs(TokensRead).within().granted(ReadUserTokens).version_of(Token)),
+        put("/users/{user_id}/tokens/{token}", tokens::register, needs(TokensWrite).within().granted(WriteUserTokens).version_of(Token)),
+        patch("/users/{user_id}/tokens/{token}", tokens::patch, needs(TokensWrite).within().granted(WriteUserTokens).version_of(Token)),
+        delete("/users/{user_id}/tokens/{token}", tokens::delete, needs(TokensWrite).within().granted(WriteUserTokens).version_of(Token)),
+        get("/users/{user_id}/preferences", preferences::page, needs(PreferencesRead).within().granted(ReadPreferences)),
+        post("/users/{user_id}/preferences", preferences::add_many, needs(PreferencesWrite).within().granted(WritePreferences)),
+        put("/users/{user_id}/preferences", preferences::replace_all, needs(PreferencesWrite).within().granted(WritePreferences)),
+        get("/users/{user_id}/preferences/{topic_id}", preferences::get, needs(PreferencesRead).within().granted(ReadPreferences)),
+        put("/users/{user_id}/preferences/{topic_id}", preferences::put, needs(PreferencesWrite).within().granted(WritePreferences)),
+        delete("/users/{user_id}/preferences/{topic_id}", preferences::delete, needs(PreferencesWrite).within().granted(WritePreferences)),
+        get("/preferences/logs", preferences::logs, needs(PreferencesRead)),
+        get("/preferences/{recipient_id}", preferences::recipient, needs(PreferencesRead).within().version_of(RecipientPreferences)),
+        put("/preferences/{recipient_id}", preferences::replace_recipient, needs(PreferencesWrite).within().version_of(RecipientPreferences)),
+        patch("/preferences/{recipient_id}", preferences::merge_recipient, needs(PreferencesWrite).within().version_of(RecipientPreferences)),
+        get("/v1/users/{user_id}/effective-preferences", preferences::effective, needs(PreferencesRead).within()),
+        get("/v1/users/{user_id}/quiet-hours", preferences::quiet_hours, needs(PreferencesRead).within().version_of(QuietHours)),
+        put("/v1/users/{user_id}/quiet-hours", preferences::put_quiet_hours, needs(PreferencesWrite).within().version_of(QuietHours)),
+        delete("/v1/users/{user_id}/quiet-hours", preferences::delete_quiet_hours, needs(PreferencesWrite).within().version_of(QuietHours)),
+        get("/preferences", topics::catalogue, needs(TopicsRead).shared()),
         post("/preferences/publish", topics::publish, needs(TopicsWrite)),
-        get(
-            "/preferences/sections",
-            topics::sections,
-            needs(TopicsRead).shared(),
-        ),
-        post(
-            "/preferences/sections",
-            topics::create_section,
-            needs(TopicsWrite),
-        ),
-        get(
-            "/preferences/sections/{section_id}",
-            topics::section,
-            needs(TopicsRead).shared().version_of(Section),
-        ),
-        put(
-            "/preferences/sections/{section_id}",
-            topics::replace_section,
-            needs(TopicsWrite).version_of(Section),
-        ),
-        delete(
-            "/preferences/sections/{section_id}",
-            topics::delete_section,
-            needs(TopicsWrite).version_of(Section),
-        ),
-        get(
-            "/preferences/sections/{section_id}/topics",
-            topics::topics,
-            needs(TopicsRead).shared(),
-        ),
-        post(
-            "/preferences/sections/{section_id}/topics",
-            topics::create_topic,
-            needs(TopicsWrite),
-        ),
-        get(
-            "/preferences/sections/{section_id}/topics/{topic_id}",
-            topics::topic,
-            needs(TopicsRead).shared().version_of(Topic),
-        ),
-        put(
-            "/preferences/sections/{section_id}/topics/{topic_id}",
-            topics::replace_topic,
-            needs(TopicsWrite).version_of(Topic),
-        ),
-        delete(
-            "/preferences/sections/{section_id}/topics/{topic_id}",
-            topics::delete_topic,
-            needs(TopicsWrite).version_of(Topic),
-        ),
-        delete(
-            "/preferences/sections/{section_id}/topics/{topic_id}/digest",
-            topics::remove_digest,
-            needs(TopicsWrite).version_of(Topic),
-        ),
-        post(
-            "/preferences/sections/{section_id}/topics/{topic_id}/digest/release",
-            topics::release_digest,
-            needs(TopicsWrite),
-        ),
-        get(
-            "/brands",
-            brands::page,
-            needs(BrandsRead).shared().granted(ReadBrands),
-        ),
-        post(
-            "/brands",
-            brands::create,
-            needs(BrandsWrite).granted(WriteBrands),
-        ),
-        get(
-            "/brands/{brand_id}",
-            brands::get,
-            needs(BrandsRead)
-                .shared()
-                .granted(ReadBrands)
-                .version_of(Brand),
-        ),
-        put(
-            "/brands/{brand_id}",
-            brands::replace,
-            needs(BrandsWrite).granted(WriteBrands).version_of(Brand),
-        ),
-        delete(
-            "/brands/{brand_id}",
-            brands::delete,
-            needs(BrandsWrite).granted(WriteBrands).version_of(Brand),
-        ),
+        get("/preferences/sections", topics::sections, needs(TopicsRead).shared()),
+        post("/preferences/sections", topics::create_section, needs(TopicsWrite)),
+        get("/preferences/sections/{section_id}", topics::section, needs(TopicsRead).shared().version_of(Section)),
+        put("/preferences/sections/{section_id}", topics::replace_section, needs(TopicsWrite).version_of(Section)),
+        delete("/preferences/sections/{section_id}", topics::delete_section, needs(TopicsWrite).version_of(Section)),
+        get("/preferences/sections/{section_id}/topics", topics::topics, needs(TopicsRead).shared()),
+        post("/preferences/sections/{section_id}/topics", topics::create_topic, needs(TopicsWrite)),
+        get("/preferences/sections/{section_id}/topics/{topic_id}", topics::topic, needs(TopicsRead).shared().version_of(Topic)),
+        put("/preferences/sections/{section_id}/topics/{topic_id}", topics::replace_topic, needs(TopicsWrite).version_of(Topic)),
+        delete("/preferences/sections/{section_id}/topics/{topic_id}", topics::delete_topic, needs(TopicsWrite).version_of(Topic)),
+        delete("/preferences/sections/{section_id}/topics/{topic_id}/digest", topics::remove_digest, needs(TopicsWrite).version_of(Topic)),
+        post("/preferences/sections/{section_id}/topics/{topic_id}/digest/release", topics::release_digest, needs(TopicsWrite)),
+        get("/brands", brands::page, needs(BrandsRead).shared().granted(ReadBrands)),
+        post("/brands", brands::create, needs(BrandsWrite).granted(WriteBrands)),
+        get("/brands/{brand_id}", brands::get, needs(BrandsRead).shared().granted(ReadBrands).version_of(Brand)),
+        put("/brands/{brand_id}", brands::replace, needs(BrandsWrite).granted(WriteBrands).version_of(Brand)),
+        delete("/brands/{brand_id}", brands::delete, needs(BrandsWrite).granted(WriteBrands).version_of(Brand)),
         get("/v1/users", users::page, needs(UsersRead).within()),
         get("/v1/users/{user_id}", users::get, needs(UsersRead).within()),
         delete("/v1/users/{user_id}", users::delete, needs(UsersWrite)),
         get("/v1/users:batch", users::batch::rows, needs(UsersRead)),
         post("/v1/users:batch", users::batch::write, needs(UsersWrite)),
-        get(
-            "/v1/users/{user_id}/effective-profile",
-            users::effective_profile::get,
-            needs(UsersRead).within(),
-        ),
+        get("/v1/users/{user_id}/effective-profile", users::effective_profile::get, needs(UsersRead).within()),
         get("/v1/events", events::page, needs(EventsRead).within()),
-        get(
-            "/v1/events/{position}",
-            events::get,
-            needs(EventsRead).within(),
-        ),
+        get("/v1/events/{position}", events::get, needs(EventsRead).within()),
         get("/audit-events", audit::page, needs(AuditRead)),
-        get(
-            "/audit-events/{audit_event_id}",
-            audit::get,
-            needs(AuditRead),
-        ),
+        get("/audit-events/{audit_event_id}", audit::get, needs(AuditRead)),
         get("/v1/keys", keys::list, needs(KeysRead)),
         post("/v1/keys", keys::create, needs(KeysWrite)),
-        get(
-            "/v1/keys/{key_id}",
-            keys::get,
-            needs(KeysRead).version_of(Key),
-        ),
-        delete(
-            "/v1/keys/{key_id}",
-            keys::revoke,
-            needs(KeysWrite).version_of(Key),
-        ),
+        get("/v1/keys/{key_id}", keys::get, needs(KeysRead).version_of(Key)),
+        delete("/v1/keys/{key_id}", keys::revoke, needs(KeysWrite).version_of(Key)),
         post("/v1/keys/{key_id}/rotate", keys::rotate, needs(KeysWrite)),
-        post(
-            "/auth/issue-token",
-            user_tokens::issue,
-            needs(UserTokensIssue).within(),
-        ),
+        post("/auth/issue-token", user_tokens::issue, needs(UserTokensIssue).within()),
         get("/metrics", metrics::get, needs(MetricsRead)),
     ]
 }
@@ -493,7 +145,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed.map(HeaderName::from_static))
-        .max_age(Duration::from_secs(600));
+        .max_age(Duration::from_mins(10));
     if origins == ["*"] {
         return cors.allow_origin(Any);
     }

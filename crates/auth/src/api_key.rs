@@ -64,7 +64,7 @@ impl KeyHash {
 /// Lower-case hexadecimal.
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&types::hex(&self.0))
     }
 }
 

@@ -248,10 +248,11 @@ impl UserAccess {
             self.grants.push((grant, None));
             return Some(());
         }
-        let of_brand = [Grant::ReadBrands, Grant::WriteBrands].into_iter();
-        let (grant, brand) = of_brand
-            .filter_map(|grant| Some((grant, word.strip_prefix(grant.name())?.strip_prefix(':')?)))
-            .next()?;
+        let of_brand = [Grant::ReadBrands, Grant::WriteBrands];
+        let (grant, brand) = of_brand.into_iter().find_map(|grant| {
+            let brand = word.strip_prefix(grant.name())?.strip_prefix(':')?;
+            Some((grant, brand))
+        })?;
         self.grants.push((grant, Some(BrandId::parse(brand).ok()?)));
         Some(())
     }

@@ -1,7 +1,7 @@
 use domain::limits::IDEMPOTENCY_LIFETIME_MAX;
 use projections::StoredAnswer;
 use sha2::{Digest as _, Sha256};
-use types::{JsonDocument, Timestamp};
+use types::{JsonDocument, Timestamp, hex};
 
 use crate::handle::Committed;
 
@@ -37,8 +37,7 @@ impl RequestKey {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let hash = hash.finalize();
-        Self(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&hash.finalize()))
     }
 
     pub fn as_str(&self) -> &str {

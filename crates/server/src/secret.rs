@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use auth::SigningSecret;
+use types::hex;
 
 /// The secret with which tokens of people are signed, as hexadecimal digits in a file of its own. It is no
 /// part of the log: whoever has a copy of the log cannot make tokens.
@@ -42,11 +43,7 @@ fn read(path: &Path) -> anyhow::Result<SigningSecret> {
 
 /// Whole or not at all, and readable by nobody else.
 fn write(data: &Path, secret: &SigningSecret) -> anyhow::Result<()> {
-    let digits: String = secret
-        .reveal()
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect();
+    let digits = hex(secret.reveal());
     let new = data.join("token-secret.new");
     if new.exists() {
         fs::remove_file(&new)?;

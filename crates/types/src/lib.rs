@@ -5,6 +5,7 @@
 mod attribute;
 mod decimal;
 pub mod filter;
+mod hex;
 mod ids;
 mod json;
 mod json_parse;
@@ -20,6 +21,7 @@ mod token;
 
 pub use attribute::{AttributePath, InvalidPath, equals_operand};
 pub use decimal::Decimal;
+pub use hex::hex;
 pub use ids::{
     AudienceId, BrandId, CommandId, DeviceToken, EventId, ID_BYTES_MAX, InvalidId, ListId,
     SectionId, SubjectId, TenantId, TopicId, UserId, new_type_id,

@@ -193,10 +193,10 @@ fn narrow_parent(
     tenant: &TenantId,
     details: &mut TenantDetails,
 ) -> Result<(), ApiError> {
+    const PARENT: &str = "/parent_tenant_id";
     let Some(root) = reach.tenant() else {
         return Ok(());
     };
-    const PARENT: &str = "/parent_tenant_id";
     match &details.parent_tenant_id {
         Some(_) if tenant == root => {
             let expected = "left out: the key is restricted to this tenant";

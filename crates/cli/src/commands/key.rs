@@ -98,8 +98,9 @@ struct Key {
     expires_at: Option<String>,
     revoked_at: Option<String>,
     last_used_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    /// The key itself, where it was just made.
+    #[serde(rename = "key", skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -197,22 +198,25 @@ fn show_new(key: &Key, as_json: bool) -> anyhow::Result<ExitCode> {
     }
     output::note(&line(key));
     output::note("the key is shown this once:");
-    output::data(key.key.as_deref().unwrap_or_default())?;
+    output::data(key.secret.as_deref().unwrap_or_default())?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn line(key: &Key) -> String {
-    let mut line = format!("{}  {}…  {}", key.id, key.prefix, key.name);
-    line.push_str(&format!("  {}", key.scopes.join(",")));
+    let shown = format!("{}…", key.prefix);
+    let mut words = vec![
+        key.id.clone(),
+        shown,
+        key.name.clone(),
+        key.scopes.join(","),
+    ];
     for (word, value) in [
         ("tenant", &key.tenant_id),
         ("expires", &key.expires_at),
         ("used", &key.last_used_at),
         ("revoked", &key.revoked_at),
     ] {
-        if let Some(value) = value {
-            line.push_str(&format!("  {word} {value}"));
-        }
+        words.extend(value.as_ref().map(|value| format!("{word} {value}")));
     }
-    line
+    words.join("  ")
 }
