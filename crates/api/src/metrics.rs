@@ -34,6 +34,7 @@ struct Now {
     answers: Gauge<u64, AtomicU64>,
     people: Gauge<u64, AtomicU64>,
     audiences: Gauge<u64, AtomicU64>,
+    audience_changes: Gauge<u64, AtomicU64>,
     memory: Gauge<u64, AtomicU64>,
     cpu: Gauge<f64, AtomicU64>,
     files: Gauge<u64, AtomicU64>,
@@ -55,6 +56,8 @@ pub(crate) struct Moment {
     /// People who were ever heard of.
     pub(crate) people: u64,
     pub(crate) audiences: u64,
+    /// How often somebody joined an audience or left one since the start.
+    pub(crate) audience_changes: u64,
     pub(crate) process: Process,
 }
 
@@ -196,6 +199,11 @@ impl Now {
         whole("people", "People who were ever heard of", &self.people);
         whole("audiences", "Audiences that there are", &self.audiences);
         whole(
+            "audience_changes",
+            "How often somebody joined an audience or left one since the start",
+            &self.audience_changes,
+        );
+        whole(
             "process_resident_memory_bytes",
             "Memory that is in use",
             &self.memory,
@@ -221,6 +229,7 @@ impl Now {
         self.answers.set(moment.answers);
         self.people.set(moment.people);
         self.audiences.set(moment.audiences);
+        self.audience_changes.set(moment.audience_changes);
         self.memory.set(moment.process.memory_bytes);
         self.cpu.set(moment.process.cpu_seconds);
         self.files.set(moment.process.open_files);

@@ -185,24 +185,31 @@ pub(crate) fn document() -> Value {
     }
     for (path, summary) in [
         ("/healthz", "The process answers"),
-        ("/readyz", "The log is open and everything is built"),
+        ("/readyz", "Everything is built, and writes are taken"),
     ] {
-        paths.entry(path).or_default().insert(
-            "get".to_owned(),
-            json!({
-                "summary": summary,
-                "tags": ["Server"],
-                "security": [],
-                "responses": {"200": {
-                    "description": "It is so.",
-                    "content": {"application/json": {
-                        "schema": {"type": "object", "required": ["status"],
-                                   "properties": {"status": {"type": "string"}}},
-                        "example": {"status": "ok"},
-                    }},
+        let health = |example: &Value| {
+            json!({"application/json": {
+                "schema": {"type": "object", "required": ["status"], "properties": {
+                    "status": {"type": "string"},
+                    "reasons": {"type": "array", "items": {"type": "string"}},
                 }},
-            }),
-        );
+                "example": example,
+            }})
+        };
+        let not_ready = json!({"status": "not ready", "reasons": ["the queue of writes is full"]});
+        let mut responses = json!({"200": {
+            "description": "It is so.", "content": health(&json!({"status": "ok"})),
+        }});
+        if path == "/readyz" {
+            responses["503"] = json!({
+                "description": "It is not, and why.", "content": health(&not_ready),
+            });
+        }
+        let operation = json!({
+            "summary": summary, "tags": ["Server"], "security": [], "responses": responses,
+        });
+        let of_path = paths.entry(path).or_default();
+        of_path.insert("get".to_owned(), operation);
     }
     json!({
         "openapi": "3.1.0",

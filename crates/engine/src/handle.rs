@@ -108,6 +108,16 @@ impl Engine {
         stored.map(Into::into)
     }
 
+    /// Whether nothing is decided any more.
+    pub fn is_stopped(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    /// Whether the next command would be told that the queue is full.
+    pub fn is_busy(&self) -> bool {
+        self.requests.capacity() == 0
+    }
+
     /// How many commands wait to be decided.
     pub fn queue_length(&self) -> usize {
         self.requests.max_capacity() - self.requests.capacity()

@@ -69,6 +69,11 @@ impl Audiences {
         self.len() == 0
     }
 
+    /// How often somebody joined an audience or left one since the read models were built.
+    pub fn change_count(&self) -> u64 {
+        self.state.read().recent.people
+    }
+
     pub fn get(&self, audience: &AudienceId) -> Option<AudienceView> {
         let state = self.state.read();
         let number = *state.numbers.get(audience)?;

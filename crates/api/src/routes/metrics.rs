@@ -16,6 +16,7 @@ pub(crate) async fn get(State(state): State<ApiState>, _: Authenticated) -> Resp
         answers: models.requests.count() as u64,
         people: u64::from(models.subjects.next().0),
         audiences: models.audiences.len() as u64,
+        audience_changes: models.audiences.change_count(),
         process: (state.process)(),
     };
     let text = state.metrics.encode(&moment);

@@ -15,6 +15,8 @@ pub(super) struct Recent {
     bytes: usize,
     /// Changes up to here may have been forgotten.
     forgotten: types::Position,
+    /// How many people joined or left an audience since the start, forgotten ones included.
+    pub(super) people: u64,
 }
 
 /// What one event did to the membership of one person, or to that of one audience.
@@ -45,6 +47,13 @@ impl Change {
         }
     }
 
+    fn people(&self) -> u64 {
+        match self {
+            Self::Row { joined, left, .. } => (joined.len() + left.len()) as u64,
+            Self::Audience { joined, left, .. } => joined.len() + left.len(),
+        }
+    }
+
     /// What it takes in memory, about.
     fn bytes(&self) -> usize {
         const FIXED: usize = 128;
@@ -66,6 +75,7 @@ impl Recent {
     pub(super) fn push(&mut self, change: Change) {
         let position = change.occasion().position;
         self.bytes += change.bytes();
+        self.people += change.people();
         self.events.push_back(Arc::new(change));
         // What an event did is remembered as a whole at least until the next one, however much it
         // was: whoever replays the log picks it up then.
