@@ -69,8 +69,11 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let path = parts.extensions.get::<MatchedPath>().cloned();
-    let admitted = admitted(&state, &routes, &mut parts).await;
+    let path = parts.extensions.get::<MatchedPath>();
+    let route = path.and_then(|path| routes.get_key_value(path.as_str()));
+    let access = route.and_then(|(_, by_method)| by_method.get(effective(&parts.method)).copied());
+    let route = route.map(|(path, _)| Route(path));
+    let admitted = admitted(&state, access, &mut parts).await;
     let (allowance, mut response) = match admitted {
         Err((allowance, error)) => (allowance, error.into_response()),
         Ok((allowance, Some(replayed))) => (allowance, replayed),
@@ -84,16 +87,29 @@ pub(crate) async fn admit(
         allowance.write_to(response.headers_mut());
     }
     // Whoever counts and traces requests stands outside, and does not know.
-    if let Some(path) = path {
-        response.extensions_mut().insert(path);
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
     }
     response
+}
+
+/// Which endpoint was asked, as it is declared.
+#[derive(Clone, Copy)]
+pub(crate) struct Route(pub(crate) &'static str);
+
+/// Whoever may read may read the head alone.
+fn effective(method: &Method) -> &Method {
+    if *method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    }
 }
 
 /// A version is told of what is there.
 fn with_version(mut response: Response, version: Option<EntityVersion>) -> Response {
     if response.status().is_success()
-        && let Some(EntityVersion(Some(version))) = version
+        && let Some(EntityVersion(version)) = version
         && let Ok(tag) = HeaderValue::from_str(&entity_tag(version))
     {
         response.headers_mut().insert(header::ETAG, tag);
@@ -105,7 +121,7 @@ type Admitted = (Option<Allowance>, Option<Response>);
 
 async fn admitted(
     state: &ApiState,
-    routes: &Routes,
+    access: Option<Access>,
     parts: &mut Parts,
 ) -> Result<Admitted, (Option<Allowance>, ApiError)> {
     let early = |error| (None, error);
@@ -115,7 +131,7 @@ async fn admitted(
     if let Some(seconds) = allowance.and_then(|allowance| allowance.retry_after()) {
         return Err((allowance, ApiError::rate_limited(seconds)));
     }
-    let replayed = may(state, routes, parts, principal).await;
+    let replayed = may(state, access, parts, principal).await;
     let replayed = replayed.map_err(|error| (allowance, error))?;
     Ok((allowance, replayed))
 }
@@ -145,52 +161,60 @@ fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiErro
 /// Whether the principal may ask this, and on what terms; with the answer, if it was given before.
 async fn may(
     state: &ApiState,
-    routes: &Routes,
+    access: Option<Access>,
     parts: &mut Parts,
     principal: Principal,
 ) -> Result<Option<Response>, ApiError> {
-    let mut caller = Caller {
-        origin: origin(&principal, parts)?,
-        ..Caller::default()
-    };
-    let method = if parts.method == Method::HEAD {
-        Method::GET
-    } else {
-        parts.method.clone()
-    };
-    let path = parts.extensions.get::<MatchedPath>().cloned();
-    let access = path.as_ref().and_then(|path| routes.get(path.as_str()));
-    let access = access.and_then(|by_method| by_method.get(&method)).copied();
     // What is no route, or not with this method, is told by the router.
-    if let Some(access) = access {
-        let named = Named::of(parts).await?;
+    let Some(access) = access else {
+        return Ok(None);
+    };
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    // Most keys reach everything, and what they name need not be looked at.
+    let is_narrow = principal.tenant.is_some() || matches!(principal.rights, Rights::Users(_));
+    let named = if is_narrow || access.versioned.is_some() {
+        Named::of(parts).await?
+    } else {
+        Named::default()
+    };
+    if let Rights::Key(scopes) = &principal.rights {
+        check_scope(*scopes, access)?;
+    }
+    if is_narrow {
         let parameters = Parameters::from_request_parts(parts, state).await?;
         let context: Option<TenantId> = parameters.id("tenant_id")?;
-        match &principal.rights {
-            Rights::Key(scopes) => check_scope(*scopes, access)?,
-            Rights::Users(users) => check_grant(users, access, &named, context.as_ref())?,
+        if let Rights::Users(users) = &principal.rights {
+            check_grant(users, access, &named, context.as_ref())?;
         }
         if principal.tenant.is_some() {
             check_reach(state, &principal, access, &named, context.as_ref())?;
         }
-        let entity = access.versioned.map(|versioned| named.entity(versioned));
-        let entity = entity.transpose()?;
-        if method == Method::GET {
-            // Before the query runs: an older version than what is shown is refused, and does no harm.
-            let version = entity.and_then(|entity| state.engine.version(&entity));
-            parts.extensions.insert(EntityVersion(version));
-        } else {
-            caller.precondition = precondition(&parts.headers, entity)?;
-        }
-        if method == Method::POST {
-            caller.once = once(&parts.headers, parts.uri.path(), &principal)?;
-        }
     }
-    if let Some((request, _)) = &caller.once
+    let entity = access.versioned.map(|versioned| named.entity(versioned));
+    let entity = entity.transpose()?;
+    if reads {
+        // Before the query runs: an older version than what is shown is refused, and does no harm.
+        if let Some(version) = entity.and_then(|entity| state.engine.version(&entity)) {
+            parts.extensions.insert(EntityVersion(version));
+        }
+        parts.extensions.insert(principal);
+        return Ok(None);
+    }
+    let once = if parts.method == Method::POST {
+        once(&parts.headers, parts.uri.path(), &principal)?
+    } else {
+        None
+    };
+    if let Some((request, _)) = &once
         && let Some(answer) = state.engine.answer(request, SystemClock.now())
     {
         return Ok(Some(replayed(&answer)));
     }
+    let caller = Caller {
+        origin: origin(&principal, parts)?,
+        precondition: precondition(&parts.headers, entity)?,
+        once,
+    };
     parts.extensions.insert(principal);
     parts.extensions.insert(caller);
     Ok(None)
@@ -198,7 +222,7 @@ async fn may(
 
 /// The version of what a `GET` shows, as it was before it was looked at.
 #[derive(Clone, Copy)]
-pub(crate) struct EntityVersion(pub(crate) Option<StreamVersion>);
+pub(crate) struct EntityVersion(pub(crate) StreamVersion);
 
 /// An answer that was given before.
 pub(crate) fn replayed(answer: &engine::Answer) -> Response {
@@ -296,6 +320,7 @@ fn check_grant(
 }
 
 /// What the path names.
+#[derive(Default)]
 struct Named(Vec<(String, String)>);
 
 impl Named {

@@ -74,15 +74,15 @@ pub struct Process {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Asked {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: &'static str,
     status: u16,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: &'static str,
 }
 
 /// From half a millisecond to some eight seconds.
@@ -273,13 +273,18 @@ impl Metrics {
         self.requests_in_flight.inc();
     }
 
-    /// `route` is one of ours, not what the caller sent: there are only so many.
-    pub(crate) fn request_ended(&self, method: &str, route: &str, status: u16, took: Duration) {
+    /// `method` and `route` are of ours, not what the caller sent: there are only so many.
+    pub(crate) fn request_ended(
+        &self,
+        method: &'static str,
+        route: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
         self.requests_in_flight.dec();
-        let (method, route) = (method.to_owned(), route.to_owned());
         let asked = Asked {
-            method: method.clone(),
-            route: route.clone(),
+            method,
+            route,
             status,
         };
         self.requests.get_or_create(&asked).inc();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::limits::REQUEST_ID_BYTES_MAX;
 use types::{Clock as _, CommandId, Position, StreamVersion, SystemClock};
 
+use crate::admission::Route;
 use crate::error::ApiError;
 use crate::extract::body::{BodyRead, announced_bytes, read_body};
 use crate::state::{ApiState, SMALL_BODY_BYTES_MAX};
@@ -56,8 +57,8 @@ pub(crate) async fn frame(
     // Taken before the query runs: what it shows is at least as new.
     let before = state.read_models.checkpoint();
     let mut response = within_room(&state, request, next, &id, before).await;
-    let route = response.extensions_mut().remove::<MatchedPath>();
-    let route = route.as_ref().map_or(unmatched, MatchedPath::as_str);
+    let route = response.extensions_mut().remove::<Route>();
+    let route = route.map_or(unmatched, |Route(path)| path);
     let took = began.elapsed();
     let status = response.status().as_u16();
     state.metrics.request_ended(method, route, status, took);
@@ -97,21 +98,26 @@ async fn within_room(
 
 /// What browsers are told about every answer: that it is data, for whoever asked and nobody else.
 fn protect(headers: &mut HeaderMap, secure: bool) {
-    const HEADERS: [(HeaderName, &str); 5] = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
+    const HEADERS: [(HeaderName, HeaderValue); 5] = [
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         ),
     ];
+    headers.reserve(HEADERS.len() + 1);
     for (name, value) in HEADERS {
         // The pages of the documentation say something else.
-        headers
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
+        headers.entry(name).or_insert(value);
     }
     if secure {
         let a_year = HeaderValue::from_static("max-age=31536000");

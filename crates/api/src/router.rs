@@ -136,9 +136,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Which pages a browser lets ask; none, unless the operator names them.
-fn cors(origins: &[HeaderValue]) -> CorsLayer {
+fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
     let exposed = ["etag", "muster-position", "x-request-id", "retry-after"];
     let cors = CorsLayer::new()
@@ -146,10 +146,11 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(Duration::from_mins(10));
-    if origins == ["*"] {
-        return cors.allow_origin(Any);
-    }
-    cors.allow_origin(AllowOrigin::list(origins.iter().cloned()))
+    Some(if origins == ["*"] {
+        cors.allow_origin(Any)
+    } else {
+        cors.allow_origin(AllowOrigin::list(origins.iter().cloned()))
+    })
 }
 
 /// Every route of the server.
@@ -180,6 +181,10 @@ pub fn router(state: ApiState) -> Router {
     let frame = middleware::from_fn_with_state(state.clone(), request::frame);
     let cors = cors(&state.cors_origins);
     let routes: Router = public.merge(authenticated).with_state(state);
-    // A browser asks before it asks, and then has no credential yet.
-    Router::new().fallback_service(cors.layer(frame.layer(routes)))
+    let framed = frame.layer(routes);
+    match cors {
+        None => Router::new().fallback_service(framed),
+        // A browser asks before it asks, and then has no credential yet.
+        Some(cors) => Router::new().fallback_service(cors.layer(framed)),
+    }
 }
