@@ -83,7 +83,7 @@ fn a_request_takes_effect_once_across_kills() {
         .map_err(|it| it.summary());
     let server = server.expect("the server starts after a kill");
     let brands = count_brands(&Connection::new(&server.url)).unwrap();
-    let keys = answers.lock().unwrap().len();
+    let keys = answers.lock().expect("nobody panicked").len();
     assert_eq!(keys, KILLS * CLIENTS * REQUESTS);
     assert_eq!(brands, keys, "each request made one brand");
     server.stop().unwrap();
@@ -98,7 +98,7 @@ fn send(connection: &Connection, key: &str, answers: &Answers) -> Result<()> {
     let body = json!({"name": key, "settings": {}});
     let reply = connection.post_once("/brands", &body, key)?;
     ensure!(reply.status == 200, "{}: {}", reply.status, reply.body);
-    let mut answers = answers.lock().unwrap();
+    let mut answers = answers.lock().expect("nobody panicked");
     let known = answers
         .entry(key.to_owned())
         .or_insert_with(|| reply.body.clone());

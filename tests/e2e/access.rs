@@ -178,7 +178,7 @@ fn keys_are_made_listed_replaced_and_revoked_from_the_command_line() {
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0]["scopes"], json!(["lists:read", "profiles:read"]));
     let id = listed[0]["id"].as_str().unwrap();
-    let new = done(&served.muster(&["key", "rotate", id]));
+    let new = done(&served.muster(&["key", "rotate", id, "--grace", "0s"]));
     assert_eq!((can(key), can(new.trim())), (401, 200));
     let listed = done(&served.muster(&["key", "list"]));
     assert_eq!(listed.lines().count(), 2);
@@ -267,6 +267,7 @@ fn the_settings_of_a_file_are_checked_and_shown() {
         ),
         ("cors_origins = [\"example.com\"]", "is no origin"),
         ("listen = ", "muster.toml is not as it should be"),
+        ("\napi_key = \"marker-of-a-secret", "line 2: "),
     ] {
         for command in [&["config", "check"][..], &["serve"]] {
             let (success, _, said) = run(command, wrong);
@@ -424,6 +425,85 @@ fn idle_and_slow_connections_hold_up_nobody() {
     assert_eq!(server.ask("GET", "/profiles/u1", "").status, 200);
     assert!(asked.elapsed() < Duration::from_secs(5));
     drop((idle, slow));
+    server.stop();
+}
+
+/// Whoever sends slowly takes no room; and that a server is alive is told however busy it is.
+#[test]
+fn a_slow_body_takes_no_room_and_a_busy_server_says_that_it_lives() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start_with(
+        data.path(),
+        Config {
+            requests_max: 1,
+            ..Config::default()
+        },
+    );
+    let mut slow: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
+    for stream in &mut slow {
+        let head = format!(
+            "PUT /profiles/slow HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {KEY}\r\n\
+             Content-Length: 14\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+    }
+    assert_eq!(
+        server.ask("PUT", "/profiles/u", r#"{"profile":{}}"#).status,
+        200
+    );
+    drop(slow);
+    server.stop();
+
+    let server = TestServer::start_with(
+        data.path(),
+        Config {
+            requests_max: 0,
+            ..Config::default()
+        },
+    );
+    let busy = server.ask("GET", "/profiles/u", "");
+    assert_eq!(busy.status, 503, "{}", busy.text);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.ask("GET", path, "").status, 200, "{path}");
+    }
+    server.stop();
+}
+
+/// The tokens of a key that stands in the environment end when another one stands there.
+#[test]
+fn another_key_in_the_environment_ends_the_tokens_of_the_first() {
+    let data = tempfile::tempdir().unwrap();
+    let issue = |server: &TestServer, key: &str| {
+        let request = agent().post(format!("{}/auth/issue-token", server.url()));
+        let request = request.header("Authorization", format!("Bearer {key}"));
+        let asked = json!({"scope": "user_id:ada read:preferences", "expires_in": "1h"});
+        let mut answer = request.send_json(asked).unwrap();
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        answer["token"].as_str().unwrap().to_owned()
+    };
+    let own = |server: &TestServer, token: &str| {
+        let url = format!("{}/users/ada/preferences", server.url());
+        let request = agent()
+            .get(url)
+            .header("Authorization", format!("Bearer {token}"));
+        request.call().unwrap().status().as_u16()
+    };
+    let with = |key: &str| {
+        let config = Config {
+            api_key: Some(key.to_owned()),
+            ..Config::default()
+        };
+        TestServer::start_with(data.path(), config)
+    };
+    let server = with("the first key of the environment");
+    let token = issue(&server, "the first key of the environment");
+    assert_eq!(own(&server, &token), 200);
+    server.stop();
+    let server = with("the next key of the environment");
+    assert_eq!(own(&server, &token), 401);
+    server.stop();
+    let server = with("the first key of the environment");
+    assert_eq!(own(&server, &token), 200);
     server.stop();
 }
 

@@ -31,13 +31,13 @@ impl TestServer {
         Self::start_with(data, Config::default())
     }
 
-    /// With these settings, but for the place and the key.
+    /// With these settings, but for the place; and with a key.
     pub(crate) fn start_with(data: &Path, config: Config) -> Self {
         let runtime = Runtime::new().unwrap();
         let config = Config {
             data_dir: data.to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            api_key: Some(KEY.to_owned()),
+            api_key: config.api_key.or_else(|| Some(KEY.to_owned())),
             ..config
         };
         let server = runtime.block_on(Server::start(&config)).unwrap();

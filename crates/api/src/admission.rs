@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::limits::{
     ACTOR_BYTES_MAX, ENTITY_TAGS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_LIFETIME,
 };
-use engine::{Entity, Expected, Precondition, RequestKey};
+use engine::{Entity, Expected, RequestKey};
 use types::filter::Moment;
 use types::{
     AudienceId, BrandId, Clock as _, DeviceToken, ListId, SectionId, StreamVersion, SystemClock,
@@ -71,9 +71,12 @@ pub(crate) async fn admit(
     let (mut parts, body) = request.into_parts();
     let path = parts.extensions.get::<MatchedPath>();
     let route = path.and_then(|path| routes.get_key_value(path.as_str()));
-    let access = route.and_then(|(_, by_method)| by_method.get(effective(&parts.method)).copied());
+    let asked = route.and_then(|(path, by_method)| {
+        let access = by_method.get(effective(&parts.method))?;
+        Some((*path, *access))
+    });
     let route = route.map(|(path, _)| Route(path));
-    let admitted = admitted(&state, access, &mut parts).await;
+    let admitted = admitted(&state, asked, &mut parts).await;
     let (allowance, mut response) = match admitted {
         Err((allowance, error)) => (allowance, error.into_response()),
         Ok((allowance, Some(replayed))) => (allowance, replayed),
@@ -121,17 +124,17 @@ type Admitted = (Option<Allowance>, Option<Response>);
 
 async fn admitted(
     state: &ApiState,
-    access: Option<Access>,
+    asked: Option<(&'static str, Access)>,
     parts: &mut Parts,
 ) -> Result<Admitted, (Option<Allowance>, ApiError)> {
     let early = |error| (None, error);
     refuse_twice(&parts.headers).map_err(early)?;
     let principal = principal(state, &parts.headers).map_err(early)?;
-    let allowance = state.rates.take(&principal.id);
+    let allowance = state.rates.take(&principal.credential);
     if let Some(seconds) = allowance.and_then(|allowance| allowance.retry_after()) {
         return Err((allowance, ApiError::rate_limited(seconds)));
     }
-    let replayed = may(state, access, parts, principal).await;
+    let replayed = may(state, asked, parts, principal).await;
     let replayed = replayed.map_err(|error| (allowance, error))?;
     Ok((allowance, replayed))
 }
@@ -161,18 +164,19 @@ fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiErro
 /// Whether the principal may ask this, and on what terms; with the answer, if it was given before.
 async fn may(
     state: &ApiState,
-    access: Option<Access>,
+    asked: Option<(&'static str, Access)>,
     parts: &mut Parts,
     principal: Principal,
 ) -> Result<Option<Response>, ApiError> {
     // What is no route, or not with this method, is told by the router.
-    let Some(access) = access else {
+    let Some((route, access)) = asked else {
         return Ok(None);
     };
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     // Most keys reach everything, and what they name need not be looked at.
     let is_narrow = principal.tenant.is_some() || matches!(principal.rights, Rights::Users(_));
-    let named = if is_narrow || access.versioned.is_some() {
+    let is_once = parts.method == Method::POST && parts.headers.contains_key(IDEMPOTENCY_KEY);
+    let named = if is_narrow || is_once || access.versioned.is_some() {
         Named::of(parts).await?
     } else {
         Named::default()
@@ -180,11 +184,15 @@ async fn may(
     if let Rights::Key(scopes) = &principal.rights {
         check_scope(*scopes, access)?;
     }
-    if is_narrow {
+    let context: Option<TenantId> = if is_narrow || is_once {
         let parameters = Parameters::from_request_parts(parts, state).await?;
-        let context: Option<TenantId> = parameters.id("tenant_id")?;
+        parameters.id("tenant_id")?
+    } else {
+        None
+    };
+    if is_narrow {
         if let Rights::Users(users) = &principal.rights {
-            check_grant(users, access, &named, context.as_ref())?;
+            check_grant(state, users, access, &named, context.as_ref())?;
         }
         if principal.tenant.is_some() {
             check_reach(state, &principal, access, &named, context.as_ref())?;
@@ -200,8 +208,8 @@ async fn may(
         parts.extensions.insert(principal);
         return Ok(None);
     }
-    let once = if parts.method == Method::POST {
-        once(&parts.headers, parts.uri.path(), &principal)?
+    let once = if is_once {
+        once(&parts.headers, route, &named, context.as_ref(), &principal)?
     } else {
         None
     };
@@ -212,7 +220,8 @@ async fn may(
     }
     let caller = Caller {
         origin: origin(&principal, parts)?,
-        precondition: precondition(&parts.headers, entity)?,
+        expected: expected(&parts.headers, entity.is_some())?,
+        entity,
         once,
     };
     parts.extensions.insert(principal);
@@ -301,8 +310,10 @@ fn check_reach(
     Ok(())
 }
 
-/// A person's token reaches what is theirs, where they are named in the path, and what was granted.
+/// A person's token reaches what is theirs, where they are named in the path, and what was granted; in
+/// the tenants that it names, or else in those of which they are a member.
 fn check_grant(
+    state: &ApiState,
     users: &UserAccess,
     access: Access,
     named: &Named,
@@ -313,9 +324,26 @@ fn check_grant(
     if !users.grants(grant, brand.as_ref()) {
         return Err(ApiError::token_insufficient());
     }
-    match named.user()? {
-        Some(user) if !users.is_for_in(&user, context) => Err(ApiError::token_insufficient()),
-        Some(_) | None => Ok(()),
+    let Some(user) = named.user()? else {
+        return Ok(());
+    };
+    let models = &state.read_models;
+    let is_member = |tenant: &TenantId| {
+        let subject = models.subjects.number(user.as_str());
+        subject.is_some_and(|it| models.tenants.membership(tenant, it).is_some())
+    };
+    let reached = match (users.contexts_of(&user), context) {
+        (None, _) => false,
+        // Device tokens have no context.
+        (Some(_), None) if !grant.has_context() => true,
+        (Some(contexts), None) => contexts.is_empty(),
+        (Some(contexts), Some(tenant)) if contexts.is_empty() => is_member(tenant),
+        (Some(contexts), Some(tenant)) => contexts.contains(&tenant),
+    };
+    if reached {
+        Ok(())
+    } else {
+        Err(ApiError::token_insufficient())
     }
 }
 
@@ -386,37 +414,28 @@ impl Named {
 }
 
 /// `If-Match` and `If-None-Match: *` (RFC 9110, sections 13.1.1 and 13.1.2).
-fn precondition(
-    headers: &HeaderMap,
-    entity: Option<Entity>,
-) -> Result<Option<Precondition>, ApiError> {
-    let expected = if let Some(tags) = joined(headers, &header::IF_MATCH)? {
-        if tags.trim() == "*" {
+fn expected(headers: &HeaderMap, is_versioned: bool) -> Result<Option<Expected>, ApiError> {
+    let (name, expected) = if let Some(tags) = joined(headers, &header::IF_MATCH)? {
+        let expected = if tags.trim() == "*" {
             Expected::Present
         } else {
             Expected::Versions(versions(&tags)?)
-        }
+        };
+        ("if-match", expected)
     } else if let Some(tags) = joined(headers, &header::IF_NONE_MATCH)? {
         if tags.trim() != "*" {
             let expected = "`*`: nothing else can be made sure of before a write";
             return Err(ApiError::invalid_header("if-none-match", expected));
         }
-        Expected::Absent
+        ("if-none-match", Expected::Absent)
     } else {
         return Ok(None);
     };
-    let Some(entity) = entity else {
-        let name = if matches!(expected, Expected::Absent) {
-            "if-none-match"
-        } else {
-            "if-match"
-        };
-        return Err(ApiError::invalid_header(
-            name,
-            "left out here: what this changes has no version of its own",
-        ));
-    };
-    Ok(Some(Precondition { entity, expected }))
+    if !is_versioned {
+        let expected = "left out here: what this changes has no version of its own";
+        return Err(ApiError::invalid_header(name, expected));
+    }
+    Ok(Some(expected))
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ApiError> {
@@ -449,10 +468,13 @@ fn versions(tags: &str) -> Result<Vec<StreamVersion>, ApiError> {
     Ok(tags.iter().filter_map(version).collect())
 }
 
-/// What the request is known by if it is to take effect once, and how long.
+/// What the request is known by if it is to take effect once, and how long: the endpoint, what its path
+/// names, however that is written, and the context.
 fn once(
     headers: &HeaderMap,
-    path: &str,
+    route: &str,
+    named: &Named,
+    context: Option<&TenantId>,
     principal: &Principal,
 ) -> Result<Option<(RequestKey, Timestamp)>, ApiError> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
@@ -470,9 +492,21 @@ fn once(
         .and_then(Moment::parse_or_utc)
         .map_or(Timestamp::default(), Moment::to_timestamp);
     let earliest = Timestamp(now.0.saturating_add(IDEMPOTENCY_LIFETIME));
-    // A restricted key must not be answered with what another was.
+    // Nobody is answered with what somebody was who reaches further, or elsewhere.
     let reach = Reach::of(principal);
-    let reach = reach.tenant().map_or("", TenantId::as_str);
-    let request = RequestKey::new("POST", path, reach, key);
+    let (owner, asked) = match &principal.rights {
+        Rights::Key(_) => (principal.id.as_ref().to_owned(), asked),
+        // Tokens share what there is for those of their key, and do not keep it for long.
+        Rights::Users(_) => (format!("{}/tokens", principal.id), Timestamp::default()),
+    };
+    let kind = match &principal.rights {
+        Rights::Key(_) => "key",
+        Rights::Users(_) => "token",
+    };
+    let within = reach.tenant().map_or("", TenantId::as_str);
+    let context = context.map_or("", TenantId::as_str);
+    let mut parts = vec!["POST", route, kind, within, context, key];
+    parts.extend(named.0.iter().map(|(_, id)| id.as_str()));
+    let request = RequestKey::new(&parts, &owner);
     Ok(Some((request, asked.max(earliest))))
 }

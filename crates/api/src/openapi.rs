@@ -430,8 +430,10 @@ fn scopes() -> String {
          A key needs the scope of what it asks; `admin` is every scope. Writing does not include \
          reading.\n\
          A key that is *restricted* to a tenant reaches that tenant, those below it, their members, and \
-         the lists whose ids begin with the id of such a tenant and a dot (`acme.news` is a list of \
-         `acme`). What is beyond is to it as if it were not there: it is answered as what nobody has \
+         the lists whose ids begin with the id of such a tenant and a dot: `acme.news` is a list of \
+         `acme`, and `acme.eu.news` too unless there is a tenant `acme.eu`, whose it is then. Of a \
+         list it sees and counts those whom it reaches; deleting it ends the subscriptions of \
+         everybody. The key ends with its tenant. What is beyond is to it as if it were not there: it is answered as what nobody has \
          ever heard of. It makes neither users nor tenants, for whether an id is taken elsewhere would \
          show.\n\
          A *user's token* needs what its column says in its scope, and is for the users that are named \

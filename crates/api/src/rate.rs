@@ -18,7 +18,7 @@ pub struct RateLimit {
 
 type Limiter<C> = RateLimiter<Arc<str>, DashMapStateStore<Arc<str>>, C, StateInformationMiddleware>;
 
-/// A bucket of tokens for each credential. There are no more buckets than good credentials.
+/// A bucket for each good credential that was used lately.
 pub(crate) struct Rates<C: Clock = DefaultClock> {
     limited: Option<(RateLimit, Limiter<C>, C)>,
 }
@@ -47,6 +47,13 @@ impl<C: Clock + Clone> Rates<C> {
             (limit, limiter, clock)
         });
         Self { limited }
+    }
+
+    /// Forgets buckets that are full: of tokens there can be any number.
+    pub(crate) fn forget_full(&self) {
+        if let Some((_, limiter, _)) = &self.limited {
+            limiter.retain_recent();
+        }
     }
 
     /// Takes one request out of the bucket; nothing where there is no limit.

@@ -78,16 +78,19 @@ impl Reach {
         }
     }
 
+    /// A list belongs to the tenant with the longest id that its own begins with, up to a dot.
     pub(crate) fn sees_list(&self, models: &ReadModels, list: &ListId) -> bool {
-        self.sees_lists(models, list.as_str())
+        match self {
+            Self::Everywhere => true,
+            Self::Within(root) => models.tenants.is_list_in_tree(list, root),
+        }
     }
 
-    /// Whether it reaches all lists of which the ids begin so. A list belongs to the tenant whose id its
-    /// own begins with, up to a dot.
+    /// Whether it reaches all lists of which the ids begin so.
     pub(crate) fn sees_lists(&self, models: &ReadModels, beginning: &str) -> bool {
         match self {
             Self::Everywhere => true,
-            Self::Within(root) => models.tenants.are_lists_in_tree(beginning, root),
+            Self::Within(root) => models.tenants.are_all_lists_in_tree(beginning, root),
         }
     }
 }

@@ -83,17 +83,23 @@ async fn within_room(
     id: &RequestId,
     before: Position,
 ) -> Response {
-    let Ok(_room) = state.requests.try_acquire() else {
-        return finish(ApiError::busy().into_response(), id, before, true);
-    };
     let read = BodyRead::default();
     let (mut request, unread) = match with_small_body(request).await {
         Ok(request) => request,
         Err(error) => return finish(error.into_response(), id, before, true),
     };
     request.extensions_mut().insert(read.clone());
+    // Whoever sends slowly takes no room from others, and whoever asks after the server's health is told.
+    let room = state.requests.try_acquire();
+    if room.is_err() && !is_health(request.uri().path()) {
+        return finish(ApiError::busy().into_response(), id, before, unread);
+    }
     let response = next.run(request).await;
     finish(response, id, before, unread && !read.is_noted())
+}
+
+fn is_health(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 /// What browsers are told about every answer: that it is data, for whoever asked and nobody else.

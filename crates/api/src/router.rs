@@ -140,7 +140,16 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    let exposed = ["etag", "muster-position", "x-request-id", "retry-after"];
+    let exposed = [
+        "etag",
+        "idempotent-replayed",
+        "muster-position",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+        "retry-after",
+        "x-request-id",
+    ];
     let cors = CorsLayer::new()
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())

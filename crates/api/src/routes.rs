@@ -5,7 +5,7 @@ use serde::Serialize;
 use types::JsonDocument;
 use utoipa::ToSchema;
 
-use crate::request::AnswerPosition;
+use crate::request::{AnswerPosition, entity_tag};
 
 pub(crate) mod audiences;
 pub(crate) mod audit;
@@ -140,10 +140,19 @@ pub(crate) fn at_same(other: &Response, mut response: Response) -> Response {
     if let Some(position) = other.extensions().get::<AnswerPosition>() {
         response.extensions_mut().insert(*position);
     }
+    if let Some(tag) = other.headers().get(header::ETAG) {
+        response.headers_mut().insert(header::ETAG, tag.clone());
+    }
     response
 }
 
+/// The response at the position of what was written, with the version that it left.
 pub(crate) fn at(committed: &Committed, mut response: Response) -> Response {
+    if let Some(version) = committed.version
+        && let Ok(tag) = HeaderValue::from_str(&entity_tag(version))
+    {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
     response
         .extensions_mut()
         .insert(AnswerPosition(committed.position));

@@ -106,6 +106,11 @@ impl ApiState {
         }))
     }
 
+    /// Frees what nobody needs any more. To be called now and then.
+    pub fn tidy(&self) {
+        self.rates.forget_full();
+    }
+
     /// When keys were used, where the log should note it.
     pub fn uses_to_note(&self) -> Vec<(String, Timestamp)> {
         self.authenticator.uses_to_note()
@@ -118,7 +123,8 @@ impl ApiState {
         caller: Caller,
     ) -> Result<Committed, ExecuteError> {
         let terms = Terms {
-            precondition: caller.precondition,
+            entity: caller.entity,
+            expected: caller.expected,
             once: None,
         };
         self.engine.execute_on(command, caller.origin, terms).await
@@ -137,7 +143,8 @@ impl ApiState {
             return Ok(at(&committed, answered(&answer(&committed))));
         };
         let terms = Terms {
-            precondition: caller.precondition,
+            entity: caller.entity,
+            expected: caller.expected,
             once: Some(Once {
                 request,
                 expires_at,
@@ -149,9 +156,12 @@ impl ApiState {
             .execute_on(command, caller.origin, terms)
             .await?;
         let kept = executed.answer.as_ref();
-        let response = kept.map_or_else(Response::default, |answer| match executed.events {
-            0 => replayed(answer),
-            _ => answered(answer),
+        let response = kept.map_or_else(Response::default, |answer| {
+            if executed.is_repeated {
+                replayed(answer)
+            } else {
+                answered(answer)
+            }
         });
         Ok(at(&executed, response))
     }
@@ -210,6 +220,7 @@ impl Authenticator {
     ) -> Self {
         let principal = || Principal {
             id: ENVIRONMENT.into(),
+            credential: ENVIRONMENT.into(),
             name: "MUSTER_API_KEY".into(),
             rights: Rights::Key(Scopes::ADMIN),
             tenant: None,
@@ -220,6 +231,24 @@ impl Authenticator {
             secret,
             used: DashMap::new(),
         }
+    }
+
+    /// By what tokens name the key that had them issued. That in the environment has an id that is of this
+    /// key only: with another one there its tokens end.
+    pub(crate) fn issuer_of(&self, principal: &Principal) -> String {
+        match &self.environment_key {
+            Some((hash, environment)) if environment.id == principal.id => {
+                self.environment_id(hash)
+            }
+            Some(_) | None => principal.id.as_ref().to_owned(),
+        }
+    }
+
+    fn environment_id(&self, hash: &KeyHash) -> String {
+        format!(
+            "{ENVIRONMENT}:{}",
+            self.secret.fingerprint(&hash.to_string())
+        )
     }
 
     pub(crate) fn secret(&self) -> &SigningSecret {
@@ -245,14 +274,30 @@ impl Authenticator {
         if !key.is_good(now) {
             return None;
         }
-        let tenant = restriction(&key)?;
+        let tenant = self.restriction(&key)?;
         self.note_use(&key.id, now);
         Some(Principal {
             rights: Rights::Key(Scopes::known(key.scopes.iter().map(String::as_str))),
             tenant,
+            credential: key.id.as_str().into(),
             id: key.id.into(),
             name: key.name.into(),
         })
+    }
+
+    /// The tenant to which the key is restricted. A key whose tenant is gone opens nothing, also where
+    /// another has its id since.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is whether the key opens anything"
+    )]
+    fn restriction(&self, key: &KeyView) -> Option<Option<Arc<TenantId>>> {
+        let Some(tenant) = &key.tenant_id else {
+            return Some(None);
+        };
+        let tenant = TenantId::parse(tenant).ok()?;
+        let created_at = self.read_models.tenants.created_at(&tenant)?;
+        (created_at <= key.issued_at).then(|| Some(Arc::new(tenant)))
     }
 
     fn note_use(&self, id: &str, now: Timestamp) {
@@ -268,19 +313,24 @@ impl Authenticator {
         let claims = self.secret.verify(token, seconds(now)).ok()?;
         let access = UserAccess::parse(&claims.scope).ok()?;
         let rights = Rights::Users(Arc::new(access));
-        if claims.key == ENVIRONMENT {
-            let (_, principal) = self.environment_key.clone()?;
+        let credential: Arc<str> = format!("{}/{}", claims.key, claims.jti).into();
+        if let Some((hash, principal)) = &self.environment_key
+            && claims.key == self.environment_id(hash)
+        {
             return Some(Principal {
                 rights,
-                ..principal
+                credential,
+                ..principal.clone()
             });
         }
         let key = self.read_models.keys.get(&claims.key)?;
-        let tenant = restriction(&key)?;
+        let tenant = self.restriction(&key)?;
+        self.note_use(&key.id, now);
         key.is_good(now).then(|| Principal {
             id: key.id.into(),
             name: key.name.into(),
             rights,
+            credential,
             tenant,
         })
     }
@@ -302,19 +352,6 @@ impl Authenticator {
         };
         let used = self.used.iter().map(|it| (it.key().clone(), *it.value()));
         used.filter(|(id, at)| is_news(id, *at)).collect()
-    }
-}
-
-/// The tenant to which the key is restricted. A key that is restricted to what is no tenant opens
-/// nothing.
-#[expect(
-    clippy::option_option,
-    reason = "the outer one is whether the key opens anything"
-)]
-fn restriction(key: &KeyView) -> Option<Option<Arc<TenantId>>> {
-    match &key.tenant_id {
-        Some(tenant) => Some(Some(Arc::new(TenantId::parse(tenant).ok()?))),
-        None => Some(None),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::{Scopes, UserAccess};
 pub struct Principal {
     /// The id of the credential, not of a person.
     pub id: Arc<str>,
+    /// The credential itself, of which there can be many by one key: the key, or one token.
+    pub credential: Arc<str>,
     pub name: Arc<str>,
     pub rights: Rights,
     /// The credential reaches only this tenant and those below it.

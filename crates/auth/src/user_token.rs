@@ -82,6 +82,15 @@ impl SigningSecret {
         format!("muster:{}", URL_SAFE_NO_PAD.encode(&hash[..12]))
     }
 
+    /// What tells a text from others to whoever has the secret, and nothing to anybody else.
+    pub fn fingerprint(&self, text: &str) -> String {
+        let code = self
+            .mac(&format!("fingerprint {text}"))
+            .finalize()
+            .into_bytes();
+        URL_SAFE_NO_PAD.encode(&code[..12])
+    }
+
     /// A token in the compact form of RFC 7515.
     pub fn issue(&self, claims: &Claims) -> String {
         let claims = serde_json::to_vec(claims).expect("claims are plain data");
@@ -184,6 +193,16 @@ impl Grant {
         }
     }
 
+    /// Whether it is about what may differ from tenant to tenant.
+    pub fn has_context(self) -> bool {
+        match self {
+            Self::ReadPreferences | Self::WritePreferences => true,
+            Self::ReadUserTokens | Self::WriteUserTokens | Self::ReadBrands | Self::WriteBrands => {
+                false
+            }
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadUserTokens => "read:user-tokens",
@@ -278,22 +297,18 @@ impl UserAccess {
         self.users().any(|it| it == user)
     }
 
-    /// Whether the token is for this person in this context: without one always, in a tenant if it
-    /// names no tenant for the person, or this one.
-    pub fn is_for_in(&self, user: &UserId, tenant: Option<&TenantId>) -> bool {
-        let Some(tenant) = tenant else {
-            return self.is_for(user);
-        };
-        if self.tenants.contains(tenant) {
-            return self.is_for(user);
+    /// The tenants in which the token is for this person; none if it names none. Nothing if it is not for
+    /// this person at all.
+    pub fn contexts_of(&self, user: &UserId) -> Option<Vec<&TenantId>> {
+        let of_user = || self.users.iter().filter(|(it, _)| it == user);
+        of_user().next()?;
+        // Named once without a tenant is named for wherever they are.
+        let everywhere = of_user().any(|(_, tenant)| tenant.is_none()) && self.tenants.is_empty();
+        if everywhere {
+            return Some(Vec::new());
         }
-        let mut contexts = self.users.iter().filter(|(it, _)| it == user);
-        let named = |it: &Option<TenantId>| it.as_ref().is_none_or(|it| it == tenant);
-        self.tenants.is_empty() && contexts.any(|(_, it)| named(it))
-            || self
-                .users
-                .iter()
-                .any(|(it, context)| it == user && context.as_ref() == Some(tenant))
+        let own = of_user().filter_map(|(_, tenant)| tenant.as_ref());
+        Some(own.chain(&self.tenants).collect())
     }
 
     /// Whether the token allows this, of this brand if it is about one.
@@ -394,21 +409,28 @@ mod tests {
         .expect("a scope");
         assert!(access.is_for(&user("ada")) && access.is_for(&user("bob")));
         assert!(!access.is_for(&user("eve")));
-        let acme = tenant("acme");
-        let ajax = tenant("ajax");
-        assert!(access.is_for_in(&user("ada"), Some(&ajax)));
-        assert!(access.is_for_in(&user("bob"), Some(&acme)));
-        assert!(!access.is_for_in(&user("bob"), Some(&ajax)));
-        assert!(access.is_for_in(&user("bob"), None));
+        let (acme, ajax) = (tenant("acme"), tenant("ajax"));
+        assert_eq!(access.contexts_of(&user("ada")), Some(vec![]));
+        assert_eq!(access.contexts_of(&user("bob")), Some(vec![&acme]));
+        assert_eq!(access.contexts_of(&user("eve")), None);
         assert!(access.grants(Grant::ReadPreferences, None));
         assert!(!access.grants(Grant::WritePreferences, None));
         let brand = |id| BrandId::parse(id).expect("an id");
         assert!(access.grants(Grant::ReadBrands, Some(&brand("b1"))));
         assert!(!access.grants(Grant::ReadBrands, Some(&brand("b2"))));
         assert!(!access.grants(Grant::ReadBrands, None));
-        let narrowed = UserAccess::parse("user_id:ada tenant_id:acme").expect("a scope");
-        assert!(narrowed.is_for_in(&user("ada"), Some(&acme)));
-        assert!(!narrowed.is_for_in(&user("ada"), Some(&ajax)));
+        for (scope, contexts) in [
+            ("user_id:ada tenant_id:acme", vec![&acme]),
+            ("user_id:ada:ajax tenant_id:acme", vec![&ajax, &acme]),
+            ("user_id:ada:ajax user_id:ada", vec![]),
+        ] {
+            let narrowed = UserAccess::parse(scope).expect("a scope");
+            assert_eq!(
+                narrowed.contexts_of(&user("ada")),
+                Some(contexts),
+                "{scope}"
+            );
+        }
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl Decider for Key {
             }
             (KeyEvent::Used(used), KeyState::Issued { used_at, .. }) => *used_at = Some(used.at),
             (KeyEvent::Revoked(_), _) => *state = KeyState::Revoked,
-            (KeyEvent::ExpirySet(_) | KeyEvent::Used(_), KeyState::Absent | KeyState::Revoked) => {}
+            (KeyEvent::ExpirySet(_) | KeyEvent::Used(_), KeyState::Absent | KeyState::Revoked)
+            | (KeyEvent::UserTokenIssued(_), _) => {}
         }
     }
 }

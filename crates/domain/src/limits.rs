@@ -82,7 +82,7 @@ pub const TOKEN_REASON_BYTES_MAX: usize = 1_024;
 pub const BRAND_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// Users named in one request.
 pub const USERS_MAX: usize = 1_000;
-/// API keys, revoked and expired ones included.
+/// API keys that are good.
 pub const KEYS_MAX: usize = 10_000;
 /// An idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -95,7 +95,7 @@ pub const IDEMPOTENCY_LIFETIME_MAX: u64 = 365 * IDEMPOTENCY_LIFETIME;
 pub const ACTOR_BYTES_MAX: usize = 256;
 /// People for whom one user token can be.
 pub const TOKEN_USERS_MAX: usize = 100;
-/// The longest that a user token lasts, in seconds: a year.
-pub const USER_TOKEN_LIFETIME_MAX: u64 = 365 * 24 * 60 * 60;
+/// The longest that a user token lasts, in seconds: 366 days.
+pub const USER_TOKEN_LIFETIME_MAX: u64 = 366 * 24 * 60 * 60;
 /// Entity tags in one condition.
 pub const ENTITY_TAGS_MAX: usize = 64;

@@ -7,7 +7,8 @@ use domain::{
     SectionRefusal, TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
 };
 use events::{
-    Actor, BrandDetails, KeyIssued, PreferencePagePublished, SectionDetails, TokenDetails,
+    Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PreferencePagePublished, SectionDetails,
+    TokenDetails,
 };
 use serde_json::{Map, Value};
 use types::{
@@ -134,6 +135,11 @@ pub enum Command {
     },
     RevokeKey {
         id: String,
+    },
+    /// Note that a key had a token of users issued.
+    NoteUserToken {
+        key: String,
+        issued: KeyUserTokenIssued,
     },
     /// Note that keys were used, each last at this time.
     NoteKeyUse(Vec<(String, Timestamp)>),

@@ -1,3 +1,4 @@
+use projections::ReadModels;
 use types::{
     AudienceId, BrandId, DeviceToken, ListId, SectionId, StreamVersion, TenantId, TopicId, UserId,
 };
@@ -22,13 +23,7 @@ pub enum Entity {
     Key(String),
 }
 
-/// What has to be so for a command to be decided (RFC 9110, section 13.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Precondition {
-    pub entity: Entity,
-    pub expected: Expected,
-}
-
+/// What has to be so of an entity for a command to be decided (RFC 9110, section 13.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// It is there, in whatever version.
@@ -48,5 +43,42 @@ impl Expected {
             (Self::Versions(expected), Some(version)) => expected.contains(&version),
             (Self::Versions(_), None) => false,
         }
+    }
+}
+
+/// Whether the read models show it. What the writer's own group has decided on top of them is told by
+/// `WriteModel::is_there`.
+pub(crate) fn is_there(models: &ReadModels, entity: &Entity) -> bool {
+    let known = |user_id: &UserId| models.subjects.number(user_id.as_str());
+    match entity {
+        Entity::Profile(user_id) => {
+            known(user_id).is_some_and(|it| models.profiles.document(it).is_some())
+        }
+        Entity::List(list) => models.lists.live(list).is_some(),
+        Entity::Subscription(list, user_id) => {
+            models.lists.live(list).is_some()
+                && known(user_id).is_some_and(|it| models.lists.subscription(list, it).is_some())
+        }
+        Entity::Audience(audience) => models.audiences.definition(audience).is_some(),
+        Entity::Tenant(tenant) => models.tenants.created_at(tenant).is_some(),
+        Entity::Membership(tenant, user_id) => {
+            known(user_id).is_some_and(|it| models.tenants.membership(tenant, it).is_some())
+        }
+        Entity::Section(section) => models.topics.section_details(section).is_some(),
+        Entity::Topic(topic) => models.topics.with_topic(topic, |_, _, _| ()).is_some(),
+        Entity::Brand(brand) => models.brands.get(brand).is_some(),
+        Entity::Token(user_id, token) => {
+            known(user_id).is_some_and(|it| models.tokens.get(it, token).is_some())
+        }
+        Entity::RecipientPreferences(user_id) => {
+            known(user_id).is_some_and(|it| models.preferences.recipient(it).is_some())
+        }
+        Entity::QuietHours(user_id) => {
+            known(user_id).is_some_and(|it| models.preferences.quiet_hours(it).is_some())
+        }
+        Entity::Key(id) => models
+            .keys
+            .get(id)
+            .is_some_and(|key| key.revoked_at.is_none()),
     }
 }

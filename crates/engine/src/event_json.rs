@@ -32,6 +32,20 @@ pub struct EventJson {
 }
 
 impl EventJson {
+    /// Leaves out which tenant this one is below, where the event says it.
+    pub(crate) fn hide_parent(&mut self) {
+        const PARENT: &str = "parent_tenant_id";
+        let data = serde_json::from_str(self.data.get());
+        let Ok(serde_json::Value::Object(mut data)) = data else {
+            return;
+        };
+        if let Some(parent) = data.get_mut(PARENT) {
+            *parent = serde_json::Value::Null;
+            let hidden = serde_json::value::to_raw_value(&data);
+            self.data = hidden.expect("an object is JSON");
+        }
+    }
+
     /// The record, with `user_id` saying who the numbers are.
     pub fn from_record(
         record: &Record<'_>,

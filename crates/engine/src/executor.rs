@@ -196,7 +196,11 @@ impl Executor {
         &mut self,
         command: Command,
         origin: &Origin,
-        Terms { precondition, once }: Terms,
+        Terms {
+            entity,
+            expected,
+            once,
+        }: Terms,
         now: Timestamp,
         group: &mut Group,
     ) -> Result<Committed, Refusal> {
@@ -206,17 +210,29 @@ impl Executor {
             events: 0,
             decided_at: now,
             answer: None,
+            is_repeated: false,
+            version: None,
             outcome: Outcome::Done,
         };
         if let Some(once) = &once {
             committed.answer = self.write_model.answer(&once.request, now);
             if committed.answer.is_some() {
+                committed.is_repeated = true;
                 return Ok(committed);
             }
         }
-        let (mut decided, outcome) =
-            self.write_model
-                .handle(command, precondition.as_ref(), now)?;
+        let version_of = |model: &WriteModel| {
+            let entity = entity.as_ref();
+            entity.and_then(|entity| model.version_of(entity, now))
+        };
+        if let Some(expected) = expected {
+            let current = version_of(&self.write_model);
+            if !expected.holds(current) {
+                return Err(Refusal::PreconditionFailed(current));
+            }
+        }
+        let (mut decided, outcome) = self.write_model.handle(command, now)?;
+        committed.version = version_of(&self.write_model);
         committed.events = decided.len();
         committed.outcome = outcome;
         committed.position = Position(before.0 + decided.len() as u64);

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
-use types::{Position, StreamVersion, Timestamp};
+use types::{Position, StreamVersion, Timestamp, UserId};
 
 use crate::command::{Command, Origin, Outcome, Refusal};
-use crate::entity::{Entity, Precondition};
+use crate::entity::{Entity, Expected, is_there};
 use crate::once::{Answer, Once, RequestKey};
 use crate::stream_of::stream_of;
 use crate::stream_versions::StreamVersions;
@@ -22,7 +22,10 @@ pub struct Engine {
 /// On what a command is decided, besides what it asks for.
 #[derive(Debug, Default)]
 pub struct Terms {
-    pub precondition: Option<Precondition>,
+    /// What the command is about, if that has a version.
+    pub entity: Option<Entity>,
+    /// What has to be so of it.
+    pub expected: Option<Expected>,
     pub once: Option<Once>,
 }
 
@@ -44,6 +47,10 @@ pub struct Committed {
     pub decided_at: Timestamp,
     /// How a request that takes effect once is answered, this time or the first.
     pub answer: Option<Answer>,
+    /// It took effect before, and has done nothing now.
+    pub is_repeated: bool,
+    /// The version of the entity that the command was said to be about, as it leaves it, if it is there.
+    pub version: Option<StreamVersion>,
     pub outcome: Outcome,
 }
 
@@ -97,9 +104,10 @@ impl Engine {
     /// The version of something that is there. To be asked for before what it is the version of: then a
     /// caller may hold on to one that is older than what it saw, and never to one that is newer.
     pub fn version(&self, entity: &Entity) -> Option<StreamVersion> {
-        let number = |user_id: &types::UserId| self.read_models.subjects.number(user_id.as_str());
+        let models = &self.read_models;
+        let number = |user_id: &UserId| models.subjects.number(user_id.as_str());
         let version = self.versions.read().get(&stream_of(entity, &number)?);
-        (version != StreamVersion::default()).then_some(version)
+        is_there(models, entity).then_some(version)
     }
 
     /// How the request was answered when it took effect, if it has and that still holds.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use domain::limits::EVENTS_EXAMINED_MAX;
 use event_log::{Block, EventLog, LogIndex, ReadError, Record, Span};
-use events::{Event, Metadata};
+use events::{Actor, Event, Metadata};
 use parking_lot::Mutex;
 use projections::ReadModels;
 use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestamp};
@@ -107,7 +107,61 @@ impl History {
         if !within.is_none_or(|root| self.is_within(&record, root)) {
             return Ok(None);
         }
-        self.show(&record).map(Some)
+        self.show_within(&record, within).map(Some)
+    }
+
+    /// The event as whoever reaches no further sees it: without what is above the tenant, and without who
+    /// acts for others.
+    fn show_within(
+        &self,
+        record: &Record<'_>,
+        within: Option<&TenantId>,
+    ) -> Result<EventJson, HistoryError> {
+        let mut event = self.show(record)?;
+        let Some(root) = within else {
+            return Ok(event);
+        };
+        let key = self.read_models.keys.get(&event.actor.id);
+        let tenant = key.and_then(|key| TenantId::parse(&key.tenant_id?).ok());
+        let tenants = &self.read_models.tenants;
+        if !tenant.is_some_and(|tenant| tenants.is_in_tree(&tenant, root)) {
+            event.actor = Actor {
+                id: "operator".to_owned(),
+                name: "operator".to_owned(),
+                on_behalf_of: None,
+            };
+            event.correlation_id.clone_from(&event.command_id);
+        }
+        if StreamId::parse(record.stream) == Some(StreamId::Tenant(root.clone())) {
+            event.hide_parent();
+        }
+        Ok(event)
+    }
+
+    /// Whether the stream is of this tenant, of one below it, or of what is theirs as it is now.
+    fn is_stream_within(&self, stream: &StreamId, root: &TenantId) -> bool {
+        let tenants = &self.read_models.tenants;
+        let of_list = |list: &ListId| tenants.is_list_in_tree(list, root);
+        let of_person = |subject| tenants.is_member_of_tree(root, subject);
+        match stream {
+            StreamId::Tenant(tenant) | StreamId::TenantMember(tenant, _) => {
+                tenants.is_in_tree(tenant, root)
+            }
+            StreamId::List(list) => of_list(list),
+            StreamId::ListMember(list, subject) => of_list(list) && of_person(*subject),
+            StreamId::Subject(subject)
+            | StreamId::Profile(subject)
+            | StreamId::Preference(subject)
+            | StreamId::Token(subject) => of_person(*subject),
+            StreamId::Audience(_)
+            | StreamId::Section(_)
+            | StreamId::Topic(_)
+            | StreamId::PreferencePage
+            | StreamId::Brand(_)
+            | StreamId::Clock
+            | StreamId::Key(_)
+            | StreamId::Request => false,
+        }
     }
 
     /// Whether the event is about this tenant, one below it, or what is theirs as it is now.
@@ -123,31 +177,11 @@ impl History {
                 context.is_none_or(|it| it.is_ok_and(|it| tenants.is_in_tree(&it, root)))
             })
         };
-        match StreamId::parse(record.stream) {
-            Some(StreamId::Tenant(tenant) | StreamId::TenantMember(tenant, _)) => {
-                tenants.is_in_tree(&tenant, root)
-            }
-            Some(StreamId::List(list) | StreamId::ListMember(list, _)) => {
-                tenants.are_lists_in_tree(list.as_str(), root) && everybody_is()
-            }
-            Some(
-                StreamId::Subject(_)
-                | StreamId::Profile(_)
-                | StreamId::Preference(_)
-                | StreamId::Token(_),
-            ) => everybody_is() && context_is(),
-            Some(
-                StreamId::Audience(_)
-                | StreamId::Section(_)
-                | StreamId::Topic(_)
-                | StreamId::PreferencePage
-                | StreamId::Brand(_)
-                | StreamId::Clock
-                | StreamId::Key(_)
-                | StreamId::Request,
-            )
-            | None => false,
-        }
+        let Some(stream) = StreamId::parse(record.stream) else {
+            return false;
+        };
+        let of_tenant = matches!(stream, StreamId::Tenant(_) | StreamId::TenantMember(..));
+        self.is_stream_within(&stream, root) && (of_tenant || everybody_is() && context_is())
     }
 
     /// One page. It may hold fewer events than asked for although there are more, when many had to
@@ -157,7 +191,10 @@ impl History {
         query: &EventsQuery,
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<EventsPage, HistoryError> {
-        self.gather(query, still_wanted, |record| self.show(record).map(Some))
+        let within = query.within.as_ref();
+        self.gather(query, still_wanted, |record| {
+            self.show_within(record, within).map(Some)
+        })
     }
 
     /// As [`History::page`], with whatever is made of each event; nothing where it is not wanted.
@@ -245,12 +282,27 @@ impl History {
 
     /// `None` if a condition names somebody who is not known, so that nothing can match.
     fn selection(&self, query: &EventsQuery) -> Option<Selection> {
+        let within = query.within.as_ref();
+        let tenants = &self.read_models.tenants;
         let subject = match query.subject.as_deref() {
             Some(user_id) => Some(self.read_models.subjects.number(user_id)?),
             None => None,
         };
+        // Who is beyond reach is as who is not known, also to whoever counts how far a page has looked.
+        if let (Some(root), Some(subject)) = (within, subject)
+            && !tenants.is_member_of_tree(root, subject)
+        {
+            return None;
+        }
+        let mut streams = query.stream.as_deref().map(|shown| self.streams(shown));
+        if let (Some(root), Some(streams)) = (within, &mut streams) {
+            streams.retain(|stream| self.is_stream_within(stream, root));
+            if streams.is_empty() {
+                return None;
+            }
+        }
         Some(Selection {
-            streams: query.stream.as_deref().map(|shown| self.streams(shown)),
+            streams,
             subject,
             types: types(query),
             actor: query.actor.clone(),

@@ -22,15 +22,15 @@ mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
 pub use events::{
-    Actor, BrandDetails, KeyIssued, PersonalChoice, PreferencePagePublished, SectionDetails,
-    TenantDetails, TokenDetails, TopicDetails,
+    Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PersonalChoice, PreferencePagePublished,
+    SectionDetails, TenantDetails, TokenDetails, TopicDetails,
 };
 
 pub use command::{
     Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, Removed,
     SubscribeMode, Subscriber, UserUpsert,
 };
-pub use entity::{Entity, Expected, Precondition};
+pub use entity::{Entity, Expected};
 pub use event_json::EventJson;
 pub use executor::{
     EngineOptions, GroupWritten, Observer, Writer, WriterFailure, start, start_observed,

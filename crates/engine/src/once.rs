@@ -24,24 +24,35 @@ pub struct Answer {
     pub body: Option<JsonDocument>,
 }
 
-/// SHA-256 of method, path and idempotency key, in hexadecimal: neither the path, which may hold a user
-/// id, nor the caller's key is kept.
+/// SHA-256 of the endpoint, what its path names, the context and the idempotency key, in hexadecimal:
+/// neither a user id nor the caller's key is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestKey(String);
+pub struct RequestKey {
+    hash: String,
+    owner: String,
+}
 
 impl RequestKey {
-    /// `reach` tells apart callers that must not see each other's answers.
-    pub fn new(method: &str, path: &str, reach: &str, key: &str) -> Self {
+    /// Of the parts by which the request is known; `owner` is whose answers it is counted among.
+    pub fn new(parts: &[&str], owner: &str) -> Self {
         let mut hash = Sha256::new();
-        for part in [method, path, reach, key] {
+        for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        Self(hex(&hash.finalize()))
+        Self {
+            hash: hex(&hash.finalize()),
+            owner: owner.to_owned(),
+        }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.hash
+    }
+
+    /// The credential whose answers there are only so many of.
+    pub fn owner(&self) -> &str {
+        &self.owner
     }
 }
 

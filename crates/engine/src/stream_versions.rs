@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use types::{ListId, StreamId, StreamVersion, SubjectId, TenantId};
 
-/// The last version of every stream. Owned by the writer, so it needs no lock.
+/// The last version of every stream.
 ///
 /// Streams of people are by far the most, so theirs are kept by number and not by name.
 #[derive(Default)]

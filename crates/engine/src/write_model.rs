@@ -31,7 +31,6 @@ use types::{
 };
 
 use crate::command::{Command, Outcome, Refusal};
-use crate::entity::Precondition;
 use crate::stream_versions::StreamVersions;
 
 /// What decisions are made against: the committed state, as the read models hold it, and over it
@@ -138,12 +137,8 @@ impl WriteModel {
     pub(crate) fn handle(
         &mut self,
         command: Command,
-        precondition: Option<&Precondition>,
         now: Timestamp,
     ) -> Result<(Vec<Decided>, Outcome), Refusal> {
-        if let Some(precondition) = precondition {
-            self.check(precondition, now)?;
-        }
         let mut decided = Vec::new();
         let mut outcome = Outcome::Done;
         let all = &mut decided;
@@ -226,7 +221,8 @@ impl WriteModel {
                 outcome = Outcome::Removed(self.delete_user(&user_id, now, all));
             }
             Command::AdvanceClock => {}
-            Command::IssueKey(key) => self.issue_key(key, all)?,
+            Command::IssueKey(key) => self.issue_key(key, now, all)?,
+            Command::NoteUserToken { key, issued } => self.note_user_token(key, issued, all),
             Command::ReplaceKey {
                 id,
                 successor,

@@ -10,6 +10,7 @@ aggregate_events! {
         ExpirySet(KeyExpirySet) = "key.expiry_set", v 1;
         Revoked(KeyRevoked) = "key.revoked", v 1;
         Used(KeyUsed) = "key.used", v 1;
+        UserTokenIssued(KeyUserTokenIssued) = "key.user_token_issued", v 1;
     }
 }
 
@@ -42,4 +43,17 @@ pub struct KeyRevoked {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUsed {
     pub at: Timestamp,
+}
+
+/// The key had a token issued with which users reach what is theirs. Neither the token nor whom it is for
+/// is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUserTokenIssued {
+    /// The id of the token, `jti`.
+    pub token: String,
+    /// For how many users it is.
+    pub users: u32,
+    /// What it allows, such as `read:preferences`.
+    pub grants: Vec<String>,
+    pub expires_at: Timestamp,
 }

@@ -30,7 +30,7 @@ pub use brand::{BrandCreated, BrandDeleted, BrandDetails, BrandEvent, BrandUpdat
 pub use clock::{ClockAdvanced, ClockEvent};
 pub use codec::DecodeError;
 pub use envelope::{Actor, Envelope, Metadata};
-pub use key::{KeyEvent, KeyExpirySet, KeyIssued, KeyRevoked, KeyUsed};
+pub use key::{KeyEvent, KeyExpirySet, KeyIssued, KeyRevoked, KeyUsed, KeyUserTokenIssued};
 pub use list::{ListCreated, ListDeleted, ListEvent, ListRestored, ListUpdated};
 pub use list_member::{
     ListMemberAdded, ListMemberEvent, ListMemberRemoved, ListMemberUpdated, ListMembersAdded,

@@ -15,8 +15,10 @@ aggregate_events! {
 /// and does nothing. Stands in the same group as what the request did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAnswered {
-    /// SHA-256 of method, path and idempotency key, in hexadecimal.
+    /// SHA-256 of the endpoint, what its path names, the context and the idempotency key, in hexadecimal.
     pub request: String,
+    /// The credential whose answers it is counted among.
+    pub owner: String,
     /// The status code of HTTP.
     pub status: u16,
     pub body: Option<Personal<JsonDocument>>,

@@ -41,6 +41,11 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
     ("key.revoked", 1, "{}"),
     ("key.used", 1, r#"{"at":1700000000000000000}"#),
     (
+        "key.user_token_issued",
+        1,
+        r#"{"token":"0197","users":300,"grants":["read:preferences"],"expires_at":1700000000000000000}"#,
+    ),
+    (
         "list.created",
         1,
         r#"{"name":"News","preferences":{"notifications":{"n":{"status":"OPTED_IN"}}}}"#,
@@ -103,7 +108,7 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
     (
         "request.answered",
         1,
-        r#"{"request":"00ff","status":200,"body":{"status":"SUCCESS"},"expires_at":1700000000000000000}"#,
+        r#"{"request":"00ff","owner":"key","status":200,"body":{"status":"SUCCESS"},"expires_at":1700000000000000000}"#,
     ),
     (
         "section.created",

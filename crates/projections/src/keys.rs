@@ -1,8 +1,8 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use events::{Envelope, Event, KeyEvent};
 use parking_lot::RwLock;
-use types::{StreamId, Timestamp};
+use types::{Position, StreamId, Timestamp};
 
 use crate::{Digest, Projection};
 
@@ -15,10 +15,15 @@ pub struct Keys {
 #[derive(Default)]
 struct State {
     /// In the order in which they were issued.
-    keys: Vec<KeyView>,
-    by_id: HashMap<String, usize>,
-    by_hash: HashMap<String, usize>,
+    keys: BTreeMap<Position, KeyView>,
+    by_id: HashMap<String, Position>,
+    by_hash: HashMap<String, Position>,
+    /// Those that were revoked, in that order.
+    revoked: VecDeque<Position>,
 }
+
+/// Keys that are shown although they are no good any more; the oldest are forgotten.
+const ENDED_MAX: usize = 10_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyView {
@@ -50,26 +55,60 @@ impl Keys {
     /// hash, so the time that it takes tells nothing about any key.
     pub fn by_hash(&self, hash: &str) -> Option<KeyView> {
         let state = self.state.read();
-        Some(state.keys[*state.by_hash.get(hash)?].clone())
+        state.keys.get(state.by_hash.get(hash)?).cloned()
     }
 
     pub fn get(&self, id: &str) -> Option<KeyView> {
         let state = self.state.read();
-        Some(state.keys[*state.by_id.get(id)?].clone())
+        state.keys.get(state.by_id.get(id)?).cloned()
     }
 
-    /// Every key that was ever issued, oldest first.
-    pub fn all(&self) -> Vec<KeyView> {
-        self.state.read().keys.clone()
+    /// The keys that were issued after this position, oldest first, with the positions at which they were;
+    /// of those that ended long ago none.
+    pub fn after(&self, after: Position, limit: usize) -> Vec<(Position, KeyView)> {
+        let state = self.state.read();
+        let range = state
+            .keys
+            .range(Position(after.0.saturating_add(1))..)
+            .take(limit);
+        range.map(|(at, key)| (*at, key.clone())).collect()
     }
 
-    /// How many were ever issued.
-    pub fn count(&self) -> usize {
-        self.state.read().keys.len()
+    /// How many there are that open something at this time.
+    pub fn count_good(&self, now: Timestamp) -> usize {
+        let state = self.state.read();
+        state.keys.values().filter(|key| key.is_good(now)).count()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.count() == 0
+        self.state.read().keys.is_empty()
+    }
+}
+
+impl State {
+    /// Makes room for a key that was just issued, once there are far more than can be good.
+    fn forget_ended(&mut self, now: Timestamp) {
+        while self.revoked.len() > ENDED_MAX {
+            if let Some(place) = self.revoked.pop_front() {
+                self.forget(place);
+            }
+        }
+        if self.keys.len() > 3 * ENDED_MAX {
+            let ended = self.keys.iter().filter(|(_, key)| !key.is_good(now));
+            let oldest: Vec<Position> = ended.map(|(place, _)| *place).take(ENDED_MAX).collect();
+            for place in oldest {
+                self.forget(place);
+            }
+            let keys = &self.keys;
+            self.revoked.retain(|place| keys.contains_key(place));
+        }
+    }
+
+    fn forget(&mut self, place: Position) {
+        if let Some(key) = self.keys.remove(&place) {
+            self.by_id.remove(&key.id);
+            self.by_hash.remove(&key.hash);
+        }
     }
 }
 
@@ -82,8 +121,8 @@ impl Projection for Keys {
         };
         let state = &mut *self.state.write();
         if let KeyEvent::Issued(issued) = event {
-            let place = state.keys.len();
-            state.keys.push(KeyView {
+            let place = envelope.position;
+            let key = KeyView {
                 id: id.clone(),
                 name: issued.name.clone(),
                 prefix: issued.prefix.clone(),
@@ -94,24 +133,32 @@ impl Projection for Keys {
                 expires_at: issued.expires_at,
                 revoked_at: None,
                 used_at: None,
-            });
+            };
+            state.keys.insert(place, key);
             state.by_id.insert(id.clone(), place);
             state.by_hash.insert(issued.hash.clone(), place);
+            state.forget_ended(envelope.recorded_at);
             return;
         }
-        let Some(key) = state.by_id.get(id).map(|place| &mut state.keys[*place]) else {
+        let Some(place) = state.by_id.get(id).copied() else {
+            return;
+        };
+        let Some(key) = state.keys.get_mut(&place) else {
             return;
         };
         match event {
-            KeyEvent::Issued(_) => {}
+            KeyEvent::Issued(_) | KeyEvent::UserTokenIssued(_) => {}
             KeyEvent::ExpirySet(set) => key.expires_at = Some(set.expires_at),
-            KeyEvent::Revoked(_) => key.revoked_at = Some(envelope.recorded_at),
+            KeyEvent::Revoked(_) => {
+                key.revoked_at = Some(envelope.recorded_at);
+                state.revoked.push_back(place);
+            }
             KeyEvent::Used(used) => key.used_at = Some(used.at),
         }
     }
 
     fn digest(&self, digest: &mut Digest) {
-        for key in &self.state.read().keys {
+        for key in self.state.read().keys.values() {
             for text in [&key.id, &key.name, &key.prefix, &key.hash] {
                 digest.text(text);
             }

@@ -150,6 +150,14 @@ impl Lists {
             .collect()
     }
 
+    /// How many of these people are subscribed to the list.
+    pub fn subscriber_count_within(&self, list: &ListId, people: &PeopleWithin) -> usize {
+        let state = self.state.read();
+        let members = state.get(list).map(|list| list.members.subjects());
+        let count = members.map_or(0, |members| members.intersection_len(&people.0));
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
     /// To how many lists the person is subscribed, deleted ones included.
     pub fn count_of_subject(&self, subject: SubjectId) -> usize {
         let state = self.state.read();

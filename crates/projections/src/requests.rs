@@ -1,15 +1,28 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use events::{Envelope, Event, Personal, RequestAnswered, RequestEvent};
 use parking_lot::RwLock;
-use types::{JsonDocument, Timestamp};
+use types::{JsonDocument, Position, Timestamp};
 
 use crate::{Digest, Projection};
 
-/// Answers that are kept, at most; and how much their bodies take together, in bytes. Past that those go
-/// that would expire first.
-const ANSWERS_MAX: usize = 1_000_000;
-const BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Answers that are kept, at most, and how much they take together, in bytes: of one owner, and of all.
+/// Past that the oldest go, so that nobody can have those of others forgotten.
+const OF_ONE: Most = Most {
+    answers: 250_000,
+    bytes: 32 * 1024 * 1024,
+};
+const OF_ALL: Most = Most {
+    answers: 1_000_000,
+    bytes: 256 * 1024 * 1024,
+};
+/// What an answer takes besides its body, about.
+const ANSWER_BYTES: usize = 256;
+
+struct Most {
+    answers: usize,
+    bytes: usize,
+}
 
 /// How requests with an idempotency key were answered, for the case that they are sent again.
 #[derive(Default)]
@@ -19,11 +32,24 @@ pub struct Requests {
 
 #[derive(Default)]
 struct State {
-    answers: HashMap<String, StoredAnswer>,
+    answers: HashMap<String, Held>,
     by_expiry: BTreeSet<(Timestamp, String)>,
+    /// In the order in which they came.
+    by_age: BTreeMap<Position, String>,
+    owners: HashMap<String, Owner>,
     bytes: usize,
-    /// The time of the last event.
-    last: Timestamp,
+}
+
+struct Held {
+    answer: StoredAnswer,
+    position: Position,
+    owner: String,
+}
+
+#[derive(Default)]
+struct Owner {
+    by_age: BTreeMap<Position, String>,
+    bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +60,17 @@ pub struct StoredAnswer {
     pub expires_at: Timestamp,
 }
 
+impl Most {
+    fn is_passed(&self, answers: usize, bytes: usize) -> bool {
+        answers > self.answers || bytes > self.bytes
+    }
+}
+
 impl Requests {
     /// How the request was answered that has this SHA-256, if that still holds at this time.
     pub fn get(&self, request: &str, now: Timestamp) -> Option<StoredAnswer> {
         let state = self.state.read();
-        let answer = state.answers.get(request)?;
+        let answer = &state.answers.get(request)?.answer;
         (now < answer.expires_at).then(|| answer.clone())
     }
 
@@ -49,29 +81,66 @@ impl Requests {
 }
 
 impl State {
+    fn keep(&mut self, request: &str, held: Held) {
+        self.forget(request);
+        let bytes = held.bytes();
+        let owner = self.owners.entry(held.owner.clone()).or_default();
+        owner.bytes += bytes;
+        owner.by_age.insert(held.position, request.to_owned());
+        self.bytes += bytes;
+        self.by_age.insert(held.position, request.to_owned());
+        let expiry = (held.answer.expires_at, request.to_owned());
+        self.by_expiry.insert(expiry);
+        self.answers.insert(request.to_owned(), held);
+    }
+
     fn forget(&mut self, request: &str) {
-        if let Some(answer) = self.answers.remove(request) {
-            self.bytes -= bytes(&answer);
-            self.by_expiry
-                .remove(&(answer.expires_at, request.to_owned()));
+        let Some(held) = self.answers.remove(request) else {
+            return;
+        };
+        self.bytes -= held.bytes();
+        self.by_age.remove(&held.position);
+        self.by_expiry
+            .remove(&(held.answer.expires_at, request.to_owned()));
+        if let Some(owner) = self.owners.get_mut(&held.owner) {
+            owner.bytes -= held.bytes();
+            owner.by_age.remove(&held.position);
+            if owner.by_age.is_empty() {
+                self.owners.remove(&held.owner);
+            }
         }
     }
 
-    /// Lets go what has expired, and what is too much.
-    fn make_room(&mut self) {
-        while let Some((expires_at, request)) = self.by_expiry.first()
-            && (*expires_at <= self.last
-                || self.answers.len() > ANSWERS_MAX
-                || self.bytes > BYTES_MAX)
-        {
-            let request = request.clone();
-            self.forget(&request);
+    /// Lets go what has expired by now, and what is too much of one owner or of all.
+    fn make_room(&mut self, owner: &str, now: Timestamp) {
+        while let Some(due) = self.due(owner, now) {
+            self.forget(&due);
         }
+    }
+
+    fn due(&self, owner: &str, now: Timestamp) -> Option<String> {
+        let expired = self.by_expiry.first().filter(|(at, _)| *at <= now);
+        if let Some((_, request)) = expired {
+            return Some(request.clone());
+        }
+        let own = self.owners.get(owner);
+        let own = own.filter(|own| OF_ONE.is_passed(own.by_age.len(), own.bytes));
+        let oldest = match own {
+            Some(own) => own.by_age.first_key_value(),
+            None if OF_ALL.is_passed(self.answers.len(), self.bytes) => {
+                self.by_age.first_key_value()
+            }
+            None => None,
+        };
+        oldest.map(|(_, request)| request.clone())
     }
 }
 
-fn bytes(answer: &StoredAnswer) -> usize {
-    answer.body.as_ref().map_or(0, |body| body.as_str().len())
+impl Held {
+    fn bytes(&self) -> usize {
+        let body = self.answer.body.as_ref();
+        ANSWER_BYTES + body.map_or(0, |body| body.as_str().len())
+    }
 }
 
 impl Projection for Requests {
@@ -80,6 +149,7 @@ impl Projection for Requests {
     fn apply(&self, envelope: &Envelope) {
         let Event::Request(RequestEvent::Answered(RequestAnswered {
             request,
+            owner,
             status,
             body,
             expires_at,
@@ -88,28 +158,74 @@ impl Projection for Requests {
             return;
         };
         let state = &mut *self.state.write();
-        state.last = envelope.recorded_at;
-        state.forget(request);
         let answer = StoredAnswer {
             status: *status,
             body: body.as_ref().map(|Personal(body)| body.clone()),
             expires_at: *expires_at,
         };
-        state.bytes += bytes(&answer);
-        state.answers.insert(request.clone(), answer);
-        state.by_expiry.insert((*expires_at, request.clone()));
-        state.make_room();
+        let held = Held {
+            answer,
+            position: envelope.position,
+            owner: owner.clone(),
+        };
+        state.keep(request, held);
+        state.make_room(owner, envelope.recorded_at);
     }
 
     fn digest(&self, digest: &mut Digest) {
         let state = self.state.read();
-        for (expires_at, request) in &state.by_expiry {
-            digest.number(expires_at.0);
+        for (position, request) in &state.by_age {
+            digest.number(position.0);
             digest.text(request);
-            if let Some(answer) = state.answers.get(request) {
-                digest.number(u64::from(answer.status));
-                digest.json(&answer.body);
+            if let Some(held) = state.answers.get(request) {
+                digest.text(&held.owner);
+                digest.number(u64::from(held.answer.status));
+                digest.json(&held.answer.body);
+                digest.number(held.answer.expires_at.0);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(position: u64, owner: &str, bytes: usize, expires_at: u64) -> Held {
+        let body = serde_json::Value::from("x".repeat(bytes));
+        Held {
+            answer: StoredAnswer {
+                status: 200,
+                body: Some(JsonDocument::from_value(&body)),
+                expires_at: Timestamp(expires_at),
+            },
+            position: Position(position),
+            owner: owner.to_owned(),
+        }
+    }
+
+    #[test]
+    fn nobody_has_the_answers_of_others_forgotten() {
+        let mut state = State::default();
+        state.keep("first", held(1, "a", 10, 5));
+        for position in 2..200 {
+            // However late they expire, and however much they are.
+            state.keep(&position.to_string(), held(position, "b", 250_000, 9_999));
+            state.make_room("b", Timestamp(1));
+        }
+        assert!(state.answers.contains_key("first"));
+        assert!(state.owners["b"].bytes <= OF_ONE.bytes);
+        assert!(state.answers.contains_key("199") && !state.answers.contains_key("2"));
+        state.keep("again", held(300, "a", 10, 6));
+        state.make_room("a", Timestamp(5));
+        assert!(!state.answers.contains_key("first"), "it has expired");
+        for request in state.answers.keys().cloned().collect::<Vec<_>>() {
+            state.forget(&request);
+        }
+        assert_eq!(
+            (state.bytes, state.by_age.len(), state.by_expiry.len()),
+            (0, 0, 0)
+        );
+        assert!(state.owners.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use events::{
 };
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::{MultiOps as _, RoaringBitmap};
-use types::{BrandId, JsonDocument, PageLimit, StreamId, SubjectId, TenantId, Timestamp};
+use types::{BrandId, JsonDocument, ListId, PageLimit, StreamId, SubjectId, TenantId, Timestamp};
 
 use crate::members::Members;
 use crate::page::{Weigh, page};
@@ -214,15 +214,28 @@ impl Tenants {
         self.state.read().is_member_of_tree(root, subject)
     }
 
-    /// Whether lists of which the ids begin so belong to this tenant or to one below it: the part of the
-    /// id up to a dot is the id of the tenant.
-    pub fn are_lists_in_tree(&self, beginning: &str, root: &TenantId) -> bool {
+    /// Whether the list belongs to this tenant or to one below it.
+    pub fn is_list_in_tree(&self, list: &ListId, root: &TenantId) -> bool {
+        self.state.read().are_lists_in_tree(list.as_str(), root)
+    }
+
+    /// As [`Tenants::are_lists_in_tree`], of all lists whose ids begin so, whatever follows.
+    pub fn are_all_lists_in_tree(&self, beginning: &str, root: &TenantId) -> bool {
         let state = self.state.read();
-        let mut dots = beginning.match_indices('.');
-        dots.any(|(dot, _)| {
-            let tenant = TenantId::parse(&beginning[..dot]);
-            tenant.is_ok_and(|tenant| state.is_in_tree(&tenant, root))
-        })
+        // Lists of a tenant whose own id begins so are that tenant's.
+        let owners = TenantId::parse(beginning).into_iter().flat_map(|from| {
+            let following = state.numbers.range(from..).map(|(tenant, _)| tenant);
+            following.take_while(|tenant| tenant.as_str().starts_with(beginning))
+        });
+        let mut owners = owners.filter(|tenant| state.is_known(tenant));
+        state.are_lists_in_tree(beginning, root)
+            && owners.all(|tenant| state.is_in_tree(tenant, root))
+    }
+
+    /// When the tenant was created, if it is there.
+    pub fn created_at(&self, tenant: &TenantId) -> Option<Timestamp> {
+        let state = self.state.read();
+        Some(state.get(tenant)?.live.as_ref()?.created_at)
     }
 
     /// How many tenants use the brand.
@@ -386,6 +399,16 @@ impl State {
             }
         }
         trees
+    }
+
+    /// Lists of which the ids begin so belong to the tenant with the longest id that is a part of theirs
+    /// up to a dot, and is that of a tenant.
+    pub(crate) fn are_lists_in_tree(&self, beginning: &str, root: &TenantId) -> bool {
+        let owner = beginning.rmatch_indices('.').find_map(|(dot, _)| {
+            let tenant = TenantId::parse(&beginning[..dot]).ok()?;
+            self.is_known(&tenant).then_some(tenant)
+        });
+        owner.is_some_and(|owner| self.is_in_tree(&owner, root))
     }
 
     pub(crate) fn is_in_tree(&self, tenant: &TenantId, root: &TenantId) -> bool {

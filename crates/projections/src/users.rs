@@ -1,8 +1,8 @@
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
 use types::{
-    JsonDocument, PageLimit, PreferenceStatus, SectionId, SubjectId, TenantId, Timestamp, TopicId,
-    UserId,
+    JsonDocument, ListId, PageLimit, PreferenceStatus, SectionId, SubjectId, TenantId, Timestamp,
+    TopicId, UserId,
 };
 
 use crate::profiles::PreparedFilters;
@@ -83,15 +83,20 @@ impl ReadModels {
         self.frozen().is_known(subject)
     }
 
-    /// Everything about one person, and of each kind at most as much as asked for. `None` if nothing
-    /// is known.
-    pub fn user(&self, subject: SubjectId, limit: PageLimit) -> Option<UserView> {
+    /// Everything about one person, and of each kind at most as much as asked for; of what belongs to
+    /// tenants all, or what belongs to this one and those below it. `None` if nothing is known.
+    pub fn user(
+        &self,
+        subject: SubjectId,
+        within: Option<&TenantId>,
+        limit: PageLimit,
+    ) -> Option<UserView> {
         let now = self.frozen();
         if !now.is_known(subject) {
             return None;
         }
         let user_id = self.subjects.user_id(subject)?;
-        Some(now.user(user_id, subject, limit))
+        Some(now.user(user_id, subject, within, limit))
     }
 
     /// One page of everybody about whom anything is known. The cost is that of the page without a
@@ -232,21 +237,44 @@ impl Frozen<'_> {
         everybody
     }
 
-    fn user(&self, user_id: UserId, subject: SubjectId, limit: PageLimit) -> UserView {
+    fn user(
+        &self,
+        user_id: UserId,
+        subject: SubjectId,
+        within: Option<&TenantId>,
+        limit: PageLimit,
+    ) -> UserView {
+        let sees_list = |list: &ListId| {
+            within.is_none_or(|root| self.tenants.are_lists_in_tree(list.as_str(), root))
+        };
+        let sees_tenant =
+            |tenant: &TenantId| within.is_none_or(|root| self.tenants.is_in_tree(tenant, root));
         let tokens = self.tokens.of_subject(subject);
-        let (lists, _) = self.lists.subscriptions(subject, &|_| true, None, limit);
-        let (memberships, _) = self.tenants.memberships(subject, None, None, limit);
-        let (audiences, _) = self.audiences_of(subject, None, limit);
+        let (lists, _) = self.lists.subscriptions(subject, &sees_list, None, limit);
+        let (memberships, _) = self.tenants.memberships(subject, within, None, limit);
         let preferences = self.preferences.person(subject).cloned();
-        let preferences = preferences.unwrap_or_default();
+        let mut preferences = preferences.unwrap_or_default();
+        preferences
+            .choices
+            .retain(|(context, _), _| context.as_ref().is_none_or(sees_tenant));
+        // Audiences belong to no tenant.
+        let (audiences, audience_count) = if within.is_none() {
+            let (audiences, _) = self.audiences_of(subject, None, limit);
+            let count = self.audiences.numbers_holding(subject, None).count();
+            (audiences, count)
+        } else {
+            (Vec::new(), 0)
+        };
+        let lists_seen = self.lists.of_subject_live(subject);
+        let tenants_seen = self.tenants.of_subject(subject);
         UserView {
             user_id,
             profile: self.profiles.view(subject),
             counts: UserCounts {
                 tokens: tokens.len(),
-                lists: self.lists.of_subject_live(subject).count(),
-                tenants: self.tenants.of_subject(subject).count(),
-                audiences: self.audiences.numbers_holding(subject, None).count(),
+                lists: lists_seen.filter(|list| sees_list(list)).count(),
+                tenants: tenants_seen.filter(|tenant| sees_tenant(tenant)).count(),
+                audiences: audience_count,
                 preferences: preferences.choices.len(),
             },
             tokens,

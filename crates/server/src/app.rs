@@ -214,6 +214,11 @@ fn api_options(config: &Config) -> anyhow::Result<ApiOptions> {
         );
         HeaderValue::from_str(origin).with_context(|| format!("`{origin}` is no origin"))
     };
+    let any = config.cors_origins.iter().any(|origin| origin == "*");
+    anyhow::ensure!(
+        !any || config.cors_origins.len() == 1,
+        "`*` is every origin, and stands alone"
+    );
     Ok(ApiOptions {
         tenant_levels: config.tenant_levels,
         rate_limit,

@@ -24,6 +24,7 @@ pub(crate) async fn tick(engine: Engine, read_models: Arc<ReadModels>, state: Ap
         while read_models.tokens.sweep() {
             tokio::task::yield_now().await;
         }
+        state.tidy();
         let used = state.uses_to_note();
         if !used.is_empty() {
             let noted = engine.execute(Command::NoteKeyUse(used), Origin::clock());

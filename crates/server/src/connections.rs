@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 /// Connections at the same time, where the operating system allows as many.
@@ -19,6 +20,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 const FILES_KEPT: u64 = 64;
 /// How long the head of a request may take to arrive, and a connection may be idle.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long whoever is answered may take none of it.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// The head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait when no connection can be accepted, for want of files say.
@@ -100,11 +103,16 @@ async fn serve_one<S>(stream: S, router: Router, mut stop: watch::Receiver<bool>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIME_MAX));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(router),
+        );
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

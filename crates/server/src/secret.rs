@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,15 @@ use types::hex;
 /// part of the log: whoever has a copy of the log cannot make tokens.
 pub(crate) fn signing_secret(data: &Path) -> anyhow::Result<SigningSecret> {
     let path = path(data);
-    if path.exists() {
-        return read(&path).with_context(|| format!("{} cannot be used", path.display()));
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            return read(&text).with_context(|| format!("{} cannot be used", path.display()));
+        }
+        // Where it is there and cannot be read, another one would end all tokens.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
     }
     let secret = SigningSecret::generate();
     write(data, &secret).with_context(|| format!("{} cannot be written", path.display()))?;
@@ -28,8 +35,7 @@ fn path(data: &Path) -> PathBuf {
     data.join("token-secret")
 }
 
-fn read(path: &Path) -> anyhow::Result<SigningSecret> {
-    let text = fs::read_to_string(path)?;
+fn read(text: &str) -> anyhow::Result<SigningSecret> {
     let digits = text.trim_end();
     let mut bytes = [0; SigningSecret::BYTES];
     if digits.len() != 2 * bytes.len() || !digits.bytes().all(|it| it.is_ascii_hexdigit()) {

@@ -84,6 +84,21 @@ def test_a_key_belongs_to_its_path(wire: httpx.Client) -> None:
     assert [wire.get(f"/profiles/{it}").json()["profile"]["n"] for it in users] == users
 
 
+def test_a_key_belongs_to_its_context(wire: httpx.Client, courier: Courier, topic_path: str, user_id: str) -> None:
+    topic = wire.post(topic_path, json={"name": "T", "default_status": "OPTED_IN"}).json()["id"]
+    key, path = {"Idempotency-Key": uuid4().hex}, f"/users/{user_id}/preferences"
+    body = {"topics": [{"topic_id": topic, "status": "OPTED_OUT"}]}
+    for tenant in ("acme", "ajax"):
+        courier.tenants.update(tenant, name=tenant)
+        courier.users.tenants.add_single(tenant, user_id=user_id)
+    contexts: list[dict[str, str]] = [{}, {"tenant_id": "acme"}, {"tenant_id": "ajax"}]
+    for context in contexts:
+        response = wire.post(path, params=context, json=body, headers=key)
+        assert response.status_code == 200 and "idempotent-replayed" not in response.headers, context
+    for context in contexts:
+        assert "idempotent-replayed" in wire.post(path, params=context, json=body, headers=key).headers, context
+
+
 def test_duplicates_at_the_same_time_take_effect_once(wire: httpx.Client) -> None:
     key = {"Idempotency-Key": uuid4().hex}
 

@@ -94,6 +94,12 @@ def test_nobody_gives_away_more_than_they_have(wire: httpx.Client) -> None:
         for wider in (["profiles:write"], ["admin"], ["*"], ["profiles:read", "lists:read"]):
             assert_refused(client.post("/v1/keys", json={"name": "k", "scopes": wider}), 403, "/scopes")
         assert_refused(client.post(f"/v1/keys/{strong['id']}/rotate"), 403)
+        assert_refused(client.delete(f"/v1/keys/{strong['id']}"), 403)
+        assert_refused(client.delete("/v1/keys/unknown"), 404)
+        weak = new_key(wire, "profiles:read")
+        assert client.delete(f"/v1/keys/{weak['id']}").status_code == 204
+    with with_credential(wire, strong["key"]) as client:
+        assert client.get("/profiles").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,63 @@ def test_the_feed_shows_what_is_within(wire: httpx.Client, world: World) -> None
     beyond = wire.get("/v1/events", params={"subject": world.eve, "limit": 1}).json()["items"][0]
     assert_refused(world.client.get(f"/v1/events/{beyond['position']}"), 404)
     assert world.client.get(f"/v1/events/{seen[0]['position']}").status_code == 200
-    assert world.client.get("/v1/events", params={"subject": world.eve}).json()["items"] == []
+    nobody = world.client.get("/v1/events", params={"subject": f"nobody-{uuid4().hex}"}).json()
+    for query in ({"subject": world.eve}, {"stream": f"tenant-{world.other}"}, {"stream": f"list-{world.other}.news"}):
+        assert world.client.get("/v1/events", params=query).json() == nobody, query
+    assert {event["actor"]["id"] for event in seen} <= {"operator", key_id(world)}
+    updated = [it for it in seen if it["stream"] == f"tenant-{world.ours}" and "parent_tenant_id" in it["data"]]
+    assert updated and all(it["data"]["parent_tenant_id"] is None for it in updated)
+    assert "above-" not in str(seen)
+
+
+def key_id(world: World) -> str:
+    """The id by which the key's own writes are known."""
+    world.client.put(f"/lists/{world.ours}.own", json={"name": "Own"}).raise_for_status()
+    newest = world.client.get("/v1/events", params={"stream": f"list-{world.ours}.own", "order": "desc"}).json()
+    return newest["items"][0]["actor"]["id"]
+
+
+def test_a_list_belongs_to_the_tenant_with_the_longest_id_that_fits(wire: httpx.Client, courier: Courier) -> None:
+    """Tenants whose ids have dots in them do not open each other's lists."""
+    outer = f"t-{uuid4().hex}"
+    inner = f"{outer}.eu"
+    for tenant in (outer, inner):
+        courier.tenants.update(tenant, name="Tenant")
+    for name in (f"{outer}.news", f"{inner}.news"):
+        courier.lists.update(name, name="News")
+    with key_client(wire, tenant_id=outer) as client:
+        assert client.get(f"/lists/{outer}.news").status_code == 200
+        assert_refused(client.get(f"/lists/{inner}.news"), 404)
+        assert [it["id"] for it in client.get("/lists").json()["items"]] == [f"{outer}.news"]
+        assert_refused(client.post("/v1/members/query", json={"list": f"{outer}.*"}), 404)
+    with key_client(wire, tenant_id=inner) as client:
+        assert client.get(f"/lists/{inner}.news").status_code == 200
+        assert_refused(client.get(f"/lists/{outer}.news"), 404)
+
+
+def test_a_list_counts_those_who_are_within(wire: httpx.Client, world: World) -> None:
+    name = f"{world.ours}.counted"
+    wire.put(f"/lists/{name}", json={"name": "Counted"}).raise_for_status()
+    everybody = [{"recipientId": it} for it in (world.ada, world.kid, world.eve)]
+    wire.put(f"/lists/{name}/subscriptions", json={"recipients": everybody}).raise_for_status()
+    assert wire.get(f"/lists/{name}").json()["subscriber_count"] == 3
+    page = world.client.get("/lists").json()["items"]
+    own = world.client.get(f"/profiles/{world.ada}/lists").json()["results"]
+    counts = [it["subscriber_count"] for it in page + own if it["id"] == name]
+    counts.append(world.client.get(f"/lists/{name}").json()["subscriber_count"])
+    assert counts == [2, 2, 2]
+
+
+def test_a_key_ends_with_its_tenant(wire: httpx.Client, courier: Courier) -> None:
+    """A tenant that is made again under the same id is not the one that the key was for."""
+    tenant = f"ended-{uuid4().hex}"
+    courier.tenants.update(tenant, name="Tenant")
+    with key_client(wire, tenant_id=tenant) as client:
+        assert client.get(f"/tenants/{tenant}").status_code == 200
+        wire.delete(f"/tenants/{tenant}").raise_for_status()
+        assert_refused(client.get(f"/tenants/{tenant}"), 401)
+        courier.tenants.update(tenant, name="Somebody else")
+        assert_refused(client.get(f"/tenants/{tenant}"), 401)
 
 
 def test_nothing_is_moved_across_the_border(wire: httpx.Client, world: World) -> None:
@@ -255,6 +311,8 @@ def test_nothing_is_moved_across_the_border(wire: httpx.Client, world: World) ->
         client.put(f"/tenants/new-{uuid4().hex}", json={"name": "N", "parent_tenant_id": world.ours}),
     ):
         assert_refused(response, 404)
+    assert_refused(client.delete(f"/tenants/{world.ours}"), 403)
+    assert head(wire) == before
     for response in (
         client.put(f"/tenants/{world.below}", json={"name": "B"}),
         client.put(f"/tenants/{world.ours}", json={"name": "O", "parent_tenant_id": world.below}),

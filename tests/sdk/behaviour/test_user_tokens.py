@@ -74,12 +74,37 @@ def test_a_user_writes_their_own_and_nobody_elses(wire: httpx.Client, user_id: s
 def test_a_token_holds_in_the_tenants_that_it_names(wire: httpx.Client, courier: Courier, user_id: str) -> None:
     for tenant in ("acme", "ajax"):
         courier.tenants.update(tenant, name=tenant)
-    scope = f"user_id:{user_id}:acme read:preferences"
-    with with_credential(wire, issue(wire, scope)) as client:
-        path = f"/users/{user_id}/preferences"
+    path = f"/users/{user_id}/preferences"
+    for scope in (f"user_id:{user_id}:acme read:preferences", f"user_id:{user_id} tenant_id:acme read:preferences"):
+        with with_credential(wire, issue(wire, scope)) as client:
+            assert_refused(client.get(path), 403)
+            assert client.get(path, params={"tenant_id": "acme"}).status_code == 200
+            assert_refused(client.get(path, params={"tenant_id": "ajax"}), 403)
+
+
+def test_a_token_that_names_no_tenant_holds_where_its_user_is_a_member(
+    wire: httpx.Client, courier: Courier, user_id: str
+) -> None:
+    for tenant in ("acme", "ajax"):
+        courier.tenants.update(tenant, name=tenant)
+    courier.users.tenants.add_single("acme", user_id=user_id)
+    path = f"/users/{user_id}/preferences"
+    with with_credential(wire, issue(wire, f"user_id:{user_id} read:preferences")) as client:
         assert client.get(path).status_code == 200
         assert client.get(path, params={"tenant_id": "acme"}).status_code == 200
         assert_refused(client.get(path, params={"tenant_id": "ajax"}), 403)
+
+
+def test_that_a_token_was_issued_is_told_and_not_for_whom(wire: httpx.Client, user_id: str) -> None:
+    made = new_key(wire, "user-tokens:issue", "preferences:read")
+    with with_credential(wire, made["key"]) as key:
+        token = issue(key, f"user_id:{user_id} user_id:other read:preferences", "1h")
+    event = wire.get("/v1/events", params={"type": "key.user_token_issued", "order": "desc"}).json()["items"][0]
+    said = claims(token)
+    assert event["data"]["token"] == said["jti"] and event["data"]["users"] == 2
+    assert event["data"]["grants"] == ["read:preferences"] and event["actor"]["id"] == made["id"]
+    assert user_id not in str(event) and token not in str(event)
+    assert wire.get("/audit-events").json()["results"][0]["type"] == "key.user_token_issued"
 
 
 def test_a_brand_is_granted_by_itself(wire: httpx.Client, courier: Courier) -> None:
@@ -115,7 +140,7 @@ def test_no_key_grants_what_it_has_not(wire: httpx.Client, courier: Courier, use
     with with_credential(wire, token) as client:
         path = f"/users/{user_id}/preferences"
         assert client.get(path, params={"tenant_id": tenant}).status_code == 200
-        assert_refused(client.get(path, params={"tenant_id": "somewhere"}), 404)
+        assert_refused(client.get(path, params={"tenant_id": "somewhere"}), 403)
 
 
 def test_what_was_not_issued_here_is_no_token(wire: httpx.Client, user_id: str) -> None:

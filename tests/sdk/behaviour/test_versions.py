@@ -73,6 +73,17 @@ def test_what_was_changed_meanwhile_is_not_overwritten(
         assert wire.put(path, json=other, headers={"If-Match": "*"}).status_code < 300, path
 
 
+def test_a_write_says_which_version_it_left(wire: httpx.Client, entities: list[tuple[str, Any, Any]]) -> None:
+    """So that whoever writes again need not look first."""
+    for path, one, other in entities:
+        left = wire.put(path, json=one).headers["etag"]
+        assert left == wire.get(path).headers["etag"], path
+        again = wire.put(path, json=other, headers={"If-Match": left})
+        assert again.status_code < 300, f"{path}: {again.text}"
+        assert_refused(wire.put(path, json=one, headers={"If-Match": left}), 412)
+        assert again.headers["etag"] == wire.get(path).headers["etag"] != left, path
+
+
 def test_what_is_there_is_not_made_again(wire: httpx.Client, entities: list[tuple[str, Any, Any]]) -> None:
     none = {"If-None-Match": "*"}
     for path, one, other in entities:

@@ -1,7 +1,7 @@
 use auth::Principal;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use engine::{Precondition, RequestKey};
+use engine::{Entity, Expected, RequestKey};
 use types::Timestamp;
 
 use crate::error::ApiError;
@@ -16,7 +16,10 @@ pub(crate) struct Origin(pub(crate) Caller);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
     pub(crate) origin: engine::Origin,
-    pub(crate) precondition: Option<Precondition>,
+    /// What the request is about, if that has a version.
+    pub(crate) entity: Option<Entity>,
+    /// What has to be so of it.
+    pub(crate) expected: Option<Expected>,
     /// The request is to take effect once, and its answer is kept so long.
     pub(crate) once: Option<(RequestKey, Timestamp)>,
 }

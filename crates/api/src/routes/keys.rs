@@ -5,11 +5,11 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::limits::{KEYS_MAX, NAME_BYTES_MAX};
+use domain::limits::NAME_BYTES_MAX;
 use engine::{Command, KeyIssued, KeyToIssue};
 use projections::KeyView;
 use serde::Serialize;
-use types::{Clock as _, CommandId, SystemClock, TenantId, Timestamp};
+use types::{Clock as _, CommandId, Position, SystemClock, TenantId, Timestamp};
 use utoipa::ToSchema;
 
 use crate::admission::is_replayed;
@@ -91,7 +91,7 @@ impl Key {
     }
 }
 
-/// `GET /v1/keys`: every key that was ever issued, oldest first.
+/// `GET /v1/keys`: the keys that were issued, oldest first; of those that are no good any more the last.
 pub(crate) async fn list(
     State(state): State<ApiState>,
     _: Authenticated,
@@ -99,21 +99,21 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let limit = parameters.limit()?.rows();
     let after = parameters.place_checked(COLLECTION)?;
-    let after: Option<usize> = after.map(|it| it.parse()).transpose().ok().flatten();
-    let from = after
-        .map_or(0, |after| after.saturating_add(1))
-        .min(KEYS_MAX);
-    let keys = state.read_models.keys.all();
-    let more = keys.len() > from.saturating_add(limit);
-    let last = (from + limit).saturating_sub(1).to_string();
-    let items = keys.into_iter().skip(from).take(limit);
-    let items = items.map(|key| {
+    let after: Option<u64> = after.map(|it| it.parse()).transpose().ok().flatten();
+    let mut keys = state
+        .read_models
+        .keys
+        .after(Position(after.unwrap_or(0)), limit + 1);
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    let last = keys.last().map(|(Position(last), _)| last.to_string());
+    let items = keys.into_iter().map(|(_, key)| {
         let used_at = state.authenticator.used_at(&key);
         Key::of(key, used_at)
     });
     Ok(json(&KeysPage {
         items: items.collect(),
-        paging: Paging::new(more, || Some(cursor::encode(COLLECTION, &last))),
+        paging: Paging::new(more, || last.map(|last| cursor::encode(COLLECTION, &last))),
     }))
 }
 
@@ -179,10 +179,7 @@ pub(crate) async fn rotate(
 ) -> Result<Response, ApiError> {
     let old = state.read_models.keys.get(&id);
     let old = old.ok_or_else(ApiError::key_not_found)?;
-    check_holds(
-        &principal,
-        Scopes::known(old.scopes.iter().map(String::as_str)),
-    )?;
+    check_holds(&principal, scopes_of(&old))?;
     let now = SystemClock.now();
     let grace = match body.take("grace") {
         None | Some(serde_json::Value::Null) => 0,
@@ -249,8 +246,13 @@ async fn answer_with_key(
 pub(crate) async fn revoke(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    Extension(principal): Extension<Principal>,
     Id(KeyId(id)): Id<KeyId>,
 ) -> Result<Response, ApiError> {
+    // What is not there is told by the engine.
+    if let Some(key) = state.read_models.keys.get(&id) {
+        check_holds(&principal, scopes_of(&key))?;
+    }
     let command = Command::RevokeKey { id };
     Ok(no_content(&state.execute(command, origin).await?))
 }
@@ -273,6 +275,11 @@ fn scopes(body: &mut Fields) -> Result<Scopes, ApiError> {
     Ok(scopes)
 }
 
+fn scopes_of(key: &KeyView) -> Scopes {
+    Scopes::known(key.scopes.iter().map(String::as_str))
+}
+
+/// Whoever issues, replaces or revokes a key has what it has.
 fn check_holds(principal: &Principal, scopes: Scopes) -> Result<(), ApiError> {
     match &principal.rights {
         Rights::Key(held) if held.include(scopes) => Ok(()),

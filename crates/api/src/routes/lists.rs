@@ -3,7 +3,7 @@ use axum::response::Response;
 use domain::ListCommand;
 use domain::limits::NAME_BYTES_MAX;
 use engine::Command;
-use projections::ListView;
+use projections::{ListView, PeopleWithin, ReadModels};
 use serde::Serialize;
 use types::{JsonDocument, ListId, ListPattern};
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
-use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::origin::Origin;
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::reach::Reach;
@@ -52,11 +52,24 @@ impl From<ListView> for List {
 }
 
 impl List {
+    /// With as many subscribers as there are of these people.
+    fn shown(view: ListView, models: &ReadModels, people: Option<&PeopleWithin>) -> Self {
+        let count = people.map(|people| models.lists.subscriber_count_within(&view.id, people));
+        Self {
+            subscriber_count: count.unwrap_or(view.subscriber_count),
+            ..view.into()
+        }
+    }
+
     /// The list as one of its subscribers sees it: with the subscription's preferences.
-    pub(crate) fn seen_by_subscriber(view: projections::SubscriptionView) -> Self {
+    pub(crate) fn seen_by_subscriber(
+        view: projections::SubscriptionView,
+        models: &ReadModels,
+        people: Option<&PeopleWithin>,
+    ) -> Self {
         Self {
             preferences: view.preferences,
-            ..view.list.into()
+            ..Self::shown(view.list, models, people)
         }
     }
 }
@@ -83,7 +96,9 @@ pub(crate) async fn page(
     let last = views
         .last()
         .map(|last| cursor::encode(COLLECTION, last.id.as_str()));
-    let items = views.into_iter().map(List::from).collect();
+    let people = reach.people(models);
+    let shown = |view| List::shown(view, models, people.as_ref());
+    let items = views.into_iter().map(shown).collect();
     Ok(json(&ListsPage {
         items,
         paging: Paging::new(more, || last),
@@ -93,15 +108,14 @@ pub(crate) async fn page(
 /// `GET /lists/{list_id}`.
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    _: Authenticated,
+    reach: Reach,
     Id(list): Id<ListId>,
 ) -> Result<Response, ApiError> {
-    let view = state
-        .read_models
-        .lists
-        .live(&list)
-        .ok_or_else(ApiError::list_not_found)?;
-    Ok(json(&List::from(view)))
+    let models = &state.read_models;
+    let view = models.lists.live(&list);
+    let view = view.ok_or_else(ApiError::list_not_found)?;
+    let people = reach.people(models);
+    Ok(json(&List::shown(view, models, people.as_ref())))
 }
 
 /// `PUT /lists/{list_id}`: create the list or replace its name and preferences.

@@ -181,7 +181,9 @@ pub(crate) async fn lists_of_user(
     let last = views
         .last()
         .map(|last| cursor::encode(LISTS_OF_USER, last.list.id.as_str()));
-    let results = views.into_iter().map(List::seen_by_subscriber).collect();
+    let people = reach.people(models);
+    let shown = |view| List::seen_by_subscriber(view, models, people.as_ref());
+    let results = views.into_iter().map(shown).collect();
     Ok(json(&ListsOfUser {
         results,
         paging: Paging::new(more, || last),

@@ -254,8 +254,13 @@ fn default_preferences(body: &mut Fields) -> Result<BTreeMap<TopicId, Choice>, A
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     Origin(origin): Origin,
+    reach: Reach,
     Id(tenant): Id<TenantId>,
 ) -> Result<Response, ApiError> {
+    // The key would end with it, and whatever is below would be nobody's.
+    if reach.tenant() == Some(&tenant) {
+        return Err(ApiError::key_restricted());
+    }
     let command = Command::Tenant {
         tenant,
         command: TenantCommand::Delete,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::limits::FILTERS_MAX;
 use engine::{Command, Outcome, Removed};
-use projections::{AttributeFilter, ReadModels, UserCounts, UserFilter, UserSummary, UserView};
+use projections::{AttributeFilter, UserCounts, UserFilter, UserSummary, UserView};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
 use types::{AttributePath, JsonDocument, ListId, PageLimit, TenantId, Timestamp, UserId};
@@ -206,31 +206,12 @@ pub(crate) async fn get(
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
         let models = &state.read_models;
         let subject = models.subjects.number(user_id.as_str());
-        let user = subject.and_then(|subject| models.user(subject, PageLimit::MOST));
-        let mut user = user.ok_or_else(ApiError::user_not_found)?;
-        if reach.tenant().is_some() {
-            narrow(&mut user, &reach, models);
-        }
+        let within = reach.tenant();
+        let user = subject.and_then(|it| models.user(it, within, PageLimit::MOST));
+        let user = user.ok_or_else(ApiError::user_not_found)?;
         Ok(json(&User::from(user)))
     };
     state.scan(answer).await?
-}
-
-/// Leaves of what is known about a person what a restricted key sees.
-fn narrow(user: &mut UserView, reach: &Reach, models: &ReadModels) {
-    let sees = |tenant: &TenantId| reach.sees_tenant(models, tenant);
-    user.lists.retain(|it| reach.sees_list(models, &it.list.id));
-    user.memberships.retain(|it| sees(&it.tenant));
-    user.audiences.clear();
-    let choices = &mut user.preferences.choices;
-    choices.retain(|(context, _), _| context.as_ref().is_none_or(sees));
-    user.counts = UserCounts {
-        tokens: user.tokens.len(),
-        lists: user.lists.len(),
-        tenants: user.memberships.len(),
-        audiences: 0,
-        preferences: choices.len(),
-    };
 }
 
 /// `DELETE /v1/users/{user_id}`: everything that is known about a person, in one go; who is not known

@@ -46,7 +46,7 @@ struct Create {
     json: bool,
 }
 
-/// Every key that was ever issued, oldest first.
+/// The keys that were issued, oldest first.
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
@@ -70,9 +70,9 @@ struct Revoke {
 struct Rotate {
     /// The id of the key, not the key.
     id: String,
-    /// How long the old one goes on, such as `2 hours`; not at all unless given.
-    #[arg(long, value_name = "DURATION")]
-    grace: Option<String>,
+    /// How long the old one goes on, such as `2 hours`; `0s` is not at all.
+    #[arg(long, value_name = "DURATION", default_value = "1 hour")]
+    grace: String,
     #[command(flatten)]
     address: Address,
     /// One JSON object.
@@ -134,7 +134,7 @@ impl Create {
             "tenant_id": self.tenant,
             "expires_at": self.expires_at,
         });
-        let key = Server::at(&self.address)?.post("/v1/keys", &body.to_string())?;
+        let key = Server::at(&self.address)?.post_once("/v1/keys", &body.to_string())?;
         show_new(&key, self.json)
     }
 }
@@ -173,7 +173,7 @@ impl Rotate {
     fn run(self) -> anyhow::Result<ExitCode> {
         let body = json!({ "grace": self.grace });
         let path = format!("/v1/keys/{}/rotate", self.id);
-        let key = Server::at(&self.address)?.post(&path, &body.to_string())?;
+        let key = Server::at(&self.address)?.post_once(&path, &body.to_string())?;
         show_new(&key, self.json)
     }
 }

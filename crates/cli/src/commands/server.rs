@@ -108,26 +108,29 @@ impl Server {
         self.ask(path, Asking::Post(body))
     }
 
+    /// As [`Server::post`] for what is not to be done twice: what may have got through is not sent again.
+    pub(crate) fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<T> {
+        let (status, text) = self.ask_once(path, Asking::Post(body)).with_context(|| {
+            format!(
+                "{} cannot be asked for {path}, or did not answer: whether it is done is not known",
+                self.url
+            )
+        })?;
+        answer(path, status, &text)
+    }
+
     /// Asks until there is an answer that is not only a matter of time.
     fn ask<T: DeserializeOwned>(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<T> {
         let mut pause = FIRST_PAUSE;
         let started = Instant::now();
         for attempt in 1..=ATTEMPTS_MAX {
             let again = match self.ask_once(path, asking) {
-                Ok((204, _)) => return Ok(serde_json::from_str("null")?),
-                Ok((200 | 201, text)) => {
-                    return serde_json::from_str(&text)
-                        .with_context(|| format!("the answer of {path} is not as expected"));
-                }
                 Ok((429 | 503, _)) => anyhow!("the server is busy"),
-                Ok((status, text)) => {
-                    let problem = serde_json::from_str(&text).unwrap_or(Problem {
-                        message: text,
-                        code: None,
-                        path: None,
-                    });
-                    return Err(Refused { status, problem }.into());
-                }
+                Ok((status, text)) => return answer(path, status, &text),
                 Err(error) => error,
             };
             if attempt == ATTEMPTS_MAX || started.elapsed() >= PATIENCE {
@@ -162,6 +165,22 @@ impl Server {
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         Ok((status, body.read_to_string()?))
     }
+}
+
+fn answer<T: DeserializeOwned>(path: &str, status: u16, text: &str) -> anyhow::Result<T> {
+    let text = match status {
+        204 => "null",
+        200 | 201 => text,
+        _ => {
+            let problem = serde_json::from_str(text).unwrap_or_else(|_| Problem {
+                message: text.to_owned(),
+                code: None,
+                path: None,
+            });
+            return Err(Refused { status, problem }.into());
+        }
+    };
+    serde_json::from_str(text).with_context(|| format!("the answer of {path} is not as expected"))
 }
 
 /// What is asked, and with which body.

@@ -297,7 +297,12 @@ fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    let table: Table = text.parse()?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        // The line itself can hold a secret.
+        let place = error.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(place).filter(|it| *it == b'\n').count() + 1;
+        anyhow!("line {line}: {}", error.message())
+    })?;
     let mut settings = BTreeMap::new();
     for (name, value) in table {
         if !KNOWN.iter().any(|known| known.name == name) {

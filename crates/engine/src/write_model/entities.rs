@@ -5,21 +5,14 @@ use domain::{
 use types::{StreamId, StreamVersion, Timestamp};
 
 use super::WriteModel;
-use crate::command::Refusal;
-use crate::entity::{Entity, Precondition};
+use crate::entity::Entity;
 use crate::stream_of::stream_of;
 
 impl WriteModel {
-    /// Refuses if what the command rests on is not so, the commands before it in the group counted.
-    pub(super) fn check(&self, precondition: &Precondition, now: Timestamp) -> Result<(), Refusal> {
-        let Precondition { entity, expected } = precondition;
-        let stream = stream_of(entity, &|user_id| self.known(user_id));
-        let version = stream.as_ref().map(|stream| self.version(stream));
-        let current = version.filter(|_| self.is_there(entity, now));
-        if expected.holds(current) {
-            return Ok(());
-        }
-        Err(Refusal::PreconditionFailed(current))
+    /// The version of what a command is about, as the group leaves it, if it is there.
+    pub(crate) fn version_of(&self, entity: &Entity, now: Timestamp) -> Option<StreamVersion> {
+        let stream = stream_of(entity, &|user_id| self.known(user_id))?;
+        self.is_there(entity, now).then(|| self.version(&stream))
     }
 
     fn version(&self, stream: &StreamId) -> StreamVersion {

@@ -1,5 +1,6 @@
 use domain::limits::KEYS_MAX;
 use domain::{Decider, Key, KeyCommand, KeyRefusal, KeyState};
+use events::{KeyEvent, KeyUserTokenIssued};
 use types::{StreamId, Timestamp};
 
 use super::{Decided, WriteModel};
@@ -9,14 +10,26 @@ impl WriteModel {
     pub(super) fn issue_key(
         &mut self,
         KeyToIssue { id, issued }: KeyToIssue,
+        now: Timestamp,
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let new = self.group.keys.keys();
         let new = new.filter(|id| self.committed.keys.get(id).is_none());
-        if self.committed.keys.count() + new.count() >= KEYS_MAX {
+        if self.committed.keys.count_good(now) + new.count() >= KEYS_MAX {
             return Err(KeyRefusal::TooMany.into());
         }
         self.key(&id, KeyCommand::Issue(issued), decided)
+    }
+
+    /// A token of users was issued, which is itself kept nowhere.
+    pub(super) fn note_user_token(
+        &mut self,
+        key: String,
+        issued: KeyUserTokenIssued,
+        decided: &mut Vec<Decided>,
+    ) {
+        let event = KeyEvent::UserTokenIssued(issued);
+        self.record(StreamId::Key(key), vec![], event.into(), decided);
     }
 
     /// The new key first: nobody is ever without one.
@@ -30,7 +43,9 @@ impl WriteModel {
         if !matches!(self.key_state(id), KeyState::Issued { .. }) {
             return Err(KeyRefusal::NotFound.into());
         }
-        self.issue_key(successor, decided)?;
+        // There are no more keys that are good afterwards than before.
+        let KeyToIssue { id: new, issued } = successor;
+        self.key(&new, KeyCommand::Issue(issued), decided)?;
         let end = ends_at.map_or(KeyCommand::Revoke, KeyCommand::Expire);
         self.key(id, end, decided)
     }

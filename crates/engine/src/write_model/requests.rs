@@ -30,10 +30,12 @@ impl WriteModel {
             body: answer.body.clone(),
             expires_at,
         };
+        let owner = request.owner().to_owned();
         let request = request.as_str().to_owned();
         self.group.answers.insert(request.clone(), stored);
         let event = RequestAnswered {
             request,
+            owner,
             status: answer.status,
             body: answer.body.clone().map(Personal),
             expires_at,

@@ -262,7 +262,7 @@ impl World {
         subject: Option<SubjectId>,
         about: &str,
     ) {
-        let user = subject.and_then(|subject| models.user(subject, PageLimit::MOST));
+        let user = subject.and_then(|subject| models.user(subject, None, PageLimit::MOST));
         assert_eq!(user.is_some(), self.is_known(who), "person {who}, {about}");
         for tenant in [None].into_iter().chain((0..TENANTS).map(Some)) {
             let id = tenant.map(tenant_id);
