@@ -2,7 +2,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use engine::{EventJson, EventsQuery, Order};
 use serde::Serialize;
-use types::Position;
+use types::{Position, TenantId};
 use utoipa::ToSchema;
 
 use crate::cursor;
@@ -81,12 +81,13 @@ fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
         Some("desc") => Order::Descending,
         Some(_) => return Err(ApiError::invalid_parameter("order", "asc or desc")),
     };
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
     let mut query = EventsQuery {
         stream: text("stream"),
         event_type: text("type"),
         subject: text("subject"),
         actor: text("actor"),
-        tenant_id: text("tenant_id"),
+        tenant_id: tenant.map(Into::into),
         correlation_id: text("correlation_id"),
         since: parameters.parsed("since", "an RFC 3339 time")?,
         until: parameters.parsed("until", "an RFC 3339 time")?,
