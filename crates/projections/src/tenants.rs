@@ -219,7 +219,7 @@ impl Tenants {
         self.state.read().are_lists_in_tree(list.as_str(), root)
     }
 
-    /// As [`Tenants::are_lists_in_tree`], of all lists whose ids begin so, whatever follows.
+    /// Whether all lists of which the ids begin so belong to this tenant or to ones below it, whatever follows.
     pub fn are_all_lists_in_tree(&self, beginning: &str, root: &TenantId) -> bool {
         let state = self.state.read();
         // Lists of a tenant whose own id begins so are that tenant's.
