@@ -433,7 +433,8 @@ fn scopes() -> String {
          the lists whose ids begin with the id of such a tenant and a dot: `acme.news` is a list of \
          `acme`, and `acme.eu.news` too unless there is a tenant `acme.eu`, whose it is then. Of a \
          list it sees and counts those whom it reaches; deleting it ends the subscriptions of \
-         everybody. The key ends with its tenant. What is beyond is to it as if it were not there: it is answered as what nobody has \
+         everybody. The key ends with its tenant. What is beyond is to it as if it were not there: it \
+         is answered as what nobody has \
          ever heard of. It makes neither users nor tenants, for whether an id is taken elsewhere would \
          show.\n\
          A *user's token* needs what its column says in its scope, and is for the users that are named \
