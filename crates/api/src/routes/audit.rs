@@ -20,7 +20,6 @@ const ADMINISTRATIVE: &[&str] = &[
     "key.issued",
     "key.expiry_set",
     "key.revoked",
-    "key.user_token_issued",
     "brand.*",
     "section.*",
     "topic.*",
