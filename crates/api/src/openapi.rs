@@ -64,41 +64,45 @@ impl Doc {
         }
     }
 
-    fn query(mut self, name: &'static str, text: &'static str, schema: Value) -> Self {
-        self.query.push(Parameter {
+    fn query(self, name: &'static str, text: &'static str, schema: Value) -> Self {
+        self.parameter(name, text, schema, false)
+    }
+
+    fn required_query(self, name: &'static str, text: &'static str, schema: Value) -> Self {
+        self.parameter(name, text, schema, true)
+    }
+
+    fn parameter(
+        mut self,
+        name: &'static str,
+        text: &'static str,
+        schema: Value,
+        required: bool,
+    ) -> Self {
+        let parameter = Parameter {
             name,
             text,
             schema,
-            required: false,
-        });
+            required,
+        };
+        self.query.push(parameter);
         self
     }
 
-    fn required_query(mut self, name: &'static str, text: &'static str, schema: Value) -> Self {
-        self.query.push(Parameter {
-            name,
-            text,
-            schema,
-            required: true,
-        });
-        self
-    }
-
-    fn asks(mut self, schema: Value, example: Value) -> Self {
-        self.body = Some(Asked {
-            schema,
-            example,
-            required: true,
-        });
-        self
+    fn asks(self, schema: Value, example: Value) -> Self {
+        self.asked(schema, example, true)
     }
 
     /// As [`Doc::asks`], of what may be left out.
-    fn may_ask(mut self, schema: Value, example: Value) -> Self {
+    fn may_ask(self, schema: Value, example: Value) -> Self {
+        self.asked(schema, example, false)
+    }
+
+    fn asked(mut self, schema: Value, example: Value, required: bool) -> Self {
         self.body = Some(Asked {
             schema,
             example,
-            required: false,
+            required,
         });
         self
     }

@@ -109,6 +109,7 @@ impl ApiState {
     /// Frees what nobody needs any more. To be called now and then.
     pub fn tidy(&self) {
         self.rates.forget_full();
+        self.authenticator.forget_gone();
     }
 
     /// When keys were used, where the log should note it.
@@ -201,12 +202,20 @@ impl ApiState {
 /// Knows which credentials are good.
 pub struct Authenticator {
     /// The key in the environment is good only as long as the environment holds it.
-    environment_key: Option<(KeyHash, Principal)>,
+    environment_key: Option<EnvironmentKey>,
     read_models: Arc<ReadModels>,
     /// With which tokens of people are signed.
     secret: SigningSecret,
     /// When a key was used last, of those that were since the start.
     used: DashMap<String, Timestamp>,
+}
+
+struct EnvironmentKey {
+    hash: KeyHash,
+    principal: Principal,
+    /// By what tokens name it. The next key in the environment has another one, so that its tokens end
+    /// with it.
+    issuer: String,
 }
 
 /// Use that is not noted in the log is at most so much later than what is, in nanoseconds: an hour.
@@ -225,30 +234,30 @@ impl Authenticator {
             rights: Rights::Key(Scopes::ADMIN),
             tenant: None,
         };
+        let environment_key = environment_key.map(|key| {
+            let hash = KeyHash::of(key);
+            let fingerprint = secret.fingerprint(&hash.to_string());
+            EnvironmentKey {
+                hash,
+                principal: principal(),
+                issuer: format!("{ENVIRONMENT}:{fingerprint}"),
+            }
+        });
         Self {
-            environment_key: environment_key.map(|key| (KeyHash::of(key), principal())),
+            environment_key,
             read_models,
             secret,
             used: DashMap::new(),
         }
     }
 
-    /// By what tokens name the key that had them issued. That in the environment has an id that is of this
-    /// key only: with another one there its tokens end.
+    /// By what tokens name the key that had them issued.
     pub(crate) fn issuer_of(&self, principal: &Principal) -> String {
-        match &self.environment_key {
-            Some((hash, environment)) if environment.id == principal.id => {
-                self.environment_id(hash)
-            }
-            Some(_) | None => principal.id.as_ref().to_owned(),
+        let environment = self.environment_key.as_ref();
+        match environment.filter(|it| it.principal.id == principal.id) {
+            Some(environment) => environment.issuer.clone(),
+            None => principal.id.as_ref().to_owned(),
         }
-    }
-
-    fn environment_id(&self, hash: &KeyHash) -> String {
-        format!(
-            "{ENVIRONMENT}:{}",
-            self.secret.fingerprint(&hash.to_string())
-        )
     }
 
     pub(crate) fn secret(&self) -> &SigningSecret {
@@ -258,10 +267,10 @@ impl Authenticator {
     /// Whoever has this credential, which is a key or a token of people.
     pub(crate) fn principal(&self, credential: &str) -> Option<Principal> {
         let hash = KeyHash::of(credential);
-        if let Some((environment_key, principal)) = &self.environment_key
-            && environment_key.matches(&hash)
+        if let Some(environment) = &self.environment_key
+            && environment.hash.matches(&hash)
         {
-            return Some(principal.clone());
+            return Some(environment.principal.clone());
         }
         let now = SystemClock.now();
         if let Some(key) = self.read_models.keys.by_hash(&hash.to_string()) {
@@ -314,24 +323,20 @@ impl Authenticator {
         let access = UserAccess::parse(&claims.scope).ok()?;
         let rights = Rights::Users(Arc::new(access));
         let credential: Arc<str> = format!("{}/{}", claims.key, claims.jti).into();
-        if let Some((hash, principal)) = &self.environment_key
-            && claims.key == self.environment_id(hash)
+        if let Some(environment) = &self.environment_key
+            && claims.key == environment.issuer
         {
             return Some(Principal {
                 rights,
                 credential,
-                ..principal.clone()
+                ..environment.principal.clone()
             });
         }
         let key = self.read_models.keys.get(&claims.key)?;
-        let tenant = self.restriction(&key)?;
-        self.note_use(&key.id, now);
-        key.is_good(now).then(|| Principal {
-            id: key.id.into(),
-            name: key.name.into(),
+        Some(Principal {
             rights,
             credential,
-            tenant,
+            ..self.of_key(key, now)?
         })
     }
 
@@ -339,6 +344,12 @@ impl Authenticator {
     pub(crate) fn used_at(&self, key: &KeyView) -> Option<Timestamp> {
         let since_start = self.used.get(&key.id).map(|used| *used);
         since_start.max(key.used_at)
+    }
+
+    /// Forgets when those keys were used that are there no more.
+    fn forget_gone(&self) {
+        let keys = &self.read_models.keys;
+        self.used.retain(|id, _| keys.is_known(id));
     }
 
     /// Uses that should be noted in the log.

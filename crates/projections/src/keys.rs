@@ -63,6 +63,11 @@ impl Keys {
         state.keys.get(state.by_id.get(id)?).cloned()
     }
 
+    /// Whether the key is there, good or not.
+    pub fn is_known(&self, id: &str) -> bool {
+        self.state.read().by_id.contains_key(id)
+    }
+
     /// The keys that were issued after this position, oldest first, with the positions at which they were;
     /// of those that ended long ago none.
     pub fn after(&self, after: Position, limit: usize) -> Vec<(Position, KeyView)> {

@@ -1,5 +1,6 @@
 """API keys: making, ending and replacing them, and what each may do."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
@@ -85,6 +86,20 @@ def test_a_key_is_replaced_by_one_that_is_good_for_the_same(wire: httpx.Client) 
             assert client.get("/profiles").status_code == status
     assert_refused(wire.post(f"/v1/keys/{new['id']}/rotate"), 404)
     assert_refused(wire.post(f"/v1/keys/{newest['id']}/rotate", json={"grace": "1 year"}), 400, "/grace")
+
+
+def test_a_key_opens_nothing_once_it_has_expired(wire: httpx.Client) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    made = new_key(wire, "profiles:read", expires_at=ends.isoformat())
+    with with_credential(wire, made["key"]) as client:
+        assert client.get("/profiles").status_code == 200
+        while datetime.now(UTC) < ends:
+            # It never ends early; a request that began before the end may be answered after it.
+            began = datetime.now(UTC)
+            response = client.get("/profiles")
+            assert response.status_code == 200 or datetime.now(UTC) >= ends, began
+        assert_refused(client.get("/profiles"), 401)
+    assert wire.get(f"/v1/keys/{made['id']}").json()["revoked_at"] is None
 
 
 def test_nobody_gives_away_more_than_they_have(wire: httpx.Client) -> None:

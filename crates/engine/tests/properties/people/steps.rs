@@ -185,12 +185,7 @@ fn section_or_topic(random: &mut Random) -> Step {
         };
         let command = Command::Section {
             section: section_id(section),
-            edit: [
-                Edit::Create(details.clone()),
-                Edit::Replace(details),
-                Edit::Delete,
-            ][edit]
-                .clone(),
+            edit: edit_of(edit, details),
         };
         let effect = move |world: &mut World| {
             let there = world.sections.contains(&section);
@@ -212,7 +207,7 @@ fn section_or_topic(random: &mut Random) -> Step {
     let command = Command::Topic {
         section: section_id(section),
         topic: topic_id(topic),
-        edit: [Edit::Create(put.clone()), Edit::Replace(put), Edit::Delete][edit].clone(),
+        edit: edit_of(edit, put),
     };
     let effect = move |world: &mut World| {
         let held = world.topics.get(&topic).copied();
@@ -271,12 +266,7 @@ fn brand(random: &mut Random) -> Step {
     };
     let command = Command::Brand {
         brand: brand_id(brand),
-        edit: [
-            Edit::Create(details.clone()),
-            Edit::Replace(details),
-            Edit::Delete,
-        ][edit]
-            .clone(),
+        edit: edit_of(edit, details),
     };
     let effect = move |world: &mut World| {
         let there = world.brands.contains_key(&brand);
@@ -542,4 +532,12 @@ fn upsert(random: &mut Random, now: Timestamp) -> Step {
         Ok(())
     };
     (Command::UpsertUsers(users), Box::new(effect))
+}
+
+fn edit_of<D>(which: usize, details: D) -> Edit<D> {
+    match which {
+        0 => Edit::Create(details),
+        1 => Edit::Replace(details),
+        _ => Edit::Delete,
+    }
 }
