@@ -61,7 +61,7 @@ impl Admission {
     }
 }
 
-/// Around every route but the health checks: nobody gets in without a credential, and nobody further
+/// Around every route but those that are public: nobody gets in without a credential, and nobody further
 /// than it reaches.
 pub(crate) async fn admit(
     State(Admission { state, routes }): State<Admission>,
@@ -468,8 +468,8 @@ fn versions(tags: &str) -> Result<Vec<StreamVersion>, ApiError> {
     Ok(tags.iter().filter_map(version).collect())
 }
 
-/// What the request is known by if it is to take effect once, and how long: the endpoint, what its path
-/// names, however that is written, and the context.
+/// What the request is known by if it is to take effect once, and how long: the endpoint, the kind and the
+/// reach of the credential, the context, and what the path names, however that is written.
 fn once(
     headers: &HeaderMap,
     route: &str,

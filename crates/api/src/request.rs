@@ -1,4 +1,4 @@
-//! What every request has in common: an id, a credential, a position, one form of error.
+//! What every request has in common: an id, a position, one form of error, a line in the trace.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +36,7 @@ impl RequestId {
     }
 }
 
-/// Around every request: gives it an id, its answer the position, and an error its body; counts it and
+/// Around every request but a browser's preflight: gives it an id, its answer the position, and an error its body; counts it and
 /// traces it. A trace names routes and not paths: those hold user ids.
 pub(crate) async fn frame(
     State(state): State<ApiState>,

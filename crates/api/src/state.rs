@@ -340,7 +340,7 @@ impl Authenticator {
         })
     }
 
-    /// When the key was used last, to the second since the start and to the hour before.
+    /// When the key was used last: exact since the start, to the hour before.
     pub(crate) fn used_at(&self, key: &KeyView) -> Option<Timestamp> {
         let since_start = self.used.get(&key.id).map(|used| *used);
         since_start.max(key.used_at)

@@ -102,16 +102,18 @@ impl Scopes {
         })
     }
 
-    /// As far as the words are known: what a later version wrote allows nothing here.
+    /// Those of a key that was issued, as far as the words are known: what a later version wrote allows
+    /// nothing here.
     pub fn known<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let words = words.into_iter();
         words.fold(Self::NONE, |scopes, word| {
+            let word = if word == STAR { ADMIN } else { word };
             scopes.with(word).unwrap_or(scopes)
         })
     }
 
     fn with(mut self, word: &str) -> Option<Self> {
-        if matches!(word, ADMIN | STAR) {
+        if word == ADMIN {
             self.admin = true;
         } else {
             self.bits |= Scope::parse(word)?.bit();
@@ -171,13 +173,14 @@ mod tests {
             assert!(!one.include(Scopes::ADMIN) && one.include(one));
         }
         assert!(Scopes::NONE.is_empty());
-        assert_eq!(Scopes::parse(["*"]), Ok(Scopes::ADMIN));
+        assert_eq!(Scopes::known(["*"]), Scopes::ADMIN);
     }
 
     #[test]
     fn no_word_widens() {
         for word in [
             "",
+            "*",
             "profiles",
             "profiles:*",
             "*:read",

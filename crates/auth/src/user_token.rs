@@ -50,8 +50,6 @@ pub enum BadToken {
     Expired,
     #[error("it is from the future")]
     Early,
-    #[error("it names scopes that do not exist")]
-    Scope,
 }
 
 impl SigningSecret {
@@ -242,7 +240,8 @@ impl UserAccess {
 
     fn add(&mut self, word: &str) -> Option<()> {
         if let Some(id) = word.strip_prefix("user_id:") {
-            // `user_id:<id>:<tenant>`; an id may hold a colon itself, if it stands alone.
+            // `user_id:<id>:<tenant>`: what follows the last colon is the tenant, so an id that holds a colon
+            // has to be given with one.
             let user = match id.rsplit_once(':') {
                 Some((user, tenant)) => {
                     let tenant = TenantId::parse(tenant).ok()?;

@@ -24,8 +24,8 @@ pub struct Answer {
     pub body: Option<JsonDocument>,
 }
 
-/// SHA-256 of the endpoint, what its path names, the context and the idempotency key, in hexadecimal:
-/// neither a user id nor the caller's key is kept.
+/// By what a request is known, as SHA-256 in hexadecimal, so that neither a user id nor the caller's key is
+/// kept; and whose answers its answer is counted among.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey {
     hash: String,

@@ -7,7 +7,8 @@ use types::{JsonDocument, Position, Timestamp};
 use crate::{Digest, Projection};
 
 /// Answers that are kept, at most, and how much they take together, in bytes: of one owner, and of all.
-/// Past that the oldest go, so that nobody can have those of others forgotten.
+/// Past the first the oldest of the owner go, so that no key by itself can have those of others forgotten;
+/// past the second the oldest of all.
 const OF_ONE: Most = Most {
     answers: 250_000,
     bytes: 32 * 1024 * 1024,

@@ -14,7 +14,7 @@ use crate::{
     effective,
 };
 
-/// People looked at in one go while a page is being filled; nothing is locked for longer.
+/// People taken up in one go while a page is being filled; nothing is locked for longer.
 const SCAN_USERS_MAX: usize = 1_024;
 
 /// Everything about one person, all of it at one moment. Of lists, tenants and audiences the first

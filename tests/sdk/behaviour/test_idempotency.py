@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import time
 from typing import Any
 from uuid import uuid4
 
@@ -130,13 +131,19 @@ def test_a_no_op_is_kept_too(wire: httpx.Client, user_id: str) -> None:
     assert wire.get(f"/profiles/{user_id}").json()["profile"] == {"n": 1}
 
 
-@pytest.mark.parametrize("expiration", ["1785312000", "never", "", "2020-01-01", "9999999999999999999"])
+@pytest.mark.parametrize("expiration", ["1785312000", "never", "", "2020-01-01", "9999999999999999999", "4102444800000"])
 def test_an_expiration_is_moved_into_its_bounds(wire: httpx.Client, user_id: str, expiration: str) -> None:
     headers = {"Idempotency-Key": uuid4().hex, "x-idempotency-expiration": expiration}
     for _ in range(2):
         response = wire.post(f"/profiles/{user_id}", json={"profile": {}}, headers=headers)
         assert response.status_code == 200
     assert response.headers["idempotent-replayed"] == "true"
+    query = {"type": "request.answered", "order": "desc", "limit": 1}
+    data = wire.get("/v1/events", params=query).json()["items"][0]["data"]
+    kept = data["expires_at"] / 1e9 - time()
+    # The last of them is a time in 2100; the one before is none at all.
+    expected = 365 * 86_400 if expiration == "4102444800000" else 86_400
+    assert abs(kept - expected) < 60
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "\xe9"])
