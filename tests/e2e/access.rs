@@ -477,6 +477,46 @@ fn a_slow_body_takes_no_room_and_a_busy_server_says_that_it_lives() {
     server.stop();
 }
 
+/// A key is looked at when a request comes, and its body can take long: what it writes is looked at again
+/// when that is decided.
+#[test]
+fn a_key_that_is_revoked_while_its_request_arrives_writes_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start(data.path());
+    let made = server.ask("POST", "/v1/keys", r#"{"name":"k","scopes":["admin"]}"#);
+    let (id, key) = (&made.body["id"], made.body["key"].as_str().unwrap());
+    let body = r#"{"name":"another","scopes":["admin"]}"#;
+    let begin = |path: &str| {
+        let mut stream = server.connect();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
+             Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut told = [0; 25];
+        stream.read_exact(&mut told).unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n", "it was let in");
+        stream
+    };
+    let end = |mut stream: TcpStream| {
+        let rest = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        stream.write_all(rest.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let good = end(begin("/v1/keys"));
+    assert!(good.starts_with("HTTP/1.1 201"), "{good}");
+    let waiting = begin("/v1/keys");
+    let revoked = server.ask("DELETE", &format!("/v1/keys/{}", id.as_str().unwrap()), "");
+    assert_eq!(revoked.status, 204);
+    let refused = end(waiting);
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let newest = server.ask("GET", "/v1/events?order=desc&limit=1", "");
+    assert_eq!(newest.body["items"][0]["type"], "key.revoked");
+    server.stop();
+}
+
 /// The tokens of a key that stands in the environment end when another one stands there.
 #[test]
 fn another_key_in_the_environment_ends_the_tokens_of_the_first() {

@@ -530,6 +530,7 @@ impl From<Refusal> for ApiError {
                 KeyRefusal::Taken => Self::new(ID_TAKEN, message),
                 KeyRefusal::TooMany => Self::new(LIMIT_REACHED, message),
             },
+            Refusal::CredentialEnded => Self::credential_invalid(),
             Refusal::PreconditionFailed(current) => {
                 let mut error = Self::new(PRECONDITION_FAILED, message);
                 error.current = current;

@@ -271,6 +271,8 @@ pub enum Refusal {
     Token(#[from] TokenRefusal),
     #[error(transparent)]
     Key(#[from] KeyRefusal),
+    #[error("the key of whoever sent it has ended since")]
+    CredentialEnded,
     /// With the version that is there instead, if it is.
     #[error("it is not in the state that the request rests on")]
     PreconditionFailed(Option<StreamVersion>),

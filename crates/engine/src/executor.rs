@@ -214,6 +214,10 @@ impl Executor {
             version: None,
             outcome: Outcome::Done,
         };
+        // A body can take long to arrive, and its key be revoked meanwhile.
+        if self.write_model.is_ended(&origin.actor.id, now) {
+            return Err(Refusal::CredentialEnded);
+        }
         if let Some(once) = &once {
             committed.answer = self.write_model.answer(&once.request, now);
             if committed.answer.is_some() {

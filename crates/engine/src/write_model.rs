@@ -227,7 +227,7 @@ impl WriteModel {
                 id,
                 successor,
                 ends_at,
-            } => self.replace_key(&id, *successor, ends_at, all)?,
+            } => self.replace_key(&id, *successor, ends_at, now, all)?,
             Command::RevokeKey { id } => self.key(&id, KeyCommand::Revoke, all)?,
             Command::NoteKeyUse(used) => {
                 for (id, at) in used {

@@ -68,6 +68,13 @@ impl Keys {
         self.state.read().by_id.contains_key(id)
     }
 
+    /// Whether there is such a key, and it opens nothing any more.
+    pub fn is_ended(&self, id: &str, now: Timestamp) -> bool {
+        let state = self.state.read();
+        let key = state.by_id.get(id).and_then(|place| state.keys.get(place));
+        key.is_some_and(|key| !key.is_good(now))
+    }
+
     /// The keys that were issued after this position, oldest first, with the positions at which they were;
     /// of those that ended long ago none.
     pub fn after(&self, after: Position, limit: usize) -> Vec<(Position, KeyView)> {

@@ -38,14 +38,20 @@ impl WriteModel {
         id: &str,
         successor: KeyToIssue,
         ends_at: Option<Timestamp>,
+        now: Timestamp,
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         if !matches!(self.key_state(id), KeyState::Issued { .. }) {
             return Err(KeyRefusal::NotFound.into());
         }
-        // There are no more keys that are good afterwards than before.
-        let KeyToIssue { id: new, issued } = successor;
-        self.key(&new, KeyCommand::Issue(issued), decided)?;
+        if ends_at.is_some() {
+            // For a while both are good, and as often as somebody asks.
+            self.issue_key(successor, now, decided)?;
+        } else {
+            // There are no more keys that are good afterwards than before.
+            let KeyToIssue { id: new, issued } = successor;
+            self.key(&new, KeyCommand::Issue(issued), decided)?;
+        }
         let end = ends_at.map_or(KeyCommand::Revoke, KeyCommand::Expire);
         self.key(id, end, decided)
     }
@@ -63,6 +69,17 @@ impl WriteModel {
             self.group.keys.insert(id.to_owned(), state.clone());
         }
         Ok(())
+    }
+
+    /// Whether this is a key that opens nothing any more, what the group has decided counted. Whoever has
+    /// no key, such as the clock, never ends.
+    pub(crate) fn is_ended(&self, id: &str, now: Timestamp) -> bool {
+        match self.group.keys.get(id) {
+            Some(KeyState::Issued { expires_at, .. }) => expires_at.is_some_and(|end| end <= now),
+            Some(KeyState::Revoked) => true,
+            Some(KeyState::Absent) => false,
+            None => self.committed.keys.is_ended(id, now),
+        }
     }
 
     pub(super) fn key_state(&self, id: &str) -> KeyState {

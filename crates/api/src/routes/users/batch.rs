@@ -27,7 +27,9 @@ use crate::state::ApiState;
 const ROWS: &str = "rows of users";
 /// What one command of a batch holds at most: what it writes and what it writes into.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// What a row takes besides its profile, about.
+/// What it takes to look at a list that somebody is on already, about.
+const LIST_BYTES: usize = 64;
+/// What a row takes besides its profile, and each thing in it that is an event of its own, about.
 const USER_BYTES: usize = 512;
 
 /// Everything that was written about one person, in the form in which it is taken in.
@@ -214,10 +216,12 @@ fn note_refused(
 /// whole again after a failure between two of them changes nothing about the first.
 fn in_pieces(state: &ApiState, users: Vec<UserUpsert>) -> Vec<Vec<UserUpsert>> {
     let mut profiles: HashMap<UserId, usize> = HashMap::new();
+    let mut lists: HashMap<UserId, usize> = HashMap::new();
     let mut pieces: Vec<Vec<UserUpsert>> = Vec::new();
     let mut left = 0;
     for user in users {
-        let mut bytes = USER_BYTES;
+        let parts = user.lists.len() + user.tenants.len() + user.choices.len() + user.tokens.len();
+        let mut bytes = USER_BYTES * (1 + parts);
         if let Some(changes) = &user.profile {
             let models = &state.read_models;
             let stored = || {
@@ -229,6 +233,17 @@ fn in_pieces(state: &ApiState, users: Vec<UserUpsert>) -> Vec<Vec<UserUpsert>> {
             let profile = profiles.entry(user.user_id.clone()).or_insert_with(stored);
             *profile += text_bytes(changes);
             bytes += *profile;
+        }
+        if !user.lists.is_empty() {
+            let stored = || {
+                let models = &state.read_models;
+                let subject = models.subjects.number(user.user_id.as_str());
+                subject.map_or(0, |subject| models.lists.count_of_subject(subject))
+            };
+            // Whether there are too many is found out by looking at all.
+            let held = lists.entry(user.user_id.clone()).or_insert_with(stored);
+            *held += user.lists.len();
+            bytes += *held * LIST_BYTES;
         }
         match pieces.last_mut() {
             Some(piece) if bytes <= left => piece.push(user),
