@@ -517,6 +517,35 @@ fn a_key_that_is_revoked_while_its_request_arrives_writes_nothing() {
     server.stop();
 }
 
+/// A client that goes away in the middle of its request is not counted among those that wait for ever.
+#[test]
+fn a_request_that_is_given_up_is_in_flight_no_more() {
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::start(data.path());
+    let in_flight = || {
+        let metrics = server.ask("GET", "/metrics", "").text;
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix("http_requests_in_flight "));
+        line.unwrap().to_owned()
+    };
+    let mut streams: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        let head = format!(
+            "PUT /profiles/u HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {KEY}\r\n\
+             Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 25]).unwrap();
+    }
+    assert_eq!(in_flight(), "6", "five, and the question itself");
+    drop(streams);
+    let began = Instant::now();
+    while in_flight() != "1" {
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    server.stop();
+}
+
 /// The tokens of a key that stands in the environment end when another one stands there.
 #[test]
 fn another_key_in_the_environment_ends_the_tokens_of_the_first() {

@@ -238,6 +238,22 @@ impl Now {
     }
 }
 
+/// One of those that a gauge counts, as long as it is there.
+pub struct Counted(Gauge);
+
+impl Counted {
+    fn in_gauge(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Metrics {
     /// An audience was compared with its rule.
     pub fn audience_checked(&self) {
@@ -257,20 +273,19 @@ impl Metrics {
         self.fold_seconds.observe(fold.as_secs_f64());
     }
 
-    pub fn connection_opened(&self) {
-        self.connections.inc();
-    }
-
-    pub fn connection_closed(&self) {
-        self.connections.dec();
+    /// A connection is open until what is returned is dropped.
+    pub fn connection(&self) -> Counted {
+        Counted::in_gauge(&self.connections)
     }
 
     pub(crate) fn refused_credential(&self) {
         self.credentials_refused.inc();
     }
 
-    pub(crate) fn request_began(&self) {
-        self.requests_in_flight.inc();
+    /// A request is being answered until what is returned is dropped, which it also is when whoever asked
+    /// goes away.
+    pub(crate) fn request(&self) -> Counted {
+        Counted::in_gauge(&self.requests_in_flight)
     }
 
     /// `method` and `route` are of ours, not what the caller sent: there are only so many.
@@ -281,7 +296,6 @@ impl Metrics {
         status: u16,
         took: Duration,
     ) {
-        self.requests_in_flight.dec();
         let asked = Asked {
             method,
             route,

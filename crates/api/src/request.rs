@@ -44,7 +44,7 @@ pub(crate) async fn frame(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    state.metrics.request_began();
+    let _counted = state.metrics.request();
     let trace = TraceParent::of(request.headers());
     let id = request_id(request.headers(), trace.as_ref());
     request.extensions_mut().insert(id.clone());

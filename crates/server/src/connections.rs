@@ -57,10 +57,8 @@ pub(crate) async fn serve(
                 let (router, stop) = (router.clone(), stop.clone());
                 let (tls, metrics) = (tls.clone(), Arc::clone(&metrics));
                 connections.spawn(async move {
-                    metrics.connection_opened();
+                    let _counted = (metrics.connection(), free);
                     accept(stream, tls, router, stop).await;
-                    metrics.connection_closed();
-                    drop(free);
                 });
             }
             Err(error) => {
