@@ -2,6 +2,7 @@
 //! status codes.
 
 mod admission;
+mod answers;
 mod cursor;
 mod duration;
 mod endpoint;

@@ -94,7 +94,7 @@ async fn within_room(
     if room.is_err() && !is_health(request.uri().path()) {
         return finish(ApiError::busy().into_response(), id, before, unread);
     }
-    let response = next.run(request).await;
+    let response = state.answers.hold(next.run(request).await);
     finish(response, id, before, unread && !read.is_noted())
 }
 

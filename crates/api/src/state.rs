@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
 use crate::admission::replayed;
+use crate::answers::{Answers, room, space};
 use crate::error::ApiError;
 use crate::extract::origin::Caller;
 use crate::metrics::{Metrics, Process};
@@ -26,8 +27,6 @@ const SCANS_WAITING_MAX: usize = 64;
 const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A body up to this size is read before anything else, and is not counted.
 pub(crate) const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
-/// Bodies are counted in pieces of this size: a semaphore counts to 2^32.
-const BODY_PIECE_BYTES: usize = 1024;
 
 /// What handlers work with. Every request clones it several times, so it is one pointer.
 #[derive(Clone)]
@@ -53,6 +52,7 @@ pub struct Parts {
     /// Those that run and those that wait.
     scans_asked: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    pub(crate) answers: Answers,
 }
 
 /// What an operator chooses about the API.
@@ -102,7 +102,8 @@ impl ApiState {
             requests: Semaphore::new(options.requests_max),
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
-            bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_PIECE_BYTES)),
+            bodies: space(BODIES_BYTES_MAX),
+            answers: Answers::default(),
         }))
     }
 
@@ -192,10 +193,7 @@ impl ApiState {
 
     /// Room for a body of this size, until it is given back by dropping it.
     pub(crate) fn room_for_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
-        let pieces = u32::try_from(bytes.div_ceil(BODY_PIECE_BYTES)).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies)
-            .try_acquire_many_owned(pieces)
-            .map_err(|_| ApiError::busy())
+        room(&self.bodies, bytes).ok_or_else(ApiError::busy)
     }
 }
 
