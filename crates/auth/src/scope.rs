@@ -173,14 +173,15 @@ mod tests {
             assert!(!one.include(Scopes::ADMIN) && one.include(one));
         }
         assert!(Scopes::NONE.is_empty());
+        // It was issued once, and is no more.
         assert_eq!(Scopes::known(["*"]), Scopes::ADMIN);
+        assert!(Scopes::parse(["*"]).is_err());
     }
 
     #[test]
     fn no_word_widens() {
         for word in [
             "",
-            "*",
             "profiles",
             "profiles:*",
             "*:read",
