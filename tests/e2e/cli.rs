@@ -15,7 +15,7 @@ pub(crate) fn binary() -> PathBuf {
     test.parent().and_then(Path::parent).unwrap().join("muster")
 }
 
-fn muster(data: &Path, arguments: &[&str], input: &str) -> Output {
+pub(crate) fn muster(data: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(binary())
         .args(arguments)
         .arg("--data-dir")
@@ -66,7 +66,8 @@ fn a_history_can_be_looked_at_exported_and_taken_in_again() {
         (&verified["events"], &verified["damage"]),
         (&5.into(), &Value::Null)
     );
-    assert_eq!(verified["root"], imported["root"]);
+    // What is of people is sealed anew, so the copy is another tree.
+    assert_ne!(verified["root"], imported["root"]);
     let doctor = json(&muster(&data, &["log", "doctor", "--json"], ""));
     assert_eq!(doctor["healthy"], true);
     let compacted = json(&muster(&data, &["log", "compact", "--json"], ""));
@@ -75,7 +76,7 @@ fn a_history_can_be_looked_at_exported_and_taken_in_again() {
     assert_eq!((&stats["events"], &stats["blobs"]), (&5.into(), &0.into()));
     assert_eq!(
         (&stats["root"], &stats["blocks"]),
-        (&imported["root"], &1.into())
+        (&verified["root"], &1.into())
     );
     assert_eq!(done(&muster(&data, &["digest"], "")), digest);
 

@@ -7,6 +7,7 @@ mod audiences;
 mod cli;
 mod client;
 mod connections;
+mod erasure;
 mod events;
 mod input;
 mod restart;

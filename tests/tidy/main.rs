@@ -14,9 +14,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("event-log", &["types"]),
     ("projections", &["types", "events"]),
     ("event-log-sled", &["types", "event-log"]),
+    ("vault", &["types"]),
     (
         "engine",
-        &["types", "events", "domain", "event-log", "projections"],
+        &[
+            "types",
+            "events",
+            "domain",
+            "event-log",
+            "projections",
+            "vault",
+        ],
     ),
     ("auth", &["types"]),
     ("api", &["types", "domain", "projections", "engine", "auth"]),
@@ -31,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "event-log-sled",
             "events",
             "projections",
+            "vault",
         ],
     ),
     (

@@ -487,6 +487,7 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::SubjectsExhausted => Self::new(CAPACITY_EXHAUSTED, message),
             Refusal::List(ListRefusal::NotFound) => Self::list_not_found(),
+            Refusal::UserNotFound => Self::user_not_found(),
             Refusal::Audience(refusal) => refusal.into(),
             Refusal::Profile(refusal) => match refusal {
                 ProfileRefusal::Patch(refused) => {

@@ -8,7 +8,7 @@ use auth::Scope::{
     AudiencesRead, AudiencesWrite, AuditRead, BrandsRead, BrandsWrite, EventsRead, KeysRead,
     KeysWrite, ListsRead, ListsWrite, MetricsRead, PreferencesRead, PreferencesWrite, ProfilesRead,
     ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead, TopicsWrite,
-    UserTokensIssue, UsersRead, UsersWrite,
+    UserTokensIssue, UsersErase, UsersRead, UsersWrite,
 };
 use axum::http::{HeaderName, HeaderValue};
 use axum::routing::get as answer_get;
@@ -118,6 +118,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/users", users::page, needs(UsersRead).within()),
         get("/v1/users/{user_id}", users::get, needs(UsersRead).within()),
         delete("/v1/users/{user_id}", users::delete, needs(UsersWrite)),
+        post("/v1/users/{user_id}/erase", users::erase, needs(UsersErase)),
         get("/v1/users:batch", users::batch::rows, needs(UsersRead)),
         post("/v1/users:batch", users::batch::write, needs(UsersWrite)),
         get("/v1/users/{user_id}/effective-profile", users::effective_profile::get, needs(UsersRead).within()),

@@ -59,6 +59,8 @@ scopes! {
     /// Issuing tokens with which a person reaches what is theirs.
     UserTokensIssue = "user-tokens:issue",
     /// Everything about a person at once.
+    /// Erasing people for ever.
+    UsersErase = "users:erase",
     UsersRead = "users:read",
     UsersWrite = "users:write",
 }

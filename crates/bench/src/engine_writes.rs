@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::ProfileCommand;
-use engine::{Command, Engine, EngineOptions, Origin, Until};
+use engine::{Command, Engine, EngineOptions, EventStore, Origin, Until};
 use event_log::EventLog;
 use serde_json::json;
+use server::MasterKeySource;
 use types::{SystemClock, UserId};
 
 use crate::RUNS;
@@ -66,12 +67,15 @@ pub(crate) fn rate(callers: usize) -> anyhow::Result<f64> {
 
 fn through_the_engine(callers: usize) -> anyhow::Result<Outcome> {
     let data = tempfile::tempdir_in(".")?;
-    let counting = Arc::new(CountingLog::new(server::open_log(data.path())?));
-    let log: Arc<dyn EventLog> = Arc::clone(&counting) as Arc<dyn EventLog>;
-    let rebuilt = engine::replay(&log, Until::Head, &mut |_| ())?;
+    let store = server::open_store(data.path(), &MasterKeySource::Beside)?;
+    let counting = Arc::new(CountingLog::new(store.log));
+    let store = EventStore {
+        log: Arc::clone(&counting) as Arc<dyn EventLog>,
+        vault: store.vault,
+    };
+    let rebuilt = engine::replay(&store, Until::Head, &mut |_| ())?;
     let options = EngineOptions::default();
-    let (engine, _writer) =
-        engine::start(Arc::clone(&log), rebuilt, Arc::new(SystemClock), options);
+    let (engine, _writer) = engine::start(store.clone(), rebuilt, Arc::new(SystemClock), options);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -81,7 +85,7 @@ fn through_the_engine(callers: usize) -> anyhow::Result<Outcome> {
             write(&engine, person, 0).await?;
         }
         let (head, commits, bytes) = (
-            log.head().position.0,
+            store.log.head().position.0,
             counting.commits(),
             counting.sampled_bytes(),
         );
@@ -111,7 +115,7 @@ fn through_the_engine(callers: usize) -> anyhow::Result<Outcome> {
         }
         let took = started.elapsed();
         latencies.sort_unstable();
-        let events = to_f64(log.head().position.0 - head);
+        let events = to_f64(store.log.head().position.0 - head);
         let commits = to_f64(counting.commits() - commits);
         Ok(Outcome {
             events_per_second: events / took.as_secs_f64(),

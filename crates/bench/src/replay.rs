@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use domain::ProfileCommand;
 use engine::{Command, EngineOptions, Origin, SubscribeMode, Subscriber, Until};
-use event_log::EventLog;
 use serde_json::json;
+use server::MasterKeySource;
 use types::{ListId, SystemClock, UserId};
 
 use crate::RUNS;
@@ -53,10 +53,10 @@ fn measure(
     command: impl Fn(usize) -> anyhow::Result<Command>,
 ) -> anyhow::Result<()> {
     let data = tempfile::tempdir_in(".")?;
-    let log: Arc<dyn EventLog> = server::open_log(data.path())?;
-    let rebuilt = engine::replay(&log, Until::Head, &mut |_| ())?;
+    let store = server::open_store(data.path(), &MasterKeySource::Beside)?;
+    let rebuilt = engine::replay(&store, Until::Head, &mut |_| ())?;
     let (engine, _writer) = engine::start(
-        Arc::clone(&log),
+        store.clone(),
         rebuilt,
         Arc::new(SystemClock),
         EngineOptions::default(),
@@ -77,14 +77,14 @@ fn measure(
         }
         anyhow::Ok(())
     })?;
-    let events = log.head().position.0;
+    let events = store.log.head().position.0;
     let mut rates = Vec::new();
     for _ in 0..RUNS {
         let started = Instant::now();
-        engine::replay(&log, Until::Head, &mut |_| ())?;
+        engine::replay(&store, Until::Head, &mut |_| ())?;
         rates.push(to_f64(events) / started.elapsed().as_secs_f64());
     }
-    let per_event = to_f64(log.stats()?.disk_bytes) / to_f64(events);
+    let per_event = to_f64(store.log.stats()?.disk_bytes) / to_f64(events);
     table.figure(
         what,
         &rates,

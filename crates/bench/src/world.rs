@@ -50,7 +50,8 @@ impl World {
         let mut random = Random(1);
         for number in 0..PEOPLE {
             let subject = SubjectId(number);
-            let user_id = Personal(UserId::parse(&format!("user-{number}")).expect("it is an id"));
+            let user_id =
+                Personal::Known(UserId::parse(&format!("user-{number}")).expect("it is an id"));
             let registered = SubjectRegistered { user_id }.into();
             let registered = world.envelope(StreamId::Subject(subject), Some(subject), registered);
             world.models.apply(&[registered], &[]);
@@ -88,7 +89,7 @@ impl World {
             Some(before) => before.merged(&changes),
             None => changes.clone(),
         };
-        let changes = Personal(changes);
+        let changes = Personal::Known(changes);
         let event = ProfileUpdated { update, changes }.into();
         let envelope = self.envelope(StreamId::Profile(subject), Some(subject), event);
         (envelope, document)

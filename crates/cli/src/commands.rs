@@ -1,5 +1,6 @@
 mod config;
 mod digest;
+mod erase;
 mod export;
 mod import;
 mod key;
@@ -9,6 +10,7 @@ mod serve;
 mod server;
 mod settings;
 mod users;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Command {
     Replay(replay::Options),
     Log(log::Options),
     Users(users::Options),
+    Erase(erase::Options),
+    Vault(vault::Options),
     Key(key::Options),
     Config(config::Options),
 }
@@ -50,6 +54,8 @@ impl Cli {
             Command::Replay(options) => options.run(),
             Command::Log(options) => options.run(),
             Command::Users(options) => options.run(),
+            Command::Erase(options) => options.run(),
+            Command::Vault(options) => options.run(),
             Command::Key(options) => options.run(),
             Command::Config(options) => options.run(),
         }

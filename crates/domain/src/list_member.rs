@@ -47,7 +47,7 @@ impl Decider for ListMember {
         state: &ListMemberState,
         command: ListMemberCommand,
     ) -> Result<Vec<ListMemberEvent>, Infallible> {
-        let personal = |preferences: Option<JsonDocument>| preferences.map(Personal);
+        let personal = |preferences: Option<JsonDocument>| preferences.map(Personal::Known);
         Ok(match (state, command) {
             (
                 ListMemberState::Absent,
@@ -85,9 +85,8 @@ impl Decider for ListMember {
 
     fn evolve(state: &mut ListMemberState, event: &ListMemberEvent) {
         let clear = |preferences: &Option<Personal<JsonDocument>>| {
-            preferences
-                .as_ref()
-                .map(|Personal(document)| document.clone())
+            let preferences = preferences.as_ref();
+            preferences.and_then(Personal::known).cloned()
         };
         *state = match event {
             ListMemberEvent::Added(ListMemberAdded { preferences })
@@ -125,13 +124,13 @@ mod tests {
 
     fn added(preferences: Option<JsonDocument>) -> ListMemberEvent {
         ListMemberEvent::Added(ListMemberAdded {
-            preferences: preferences.map(Personal),
+            preferences: preferences.map(Personal::Known),
         })
     }
 
     fn updated(preferences: Option<JsonDocument>) -> ListMemberEvent {
         ListMemberEvent::Updated(ListMemberUpdated {
-            preferences: preferences.map(Personal),
+            preferences: preferences.map(Personal::Known),
         })
     }
 

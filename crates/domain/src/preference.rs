@@ -114,8 +114,8 @@ impl Decider for Preference {
                     topic: topic.topic,
                     topic_name: topic.name,
                     tenant: topic.tenant,
-                    chosen: Personal(chosen),
-                    previous: previous.map(Personal),
+                    chosen: Personal::Known(chosen),
+                    previous: previous.map(Personal::Known),
                 })])
             }
             PreferenceCommand::Clear(topic) => Ok(previous
@@ -125,7 +125,7 @@ impl Decider for Preference {
                         topic_name: topic.name,
                         tenant: topic.tenant,
                         default_status: topic.default_status,
-                        previous: Personal(previous),
+                        previous: Personal::Known(previous),
                     })
                 })
                 .into_iter()
@@ -135,10 +135,9 @@ impl Decider for Preference {
 
     fn evolve(state: &mut Option<PersonalChoice>, event: &PreferenceEvent) {
         match event {
-            PreferenceEvent::Set(PreferenceSet {
-                chosen: Personal(chosen),
-                ..
-            }) => *state = Some(chosen.clone()),
+            PreferenceEvent::Set(PreferenceSet { chosen, .. }) => {
+                *state = chosen.known().cloned();
+            }
             PreferenceEvent::Cleared(_) => *state = None,
             PreferenceEvent::RecipientPreferencesReplaced(_)
             | PreferenceEvent::QuietHoursChanged(_) => {}
@@ -154,7 +153,7 @@ pub fn replace_recipient_preferences(
     if stored == wanted.as_ref() {
         return vec![];
     }
-    let preferences = wanted.map(Personal);
+    let preferences = wanted.map(Personal::Known);
     vec![PreferenceEvent::RecipientPreferencesReplaced(
         RecipientPreferencesReplaced { preferences },
     )]
@@ -168,7 +167,7 @@ pub fn change_quiet_hours(
     if stored == wanted.as_ref() {
         return vec![];
     }
-    let quiet_hours = wanted.map(Personal);
+    let quiet_hours = wanted.map(Personal::Known);
     vec![PreferenceEvent::QuietHoursChanged(QuietHoursChanged {
         quiet_hours,
     })]
@@ -215,8 +214,8 @@ mod tests {
             topic: topic().topic,
             topic_name: "News".to_owned(),
             tenant: None,
-            chosen: Personal(chosen),
-            previous: previous.map(Personal),
+            chosen: Personal::Known(chosen),
+            previous: previous.map(Personal::Known),
         })
     }
 
@@ -321,7 +320,7 @@ mod tests {
             topic_name: "News".to_owned(),
             tenant: None,
             default_status: OptedIn,
-            previous: Personal(chosen(OptedOut).choice),
+            previous: Personal::Known(chosen(OptedOut).choice),
         });
         given::<Preference>([was_set(chosen(OptedOut), None)])
             .when(PreferenceCommand::Clear(topic()))

@@ -107,13 +107,15 @@ impl Decider for Profile {
 
     fn evolve(state: &mut ProfileState, event: &ProfileEvent) {
         *state = match event {
-            ProfileEvent::Updated(ProfileUpdated {
-                changes: Personal(changes),
-                ..
-            }) => ProfileState::Present(match state {
-                ProfileState::Absent => changes.clone(),
-                ProfileState::Present(document) => document.merged(changes),
-            }),
+            ProfileEvent::Updated(ProfileUpdated { changes, .. }) => match (changes, &*state) {
+                (Personal::Known(changes), ProfileState::Absent) => {
+                    ProfileState::Present(changes.clone())
+                }
+                (Personal::Known(changes), ProfileState::Present(document)) => {
+                    ProfileState::Present(document.merged(changes))
+                }
+                (Personal::Erased, _) => ProfileState::Absent,
+            },
             ProfileEvent::Deleted(ProfileDeleted {}) => ProfileState::Absent,
         };
     }
@@ -149,7 +151,7 @@ fn change(
     if document.as_str().len() > PROFILE_BYTES_MAX {
         return Err(ProfileRefusal::TooLarge);
     }
-    let changes = Personal(changes.map_or_else(|| document.clone(), JsonDocument::from));
+    let changes = Personal::Known(changes.map_or_else(|| document.clone(), JsonDocument::from));
     let updated = ProfileEvent::Updated(ProfileUpdated { update, changes });
     Ok((vec![updated], ProfileState::Present(document)))
 }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     fn updated(update: ProfileUpdate, changes: &Value) -> ProfileEvent {
-        let changes = Personal(JsonDocument::from_value(changes));
+        let changes = Personal::Known(JsonDocument::from_value(changes));
         ProfileEvent::Updated(ProfileUpdated { update, changes })
     }
 

@@ -38,7 +38,7 @@ impl Decider for TenantMember {
         state: &TenantMemberState,
         command: TenantMemberCommand,
     ) -> Result<Vec<TenantMemberEvent>, Infallible> {
-        let personal = |profile: Option<JsonDocument>| profile.map(Personal);
+        let personal = |profile: Option<JsonDocument>| profile.map(Personal::Known);
         Ok(match (state, command) {
             (TenantMemberState::Absent, TenantMemberCommand::Put { profile }) => {
                 let profile = personal(profile.applied_to(None));
@@ -66,7 +66,7 @@ impl Decider for TenantMember {
         *state = match event {
             TenantMemberEvent::Added(TenantMemberAdded { profile })
             | TenantMemberEvent::Updated(TenantMemberUpdated { profile }) => {
-                let profile = profile.as_ref().map(|Personal(profile)| profile.clone());
+                let profile = profile.as_ref().and_then(Personal::known).cloned();
                 TenantMemberState::Member { profile }
             }
             // A bulk event is made from decisions about single people, after they were made.
@@ -90,12 +90,12 @@ mod tests {
     }
 
     fn added(profile: Option<JsonDocument>) -> TenantMemberEvent {
-        let profile = profile.map(Personal);
+        let profile = profile.map(Personal::Known);
         TenantMemberEvent::Added(TenantMemberAdded { profile })
     }
 
     fn updated(profile: Option<JsonDocument>) -> TenantMemberEvent {
-        let profile = profile.map(Personal);
+        let profile = profile.map(Personal::Known);
         TenantMemberEvent::Updated(TenantMemberUpdated { profile })
     }
 

@@ -69,7 +69,7 @@ impl Decider for Token {
                 patched(&token, stored, &patch, now)?
             }
             (TokenAction::Remove, Some(_)) => {
-                let token = Personal(token);
+                let token = Personal::Known(token);
                 return Ok(vec![TokenEvent::Removed(TokenRemoved { token })]);
             }
             (TokenAction::Patch { .. }, None) => return Err(TokenRefusal::NotFound),
@@ -78,7 +78,7 @@ impl Decider for Token {
         if state.as_ref() == Some(&after) {
             return Ok(vec![]);
         }
-        let (token, details) = (Personal(token), Personal(after));
+        let (token, details) = (Personal::Known(token), Personal::Known(after));
         Ok(vec![match state {
             Some(_) => TokenEvent::Updated(TokenUpdated { token, details }),
             None => TokenEvent::Added(TokenAdded { token, details }),
@@ -87,14 +87,8 @@ impl Decider for Token {
 
     fn evolve(state: &mut Option<TokenDetails>, event: &TokenEvent) {
         *state = match event {
-            TokenEvent::Added(TokenAdded {
-                details: Personal(details),
-                ..
-            })
-            | TokenEvent::Updated(TokenUpdated {
-                details: Personal(details),
-                ..
-            }) => Some(details.clone()),
+            TokenEvent::Added(TokenAdded { details, .. })
+            | TokenEvent::Updated(TokenUpdated { details, .. }) => details.known().cloned(),
             TokenEvent::Removed(_) => None,
         };
     }
@@ -265,15 +259,15 @@ mod tests {
 
     fn added(details: TokenDetails) -> TokenEvent {
         TokenEvent::Added(TokenAdded {
-            token: Personal(token()),
-            details: Personal(details),
+            token: Personal::Known(token()),
+            details: Personal::Known(details),
         })
     }
 
     fn updated(details: TokenDetails) -> TokenEvent {
         TokenEvent::Updated(TokenUpdated {
-            token: Personal(token()),
-            details: Personal(details),
+            token: Personal::Known(token()),
+            details: Personal::Known(details),
         })
     }
 
@@ -361,7 +355,7 @@ mod tests {
     fn removing_says_nothing_twice() {
         let removed = || {
             TokenEvent::Removed(TokenRemoved {
-                token: Personal(token()),
+                token: Personal::Known(token()),
             })
         };
         given::<Token>([added(plain())])

@@ -124,6 +124,11 @@ pub enum Command {
     DeleteUser {
         user_id: UserId,
     },
+    /// Remove everything that is known about a person, and destroy the key of all that the log says of
+    /// them.
+    EraseUser {
+        user_id: UserId,
+    },
     /// Note that time has passed, if that moves somebody over the edge of a window.
     AdvanceClock,
     IssueKey(KeyToIssue),
@@ -276,6 +281,8 @@ pub enum Refusal {
     /// With the version that is there instead, if it is.
     #[error("it is not in the state that the request rests on")]
     PreconditionFailed(Option<StreamVersion>),
+    #[error("there is no such user")]
+    UserNotFound,
     #[error("there is room for no more people: the numbers of 32 bits are used up")]
     SubjectsExhausted,
 }

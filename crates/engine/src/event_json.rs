@@ -4,8 +4,10 @@ use serde_json::value::RawValue;
 use types::{EventId, StreamId, SubjectId, UserId};
 
 use event_log::Record;
+use vault::Vault;
 
 use crate::record::RecordError;
+use crate::sealing;
 
 /// One event as feeds and exports show it: people appear by the caller's ids, everywhere else in
 /// the log they are numbers.
@@ -46,19 +48,24 @@ impl EventJson {
         }
     }
 
-    /// The record, with `user_id` saying who the numbers are.
+    /// The record, with `user_id` saying who the numbers are: nobody where somebody was erased.
     pub fn from_record(
         record: &Record<'_>,
+        vault: &Vault,
         user_id: impl Fn(SubjectId) -> Option<UserId>,
     ) -> Result<Self, RecordError> {
         let metadata = Metadata::decode(record.metadata)?;
         let name = |subject: SubjectId| match user_id(subject) {
             Some(user_id) => user_id.as_str().to_owned(),
-            None => format!("unknown:{subject}"),
+            None => UserId::erased(subject),
         };
         let stream = StreamId::parse(record.stream)
             .ok_or_else(|| RecordError::Stream(record.stream.to_owned()))?;
-        let data = Event::payload_to_json(record.event_type, record.schema, record.payload)?;
+        let data = Event::payload_to_json(
+            record.event_type,
+            record.schema,
+            sealing::open(record, vault)?,
+        )?;
         Ok(Self {
             position: record.position.0,
             stream: stream.shown(name),

@@ -3,14 +3,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use domain::limits::TENANT_LEVELS_LOADED;
-use event_log::{AppendError, EventLog};
+use event_log::AppendError;
 use events::{Envelope, Metadata};
 use parking_lot::RwLock;
 use projections::ReadModels;
 use tokio::sync::{mpsc, oneshot};
-use types::{Clock, CommandId, JsonDocument, Position, Timestamp};
+use types::{Clock, CommandId, JsonDocument, Position, SubjectId, Timestamp};
+use vault::{Vault, VaultError};
 
 use crate::command::{Command, Origin, Outcome, Refusal};
+use crate::event_store::EventStore;
 use crate::handle::{Committed, Engine, ExecuteError, Request, Terms};
 use crate::record::PendingEvent;
 use crate::replay::Rebuilt;
@@ -48,6 +50,8 @@ const DECIDING_TIME_MAX: Duration = Duration::from_millis(10);
 pub enum WriterFailure {
     #[error("the event log did not take a group of events: {0}")]
     Append(#[from] AppendError),
+    #[error("the keys of somebody who is erased could not be destroyed: {0}")]
+    Vault(#[from] VaultError),
     #[error("the writer thread panicked")]
     Panicked,
 }
@@ -71,6 +75,8 @@ impl Writer {
 #[derive(Clone, Copy, Debug)]
 pub struct GroupWritten {
     pub events: usize,
+    /// People whose keys were destroyed with it.
+    pub erased: usize,
     /// How long the log took to make it durable.
     pub flush: Duration,
     /// How long after that the read models showed it.
@@ -82,17 +88,17 @@ pub type Observer = Box<dyn Fn(GroupWritten) + Send>;
 
 /// Starts the writer on its own thread, because the log blocks.
 pub fn start(
-    log: Arc<dyn EventLog>,
+    store: EventStore,
     rebuilt: Rebuilt,
     clock: Arc<dyn Clock>,
     options: EngineOptions,
 ) -> (Engine, Writer) {
-    start_observed(log, rebuilt, clock, options, Box::new(|_| ()))
+    start_observed(store, rebuilt, clock, options, Box::new(|_| ()))
 }
 
 /// As [`start`], with somebody who is told of every group.
 pub fn start_observed(
-    log: Arc<dyn EventLog>,
+    store: EventStore,
     rebuilt: Rebuilt,
     clock: Arc<dyn Clock>,
     options: EngineOptions,
@@ -107,7 +113,7 @@ pub fn start_observed(
         versions: Arc::clone(&versions),
     };
     let executor = Executor {
-        log,
+        store,
         write_model: WriteModel::new(
             Arc::clone(&rebuilt.read_models),
             versions,
@@ -130,7 +136,7 @@ pub fn start_observed(
 }
 
 struct Executor {
-    log: Arc<dyn EventLog>,
+    store: EventStore,
     read_models: Arc<ReadModels>,
     write_model: WriteModel,
     clock: Arc<dyn Clock>,
@@ -147,6 +153,8 @@ struct Group {
     documents: Vec<Option<JsonDocument>>,
     records: Vec<event_log::NewRecord>,
     bytes: usize,
+    /// Whose keys go once the group is durable. It is the last that is decided for a group.
+    erased: Vec<SubjectId>,
     answers: Vec<(Reply, Result<Committed, ExecuteError>)>,
 }
 
@@ -163,6 +171,7 @@ impl Executor {
             while group.records.len() < self.options.group_events_max
                 && group.bytes < self.options.group_bytes_max
                 && group.answers.len() < self.options.group_events_max
+                && group.erased.is_empty()
                 && begun.elapsed() < DECIDING_TIME_MAX
                 && let Ok(request) = inbox.try_recv()
             {
@@ -235,11 +244,13 @@ impl Executor {
                 return Err(Refusal::PreconditionFailed(current));
             }
         }
+        let is_erasure = matches!(command, Command::EraseUser { .. });
         let (mut decided, outcome) = self.write_model.handle(command, now)?;
         committed.version = version_of(&self.write_model);
         committed.events = decided.len();
         committed.outcome = outcome;
-        committed.position = Position(before.0 + decided.len() as u64);
+        let last = u64::from(is_erasure);
+        committed.position = Position(before.0 + decided.len() as u64 + last);
         if let Some(once) = once {
             // The answer tells of the event that keeps it, too.
             committed.position = committed.position.next();
@@ -247,10 +258,14 @@ impl Executor {
             let answer = (once.answer)(&committed);
             self.write_model
                 .keep_answer(&request, &answer, expires_at, &mut decided);
-            committed.position = Position(before.0 + decided.len() as u64);
-            committed.events = decided.len();
             committed.answer = Some(answer);
         }
+        // After the answer too, which may say what is erased.
+        group
+            .erased
+            .extend(self.write_model.finish_erasure(&mut decided));
+        committed.position = Position(before.0 + decided.len() as u64);
+        committed.events = decided.len();
         self.record(decided, origin, now, group);
         Ok(committed)
     }
@@ -285,7 +300,7 @@ impl Executor {
                 },
                 event: decided.event,
             };
-            group.push(pending, self.read_models.checkpoint());
+            group.push(pending, self.read_models.checkpoint(), &self.store.vault);
         }
         self.last_recorded_at = now;
     }
@@ -295,11 +310,17 @@ impl Executor {
     fn commit(&mut self, group: Group) -> Result<(), WriterFailure> {
         if !group.records.is_empty() {
             let began = Instant::now();
-            self.log.append(&group.records)?;
+            self.store.log.append(&group.records)?;
+            if !group.erased.is_empty() {
+                // Before anybody sees it or is told: whoever starts again after a crash right here finds
+                // the event and finishes this.
+                self.store.vault.erase(&group.erased)?;
+            }
             let flush = began.elapsed();
             self.read_models.apply(&group.envelopes, &group.documents);
             (self.observer)(GroupWritten {
                 events: group.records.len(),
+                erased: group.erased.len(),
                 flush,
                 fold: began.elapsed().saturating_sub(flush),
             });
@@ -314,8 +335,8 @@ impl Executor {
 }
 
 impl Group {
-    fn push(&mut self, pending: PendingEvent, committed: Position) {
-        let record = pending.to_record();
+    fn push(&mut self, pending: PendingEvent, committed: Position, vault: &Vault) {
+        let record = pending.to_record(vault);
         self.bytes += record.payload.len() + record.metadata.len() + 4 * record.subjects.len();
         self.records.push(record);
         let position = Position(committed.0 + self.records.len() as u64);

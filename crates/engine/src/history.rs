@@ -8,6 +8,7 @@ use projections::ReadModels;
 use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestamp};
 
 use crate::event_json::EventJson;
+use crate::event_store::EventStore;
 use crate::record::RecordError;
 use crate::replay::ReplayError;
 
@@ -17,7 +18,7 @@ const PIECE: usize = 1_024;
 /// Reads what happened, newest or oldest first.
 #[derive(Clone)]
 pub struct History {
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: EventStore,
     pub(crate) read_models: Arc<ReadModels>,
     /// Held by whoever builds the read models of the past: they are as large as those of the
     /// present, so there is one at a time.
@@ -80,9 +81,9 @@ pub enum HistoryError {
 }
 
 impl History {
-    pub fn new(log: Arc<dyn EventLog>, read_models: Arc<ReadModels>) -> Self {
+    pub fn new(store: EventStore, read_models: Arc<ReadModels>) -> Self {
         Self {
-            log,
+            store,
             read_models,
             replaying: Arc::default(),
         }
@@ -90,7 +91,7 @@ impl History {
 
     /// The last durable position.
     pub fn head(&self) -> Position {
-        self.log.head().position
+        self.store.log.head().position
     }
 
     /// One event; `None` past the end of the log.
@@ -102,7 +103,7 @@ impl History {
         if position == Position::START || position > self.read_models.checkpoint() {
             return Ok(None);
         }
-        let mut reader = Reader::of(&*self.log);
+        let mut reader = Reader::of(&*self.store.log);
         let record = reader.record(position)?;
         if !within.is_none_or(|root| self.is_within(&record, root)) {
             return Ok(None);
@@ -211,7 +212,7 @@ impl History {
         let Some(selection) = self.selection(query) else {
             return Ok(page);
         };
-        let mut reader = Reader::of(&*self.log);
+        let mut reader = Reader::of(&*self.store.log);
         let (after, before) = self.bounds(query, &mut reader)?;
         let mut from = if query.order == Order::Ascending {
             after
@@ -231,7 +232,7 @@ impl History {
                 newest_first,
                 at_most: PIECE,
             };
-            let candidates = selection.candidates(self.log.index(), span);
+            let candidates = selection.candidates(self.store.log.index(), span);
             if candidates.is_empty() || !still_wanted() {
                 return Ok(page);
             }
@@ -267,7 +268,7 @@ impl History {
         &self,
         positions: impl Iterator<Item = Position>,
     ) -> Result<Vec<String>, HistoryError> {
-        let mut reader = Reader::of(&*self.log);
+        let mut reader = Reader::of(&*self.store.log);
         positions
             .map(|position| Ok(reader.record(position)?.event_type.to_owned()))
             .collect()
@@ -275,9 +276,11 @@ impl History {
 
     fn show(&self, record: &Record<'_>) -> Result<EventJson, HistoryError> {
         let subjects = &self.read_models.subjects;
-        Ok(EventJson::from_record(record, |subject| {
-            subjects.user_id(subject)
-        })?)
+        Ok(EventJson::from_record(
+            record,
+            &self.store.vault,
+            |subject| subjects.user_id(subject),
+        )?)
     }
 
     /// `None` if a condition names somebody who is not known, so that nothing can match.
@@ -285,7 +288,7 @@ impl History {
         let within = query.within.as_ref();
         let tenants = &self.read_models.tenants;
         let subject = match query.subject.as_deref() {
-            Some(user_id) => Some(self.read_models.subjects.number(user_id)?),
+            Some(user_id) => Some(self.read_models.subjects.named(user_id)?),
             None => None,
         };
         // Who is beyond reach is as who is not known, also to whoever counts how far a page has looked.
@@ -338,7 +341,7 @@ impl History {
     /// The streams that are shown by this name: a list id and a user id may both hold a colon, so
     /// there can be several.
     fn streams(&self, shown: &str) -> Vec<StreamId> {
-        let number = |user_id: &str| self.read_models.subjects.number(user_id);
+        let number = |user_id: &str| self.read_models.subjects.named(user_id);
         let (category, key) = shown.split_once('-').unwrap_or((shown, ""));
         match category {
             "subject" => number(key).map(StreamId::Subject).into_iter().collect(),
@@ -392,17 +395,17 @@ fn first_position(
 }
 
 /// Reads records one by one, and keeps the block of the last one: neighbours often share it.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     log: &'a dyn EventLog,
     block: Option<Block>,
 }
 
 impl<'a> Reader<'a> {
-    fn of(log: &'a dyn EventLog) -> Self {
+    pub(crate) fn of(log: &'a dyn EventLog) -> Self {
         Self { log, block: None }
     }
 
-    fn record(&mut self, position: Position) -> Result<Record<'_>, ReadError> {
+    pub(crate) fn record(&mut self, position: Position) -> Result<Record<'_>, ReadError> {
         let holds =
             |block: &Block| block.header().first <= position && position <= block.header().last();
         if !self.block.as_ref().is_some_and(holds) {

@@ -1,14 +1,19 @@
 use std::collections::HashMap;
 
+use std::sync::Arc;
+
 use event_log::{NewRecord, Record, encode};
-use events::{Event, Metadata, Personal, SubjectEvent, SubjectRegistered};
+use events::{Event, Metadata, SubjectEvent, SubjectRegistered};
 use types::{
     CommandId, EventId, ListId, Position, StreamId, StreamVersion, SubjectId, TenantId, Timestamp,
     UserId,
 };
 
 use crate::event_json::EventJson;
+use vault::Vault;
+
 use crate::record::to_envelope;
+use crate::sealing;
 use crate::sequence::Sequence;
 
 /// Why an exported line cannot be taken in. The line's number is its position.
@@ -19,21 +24,25 @@ pub struct ImportError {
     pub reason: String,
 }
 
-/// Turns exported lines back into records: positions, times, versions and ids as they were, so that
-/// the imported log has the same bytes, roots and digests. What would not come out again exactly as
-/// it went in is refused.
+/// Turns exported lines back into records: positions, times, versions and ids as they were, and what is of
+/// people sealed anew, so that the imported log has the same digests and is exported in the same bytes.
+/// What would not come out again exactly as it went in is refused.
 pub struct Importer {
+    vault: Arc<Vault>,
     lines: u64,
     latest: Timestamp,
     sequence: Sequence,
     numbers: HashMap<UserId, SubjectId>,
-    users: Vec<UserId>,
+    users: Vec<Option<UserId>>,
 }
 
 impl Importer {
     /// Nothing recorded later than `latest` is taken: time would otherwise stand still until then.
-    pub fn new(latest: Timestamp) -> Self {
+    ///
+    /// The vault is a new one; who was erased loses the key in it as well.
+    pub fn new(latest: Timestamp, vault: Arc<Vault>) -> Self {
         Self {
+            vault,
             lines: 0,
             latest,
             sequence: Sequence::default(),
@@ -68,41 +77,57 @@ impl Importer {
         let mut bytes = Vec::new();
         encode(&record, Position(self.lines), &mut bytes);
         let stored = Record::decode(&bytes)?;
-        let envelope = to_envelope(&stored).map_err(|error| error.to_string())?;
+        let envelope = to_envelope(&stored, &self.vault).map_err(|error| error.to_string())?;
         self.sequence
             .follow(&envelope)
             .map_err(|error| error.to_string())?;
-        let shown =
-            EventJson::from_record(&stored, |subject| self.users.get(subject.index()).cloned());
+        let user_id = |subject: SubjectId| self.users.get(subject.index()).cloned().flatten();
+        let shown = EventJson::from_record(&stored, &self.vault, user_id);
         let shown = shown.map_err(|error| error.to_string())?;
         let shown = serde_json::to_string(&shown).map_err(|error| error.to_string())?;
         if shown != line {
             return Err("an export would not write the line like this".to_owned());
         }
+        if let Event::Subject(SubjectEvent::Erased(_)) = &envelope.event {
+            self.vault
+                .erase(&envelope.subjects)
+                .map_err(|error| error.to_string())?;
+        }
         Ok(record)
     }
 
     fn parse(&mut self, event: &EventJson) -> Result<NewRecord, String> {
-        let payload = Event::payload_from_json(&event.event_type, event.schema, event.data.get())
+        let (name, schema) = (event.event_type.as_str(), event.schema);
+        let erased = event
+            .subjects
+            .iter()
+            .map(|it| UserId::parse_erased(it).is_some());
+        let erased: Vec<bool> = erased.collect();
+        let payload = Event::payload_from_json(name, schema, event.data.get(), &erased)
             .map_err(|error| error.to_string())?;
-        let decoded = Event::decode(&event.event_type, event.schema, &payload)
-            .map_err(|error| error.to_string())?;
-        if let Event::Subject(SubjectEvent::Registered(SubjectRegistered {
-            user_id: Personal(user_id),
-        })) = &decoded
-        {
-            self.register(user_id)?;
+        let decoded = Event::decode(name, schema, payload.clone());
+        let decoded = decoded.map_err(|error| error.to_string())?;
+        if let Event::Subject(SubjectEvent::Registered(SubjectRegistered { user_id })) = &decoded {
+            self.register(user_id.known())?;
         }
         let subjects = event
             .subjects
             .iter()
             .map(|user_id| {
                 let known = self.numbers.get(user_id.as_str()).copied();
-                known.ok_or_else(|| format!("`{user_id}` is not registered before"))
+                let nameless = |subject: &SubjectId| {
+                    self.users.get(subject.index()).is_some_and(Option::is_none)
+                };
+                let erased = || UserId::parse_erased(user_id).filter(nameless);
+                known
+                    .or_else(erased)
+                    .ok_or_else(|| format!("`{user_id}` is not registered before"))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let stream = stream_of(&decoded, event, &subjects)
             .ok_or_else(|| format!("`{}` is not the stream of such an event", event.stream))?;
+        let (metadata, event_id) = metadata(event)?;
+        let payload = sealing::seal(&payload, &subjects, event_id, &self.vault);
         Ok(NewRecord {
             stream,
             version: StreamVersion(event.version),
@@ -113,27 +138,26 @@ impl Importer {
                 .parse()
                 .map_err(|_| format!("`{}` is not a time", event.recorded_at))?,
             subjects,
-            metadata: metadata(event)?,
+            metadata,
             payload,
         })
     }
 
     /// Numbers are given in the order of the log, so they come out as they were.
-    fn register(&mut self, user_id: &UserId) -> Result<(), String> {
+    fn register(&mut self, user_id: Option<&UserId>) -> Result<(), String> {
         let number = u32::try_from(self.users.len()).map_err(|_| "too many people")?;
-        if self
-            .numbers
-            .insert(user_id.clone(), SubjectId(number))
-            .is_some()
-        {
-            return Err("somebody is registered twice".to_owned());
+        if let Some(user_id) = user_id {
+            let before = self.numbers.insert(user_id.clone(), SubjectId(number));
+            if before.is_some() {
+                return Err("somebody is registered twice".to_owned());
+            }
         }
-        self.users.push(user_id.clone());
+        self.users.push(user_id.cloned());
         Ok(())
     }
 }
 
-fn metadata(event: &EventJson) -> Result<Vec<u8>, String> {
+fn metadata(event: &EventJson) -> Result<(Vec<u8>, EventId), String> {
     let command_id = CommandId::parse(&event.command_id)
         .ok_or_else(|| format!("`{}` is not a UUID", event.command_id))?;
     let event_id =
@@ -151,7 +175,8 @@ fn metadata(event: &EventJson) -> Result<Vec<u8>, String> {
             .then(|| event.correlation_id.clone()),
         causation_id: event.causation_id.as_deref().map(event_id).transpose()?,
     };
-    metadata.try_encode().map_err(|error| error.to_string())
+    let encoded = metadata.try_encode().map_err(|error| error.to_string())?;
+    Ok((encoded, EventId::of(command_id, ordinal)))
 }
 
 /// The stream, as the kind of event has it. Its shown name is compared when the record is shown

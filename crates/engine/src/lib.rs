@@ -6,6 +6,7 @@
 mod command;
 mod entity;
 mod event_json;
+mod event_store;
 mod executor;
 mod handle;
 mod history;
@@ -15,6 +16,7 @@ mod once;
 mod preference_log;
 mod record;
 mod replay;
+mod sealing;
 mod sequence;
 mod stream_of;
 mod stream_versions;
@@ -32,6 +34,7 @@ pub use command::{
 };
 pub use entity::{Entity, Expected};
 pub use event_json::EventJson;
+pub use event_store::{EventStore, EventStoreError};
 pub use executor::{
     EngineOptions, GroupWritten, Observer, Writer, WriterFailure, start, start_observed,
 };
@@ -43,4 +46,5 @@ pub use once::{Answer, Once, RequestKey};
 pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};
+pub use sealing::SealError;
 pub use sequence::SequenceError;

@@ -59,7 +59,7 @@ impl History {
         &self,
         record: &Record<'_>,
     ) -> Result<Option<PreferenceChange>, HistoryError> {
-        let envelope = to_envelope(record)?;
+        let envelope = to_envelope(record, &self.store.vault)?;
         let subject = envelope.subjects.first();
         let user_id = subject.and_then(|subject| self.read_models.subjects.user_id(*subject));
         let (Event::Preference(event), Some(user_id)) = (envelope.event, user_id) else {
@@ -80,10 +80,10 @@ impl History {
                 topic,
                 topic_name,
                 tenant,
-                chosen: Personal(PersonalChoice { choice, .. }),
+                chosen: Personal::Known(PersonalChoice { choice, .. }),
                 previous,
             }) => {
-                let previous = previous.map(|Personal(previous)| previous);
+                let previous = previous.as_ref().and_then(Personal::known).cloned();
                 Some(change(topic, topic_name, tenant, choice, previous))
             }
             PreferenceEvent::Cleared(PreferenceCleared {
@@ -91,7 +91,7 @@ impl History {
                 topic_name,
                 tenant,
                 default_status,
-                previous: Personal(previous),
+                previous: Personal::Known(previous),
             }) => {
                 let choice = Choice {
                     status: default_status,
@@ -99,7 +99,15 @@ impl History {
                 };
                 Some(change(topic, topic_name, tenant, choice, Some(previous)))
             }
-            PreferenceEvent::RecipientPreferencesReplaced(_)
+            PreferenceEvent::Set(PreferenceSet {
+                chosen: Personal::Erased,
+                ..
+            })
+            | PreferenceEvent::Cleared(PreferenceCleared {
+                previous: Personal::Erased,
+                ..
+            })
+            | PreferenceEvent::RecipientPreferencesReplaced(_)
             | PreferenceEvent::QuietHoursChanged(_) => None,
         })
     }

@@ -3,10 +3,13 @@ use std::borrow::Cow;
 use event_log::{NewRecord, Record};
 use events::{
     AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
-    Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantMemberEvent,
+    OfPerson, Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantMemberEvent,
 };
 use types::filter::{Group, RuleLimits};
-use types::{JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
+use types::{EventId, JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
+use vault::Vault;
+
+use crate::sealing::{self, SealError};
 
 /// A record that is intact but does not hold an event that this version understands.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +18,8 @@ pub enum RecordError {
     Stream(String),
     #[error(transparent)]
     Event(#[from] DecodeError),
+    #[error(transparent)]
+    Sealed(#[from] SealError),
     #[error("{0}")]
     Shape(&'static str),
 }
@@ -30,7 +35,9 @@ pub(crate) struct PendingEvent {
 }
 
 impl PendingEvent {
-    pub(crate) fn to_record(&self) -> NewRecord {
+    pub(crate) fn to_record(&self, vault: &Vault) -> NewRecord {
+        let event_id = EventId::of(self.metadata.command_id, self.metadata.ordinal);
+        let payload = self.event.encode();
         NewRecord {
             stream: self.stream.clone(),
             version: self.version,
@@ -39,12 +46,13 @@ impl PendingEvent {
             recorded_at: self.recorded_at,
             subjects: self.subjects.clone(),
             metadata: self.metadata.encode(),
-            payload: self.event.encode(),
+            payload: sealing::seal(&payload, &self.subjects, event_id, vault),
         }
     }
 }
 
-pub fn to_envelope(record: &Record<'_>) -> Result<Envelope, RecordError> {
+/// The event of a record. What is of people whose keys are destroyed is [`Personal::Erased`].
+pub fn to_envelope(record: &Record<'_>, vault: &Vault) -> Result<Envelope, RecordError> {
     let stream = StreamId::parse(record.stream)
         .ok_or_else(|| RecordError::Stream(record.stream.to_owned()))?;
     let envelope = Envelope {
@@ -53,7 +61,11 @@ pub fn to_envelope(record: &Record<'_>) -> Result<Envelope, RecordError> {
         version: record.version,
         recorded_at: record.recorded_at,
         subjects: record.subjects.iter().collect(),
-        event: Event::decode(record.event_type, record.schema, record.payload)?,
+        event: Event::decode(
+            record.event_type,
+            record.schema,
+            sealing::open(record, vault)?,
+        )?,
     };
     check_shape(&envelope).map_err(RecordError::Shape)?;
     Ok(envelope)
@@ -92,7 +104,7 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
         | (Event::Token(_), StreamId::Token(_)) => about_one,
         (Event::Profile(event), StreamId::Profile(_)) => {
             if let ProfileEvent::Updated(updated) = event
-                && !updated.changes.0.is_object()
+                && updated.changes.known().is_some_and(|it| !it.is_object())
             {
                 return Err("the changes of a profile are not an object");
             }
@@ -100,7 +112,7 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
         }
         (Event::Preference(event), StreamId::Preference(_)) => {
             if let PreferenceEvent::QuietHoursChanged(QuietHoursChanged {
-                quiet_hours: Some(Personal(hours)),
+                quiet_hours: Some(Personal::Known(hours)),
             }) = event
                 && !hours.is_valid()
             {
@@ -152,8 +164,8 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
 }
 
 /// What is given for some of the people of an event is given in their order, and for nobody else.
-fn check_places<T>(given: &[(u32, T)], subjects: &[SubjectId]) -> Result<(), &'static str> {
-    let places = given.iter().map(|(place, _)| *place as usize);
+fn check_places<T>(given: &[OfPerson<T>], subjects: &[SubjectId]) -> Result<(), &'static str> {
+    let places = given.iter().map(|it| it.place as usize);
     if !places.clone().is_sorted_by(|a, b| a < b) || places.max() >= Some(subjects.len()) {
         return Err("something is given for people whom the event does not name");
     }

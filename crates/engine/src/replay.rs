@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use event_log::{EventLog, RawBlock, ReadError};
+use event_log::{RawBlock, ReadError};
 use events::Envelope;
 use projections::ReadModels;
 use types::{Position, Timestamp};
+use vault::Vault;
 
+use crate::event_store::EventStore;
 use crate::record::{RecordError, to_envelope};
 use crate::sequence::{Sequence, SequenceError};
 
@@ -59,7 +61,7 @@ impl ReplayError {
 
 /// Folds the log from its beginning.
 pub fn replay(
-    log: &Arc<dyn EventLog>,
+    store: &EventStore,
     until: Until,
     progress: &mut dyn FnMut(Position),
 ) -> Result<Rebuilt, ReplayError> {
@@ -67,7 +69,7 @@ pub fn replay(
         read_models: Arc::new(ReadModels::default()),
         sequence: Sequence::default(),
     };
-    each_piece(log, |piece| {
+    each_piece(store, |piece| {
         let flow = rebuilt.fold(piece, until)?;
         progress(rebuilt.read_models.checkpoint());
         Ok(flow)
@@ -77,9 +79,9 @@ pub fn replay(
 
 /// Reads every event and looks whether one can follow the other, without folding them: what it keeps
 /// in memory is a few bytes for each stream.
-pub fn check(log: &Arc<dyn EventLog>) -> Result<(), ReplayError> {
+pub fn check(store: &EventStore) -> Result<(), ReplayError> {
     let mut sequence = Sequence::default();
-    each_piece(log, |piece| {
+    each_piece(store, |piece| {
         piece
             .iter()
             .try_for_each(|envelope| sequence.follow(envelope))?;
@@ -89,16 +91,16 @@ pub fn check(log: &Arc<dyn EventLog>) -> Result<(), ReplayError> {
 
 /// Decodes the whole log in pieces, on a core of its own, and hands each over until told otherwise.
 pub(crate) fn each_piece(
-    log: &Arc<dyn EventLog>,
+    store: &EventStore,
     mut take: impl FnMut(Vec<Envelope>) -> Result<ControlFlow<()>, ReplayError>,
 ) -> Result<(), ReplayError> {
-    let head = log.head().position;
+    let head = store.log.head().position;
     let (decoded, pieces) = sync_channel::<Result<Vec<Envelope>, ReplayError>>(PIECES_WAITING_MAX);
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut next = Position(1);
             while next <= head {
-                let piece = read_piece(log, next, head);
+                let piece = read_piece(store, next, head);
                 let going_on = match &piece {
                     Ok(envelopes) => envelopes.last().map(|last| last.position.next()),
                     Err(_) => None,
@@ -118,7 +120,7 @@ pub(crate) fn each_piece(
         }
         Ok::<_, ReplayError>(())
     })?;
-    Ok(log.release_memory()?)
+    Ok(store.log.release_memory()?)
 }
 
 impl Rebuilt {
@@ -147,19 +149,20 @@ impl Rebuilt {
 }
 
 fn read_piece(
-    log: &Arc<dyn EventLog>,
+    store: &EventStore,
     from: Position,
     head: Position,
 ) -> Result<Vec<Envelope>, ReplayError> {
     let mut envelopes = Vec::new();
-    for raw in log.read(from, PIECE_BYTES)? {
-        decode_block(&raw, from, head, &mut envelopes)?;
+    for raw in store.log.read(from, PIECE_BYTES)? {
+        decode_block(&raw, &store.vault, from, head, &mut envelopes)?;
     }
     Ok(envelopes)
 }
 
 fn decode_block(
     raw: &RawBlock,
+    vault: &Vault,
     from: Position,
     head: Position,
     envelopes: &mut Vec<Envelope>,
@@ -172,7 +175,7 @@ fn decode_block(
         }
         let position = record.position;
         let envelope =
-            to_envelope(&record).map_err(|error| ReplayError::Record { position, error })?;
+            to_envelope(&record, vault).map_err(|error| ReplayError::Record { position, error })?;
         envelopes.push(envelope);
     }
     Ok(())

@@ -1,7 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{audiences_of, refuse_ancestry, refuse_cycle};
-use events::{AudienceEvent, Envelope, Event, TenantCreated, TenantEvent, TenantUpdated};
+use events::{
+    AudienceEvent, Envelope, Event, SubjectEvent, TenantCreated, TenantEvent, TenantUpdated,
+};
 use projections::TenantTree;
 use types::filter::{Group, RuleLimits};
 use types::{AudienceId, Position, StreamId, StreamVersion, SubjectId, TenantId, Timestamp};
@@ -10,13 +12,14 @@ use crate::stream_versions::StreamVersions;
 
 /// What one event after another has to keep to, whether it is read from the log or taken in from
 /// outside: versions without gaps, time that does not go back, people registered in order and
-/// before they are named, and no audience that is a part of itself.
+/// before they are named, nobody named once they are erased, and no audience that is a part of itself.
 #[derive(Default)]
 pub(crate) struct Sequence {
     pub(crate) versions: StreamVersions,
     pub(crate) last_recorded_at: Timestamp,
     /// The number that the next new person gets.
     next_subject: SubjectId,
+    erased: HashSet<SubjectId>,
     /// Of which audiences an audience is made, where it is made of any.
     parts: HashMap<AudienceId, Vec<AudienceId>>,
     tenants: TenantTree,
@@ -37,6 +40,8 @@ pub enum SequenceError {
     SubjectOutOfOrder { position: Position },
     #[error("the event at position {position} names a person who is not registered before it")]
     UnknownSubject { position: Position },
+    #[error("the event at position {position} names a person who was erased before it")]
+    ErasedSubject { position: Position },
     #[error("the event at position {position} makes an audience a part of itself")]
     AudienceCycle { position: Position },
     #[error(
@@ -52,6 +57,7 @@ impl SequenceError {
             | Self::TimeBackwards { position }
             | Self::SubjectOutOfOrder { position }
             | Self::UnknownSubject { position }
+            | Self::ErasedSubject { position }
             | Self::AudienceCycle { position }
             | Self::TenantCycle { position } => *position,
         }
@@ -82,7 +88,13 @@ impl Sequence {
                 found: *version,
                 due,
             })?;
-        if let Event::Subject(_) = event {
+        if subjects.iter().any(|subject| self.erased.contains(subject)) {
+            return Err(SequenceError::ErasedSubject { position });
+        }
+        if let Event::Subject(SubjectEvent::Erased(_)) = event {
+            self.erased.extend(subjects);
+        }
+        if let Event::Subject(SubjectEvent::Registered(_)) = event {
             if *stream != StreamId::Subject(self.next_subject) {
                 return Err(SequenceError::SubjectOutOfOrder { position });
             }

@@ -47,7 +47,12 @@ pub(crate) struct WriteModel {
 /// Decided and not yet durable.
 #[derive(Default)]
 struct Group {
-    subjects: HashMap<UserId, SubjectId>,
+    /// Nobody where somebody was erased.
+    subjects: HashMap<UserId, Option<SubjectId>>,
+    /// How many people were registered.
+    registered: u32,
+    /// Who is to be erased by what is being decided.
+    erasing: Option<SubjectId>,
     profiles: HashMap<SubjectId, ProfileState>,
     lists: HashMap<ListId, GroupList>,
     audiences: HashMap<AudienceId, AudienceState>,
@@ -220,6 +225,9 @@ impl WriteModel {
             Command::DeleteUser { user_id } => {
                 outcome = Outcome::Removed(self.delete_user(&user_id, now, all));
             }
+            Command::EraseUser { user_id } => {
+                outcome = Outcome::Removed(self.erase_user(&user_id, now, all)?);
+            }
             Command::AdvanceClock => {}
             Command::IssueKey(key) => self.issue_key(key, now, all)?,
             Command::NoteUserToken { key, issued } => self.note_user_token(key, issued, all),
@@ -300,8 +308,8 @@ impl WriteModel {
     }
 
     fn next_subject(&self) -> SubjectId {
-        let new = u32::try_from(self.group.subjects.len()).unwrap_or(u32::MAX);
-        SubjectId(self.committed.subjects.next().0.saturating_add(new))
+        let next = self.committed.subjects.next().0;
+        SubjectId(next.saturating_add(self.group.registered))
     }
 
     /// The person's number, which a new person gets now.
@@ -310,9 +318,10 @@ impl WriteModel {
             return subject;
         }
         let subject = self.next_subject();
-        self.group.subjects.insert(user_id.clone(), subject);
+        self.group.subjects.insert(user_id.clone(), Some(subject));
+        self.group.registered += 1;
         let event = SubjectRegistered {
-            user_id: Personal(user_id.clone()),
+            user_id: Personal::Known(user_id.clone()),
         };
         self.record(
             StreamId::Subject(subject),
@@ -324,7 +333,9 @@ impl WriteModel {
     }
 
     fn known(&self, user_id: &UserId) -> Option<SubjectId> {
-        let new = self.group.subjects.get(user_id).copied();
-        new.or_else(|| self.committed.subjects.number(user_id.as_str()))
+        match self.group.subjects.get(user_id) {
+            Some(decided) => *decided,
+            None => self.committed.subjects.number(user_id.as_str()),
+        }
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use domain::{ListCommand, ProfileCommand};
 use engine::{
-    Command, EngineOptions, EventJson, Importer, Origin, SubscribeMode, Subscriber, Until, replay,
-    start,
+    Command, EngineOptions, EventJson, EventStore, Importer, Origin, SubscribeMode, Subscriber,
+    Until, replay, start,
 };
-use event_log::{EventLog, MemoryLog};
 use projections::ReadModels;
 use serde_json::{Map, Value, json};
 use types::{Clock as _, JsonDocument, ListId, Position, SystemClock, Timestamp, UserId};
@@ -34,11 +33,11 @@ fn subscribe(list: &str, people: &[&str]) -> Command {
 }
 
 /// A log with one event of nearly every kind, about people whose ids look like something else.
-fn written() -> Arc<dyn EventLog> {
-    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
-    let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
+fn written() -> EventStore {
+    let store = EventStore::in_memory();
+    let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
     let options = EngineOptions::default();
-    let (engine, _writer) = start(Arc::clone(&log), rebuilt, Arc::new(SystemClock), options);
+    let (engine, _writer) = start(store.clone(), rebuilt, Arc::new(SystemClock), options);
     let profile = |id: &str, command| Command::Profile {
         user_id: user(id),
         command,
@@ -65,6 +64,13 @@ fn written() -> Arc<dyn EventLog> {
             user_id: user("bob"),
         },
         profile("ada", ProfileCommand::Delete),
+        Command::EraseUser {
+            user_id: user("a:b"),
+        },
+        subscribe("x:ada", &["a:b", "bob"]),
+        Command::EraseUser {
+            user_id: user("bob"),
+        },
     ] {
         let origin = Origin {
             correlation_id: Some("request 1".to_owned()),
@@ -72,50 +78,56 @@ fn written() -> Arc<dyn EventLog> {
         };
         engine.execute_blocking(command, origin).unwrap();
     }
-    log
+    store
 }
 
-fn exported(log: &dyn EventLog, models: &ReadModels) -> Vec<String> {
+fn exported(store: &EventStore, models: &ReadModels) -> Vec<String> {
     let mut lines = Vec::new();
-    for raw in log.read(Position(1), usize::MAX).unwrap() {
+    for raw in store.log.read(Position(1), usize::MAX).unwrap() {
         for record in raw.decode().unwrap().records() {
-            let shown = EventJson::from_record(&record.unwrap(), |it| models.subjects.user_id(it));
+            let user_id = |subject| models.subjects.user_id(subject);
+            let shown = EventJson::from_record(&record.unwrap(), &store.vault, user_id);
             lines.push(serde_json::to_string(&shown.unwrap()).unwrap());
         }
     }
     lines
 }
 
-fn export() -> (Arc<dyn EventLog>, Vec<String>) {
-    let log = written();
-    let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
-    let lines = exported(&*log, &rebuilt.read_models);
-    (log, lines)
+fn export() -> (EventStore, Vec<String>) {
+    let store = written();
+    let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
+    let lines = exported(&store, &rebuilt.read_models);
+    (store, lines)
 }
 
-fn import<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Arc<dyn EventLog>, String> {
-    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
-    let mut importer = Importer::new(Timestamp(SystemClock.now().0 + 1_000_000_000));
+fn import<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<EventStore, String> {
+    let store = EventStore::in_memory();
+    let latest = Timestamp(SystemClock.now().0 + 1_000_000_000);
+    let mut importer = Importer::new(latest, Arc::clone(&store.vault));
     for line in lines {
-        log.append(&[importer.record(line).map_err(|error| error.to_string())?])
+        store
+            .log
+            .append(&[importer.record(line).map_err(|error| error.to_string())?])
             .unwrap();
     }
-    Ok(log)
+    Ok(store)
 }
 
 #[test]
-fn an_export_comes_back_as_the_same_log() {
-    let (log, lines) = export();
+fn an_export_comes_back_as_the_same_history() {
+    let (store, lines) = export();
     let imported = import(lines.iter().map(String::as_str)).unwrap();
-    assert_eq!(imported.head(), log.head());
+    assert_eq!(imported.log.head().position, store.log.head().position);
     let (before, after) = (
-        replay(&log, Until::Head, &mut |_| ()).unwrap().read_models,
+        replay(&store, Until::Head, &mut |_| ())
+            .unwrap()
+            .read_models,
         replay(&imported, Until::Head, &mut |_| ())
             .unwrap()
             .read_models,
     );
     assert_eq!(before.digests(), after.digests());
-    assert_eq!(exported(&*imported, &after), lines);
+    assert_eq!(exported(&imported, &after), lines);
 }
 
 /// Whatever is done to one line, what is taken in can be replayed and comes out as it went in.
@@ -180,13 +192,13 @@ fn a_changed_line_is_refused_or_another_history_that_could_have_been() {
                     .map(String::as_str)
                     .chain([changed.as_str()])
                     .collect();
-                let Ok(log) = import(given.iter().copied()) else {
+                let Ok(store) = import(given.iter().copied()) else {
                     refused += 1;
                     continue;
                 };
                 // Another history that could have been is as good as this one.
-                let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
-                assert_eq!(exported(&*log, &rebuilt.read_models), given);
+                let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
+                assert_eq!(exported(&store, &rebuilt.read_models), given);
             }
         }
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use domain::{ListCommand, ProfileCommand};
 use engine::{
-    Command, Engine, EngineOptions, Origin, SubscribeMode, Subscriber, Until, replay, start,
+    Command, Engine, EngineOptions, EventStore, Origin, SubscribeMode, Subscriber, Until, replay,
+    start,
 };
-use event_log::{EventLog, MemoryLog};
 use projections::ReadModels;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -262,11 +262,11 @@ proptest! {
     fn the_read_models_show_what_a_naive_model_shows_and_replay_gives_them_again(
         batches in proptest::collection::vec(proptest::collection::vec(step(), 1..8), 1..8),
     ) {
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
-        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
+        let store = EventStore::in_memory();
+        let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
         let models = Arc::clone(&rebuilt.read_models);
         let options = EngineOptions::default();
-        let (engine, _writer) = start(Arc::clone(&log), rebuilt, Arc::new(SystemClock), options);
+        let (engine, _writer) = start(store.clone(), rebuilt, Arc::new(SystemClock), options);
         let mut model = Model::default();
         for batch in &batches {
             send_all(&engine, batch);
@@ -275,8 +275,8 @@ proptest! {
             }
             check(&models, &model);
         }
-        let again = replay(&log, Until::Head, &mut |_| ()).unwrap();
+        let again = replay(&store, Until::Head, &mut |_| ()).unwrap();
         prop_assert_eq!(again.read_models.digests(), models.digests());
-        prop_assert_eq!(log.head().position, models.checkpoint());
+        prop_assert_eq!(store.log.head().position, models.checkpoint());
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use domain::{ListCommand, ListRefusal, ProfileCommand};
 use engine::{
-    Command, Committed, Engine, EngineOptions, ExecuteError, Origin, Refusal, Until, Writer,
-    WriterFailure, replay, start,
+    Command, Committed, Engine, EngineOptions, EventStore, ExecuteError, Origin, Refusal, Until,
+    Writer, WriterFailure, replay, start,
 };
 use event_log::{
     AppendError, EventLog, Head, LogIndex, MemoryLog, NewRecord, RawBlock, ReadError, Stats,
@@ -69,18 +69,21 @@ impl Setup {
     fn with_queue(queue_commands_max: usize) -> Self {
         let (given_sender, given) = channel();
         let (ends, ends_receiver) = channel();
-        let log: Arc<dyn EventLog> = Arc::new(GatedLog {
-            log: MemoryLog::default(),
-            given: Mutex::new(given_sender),
-            ends: Mutex::new(ends_receiver),
-        });
-        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
+        let store = EventStore {
+            log: Arc::new(GatedLog {
+                log: MemoryLog::default(),
+                given: Mutex::new(given_sender),
+                ends: Mutex::new(ends_receiver),
+            }),
+            ..EventStore::in_memory()
+        };
+        let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
         let models = Arc::clone(&rebuilt.read_models);
         let options = EngineOptions {
             queue_commands_max,
             ..EngineOptions::default()
         };
-        let (engine, writer) = start(log, rebuilt, Arc::new(SystemClock), options);
+        let (engine, writer) = start(store, rebuilt, Arc::new(SystemClock), options);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .build()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! format         1 byte, 1
-//! codec          1 byte: how payloads are encoded; 1 = bincode 1.3 with varints
+//! codec          1 byte: how payloads are encoded; 2 = bincode 1.3 with varints, personal values sealed
 //! flags          1 byte: bit 0 = the body is compressed with LZ4
 //! checksum       4 bytes, CRC-32 over all else
 //! first position 8 bytes
@@ -21,7 +21,7 @@ use crate::record::{Reader, put_varint};
 use crate::{Frontier, Hash, NewRecord, ReadError, Record, encode, leaf_hash};
 
 const FORMAT: u8 = 1;
-const CODEC_BINCODE: u8 = 1;
+const CODEC_BINCODE: u8 = 2;
 const COMPRESSED: u8 = 1;
 const HEADER_BYTES: usize = 87;
 const CHECKSUM: std::ops::Range<usize> = 3..7;

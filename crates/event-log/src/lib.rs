@@ -22,5 +22,5 @@ pub use log::{
 };
 pub use memory::MemoryLog;
 pub use merkle::{Frontier, Hash, leaf_hash};
-pub use record::{NewRecord, Record, Subjects, encode};
+pub use record::{NewRecord, Reader, Record, Subjects, encode, put_bytes, put_varint};
 pub use verify::{Damage, Report, verify};

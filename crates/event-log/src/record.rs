@@ -116,7 +116,8 @@ impl<'a> Record<'a> {
     }
 }
 
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number in the form that records have it.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let low = (value & 0x7f) as u8;
         value >>= 7;
@@ -128,16 +129,17 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     }
 }
 
-pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends bytes after their length.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Takes values off the front of some bytes. No input makes it panic or allocate.
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn varint(&mut self) -> Result<u64, &'static str> {
+    pub fn varint(&mut self) -> Result<u64, &'static str> {
         let mut value = 0_u64;
         for place in 0..10_u32 {
             let (byte, rest) = self
@@ -162,16 +164,18 @@ impl<'a> Reader<'a> {
         Err("a number does not end")
     }
 
-    pub(crate) fn number(&mut self) -> Result<u32, &'static str> {
+    /// A varint of at most 32 bits.
+    pub fn number(&mut self) -> Result<u32, &'static str> {
         u32::try_from(self.varint()?).map_err(|_| "a number has more than 32 bits")
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
+    /// Bytes after their length.
+    pub fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(self.varint()?).map_err(|_| "a length is out of range")?;
         self.take(length)
     }
 
-    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
         let (bytes, rest) = self
             .0
             .split_at_checked(length)
@@ -180,7 +184,8 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    pub(crate) fn text(&mut self) -> Result<&'a str, &'static str> {
+    /// UTF-8 after its length.
+    pub fn text(&mut self) -> Result<&'a str, &'static str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| "a text is not UTF-8")
     }
 }

@@ -8,10 +8,13 @@ use bincode::Options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::Payload;
+use crate::personal::{gather, give};
+
 /// The largest payload or metadata that is read or written, in bytes.
 pub const PAYLOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error(
         "unknown event `{event_type}` with schema {schema}; a newer version may have written it"
@@ -28,16 +31,51 @@ fn options() -> impl Options {
         .reject_trailing_bytes()
 }
 
+/// A payload, with what is personal apart.
+///
 /// # Panics
-/// If the value is over [`PAYLOAD_BYTES_MAX`]; the limits on requests keep every payload far below.
+/// If it is over [`PAYLOAD_BYTES_MAX`]; the limits on requests keep every payload far below.
+pub fn encode<T: Serialize>(payload: &T) -> Payload {
+    try_encode(payload).expect("payloads are plain data of bounded size")
+}
+
+/// As [`encode`], for payloads of which nobody has checked the size.
+pub fn try_encode<T: Serialize>(payload: &T) -> Result<Payload, DecodeError> {
+    let (open, personal) = gather(|| try_to_bytes(payload));
+    let open = open?;
+    Ok(Payload { open, personal })
+}
+
+/// The reverse of [`encode`].
+pub fn decode<T: DeserializeOwned>(payload: Payload) -> Result<T, DecodeError> {
+    let Payload { open, personal } = payload;
+    let (decoded, all_taken) = give(personal, || from_bytes(&open));
+    let decoded = decoded?;
+    if all_taken {
+        Ok(decoded)
+    } else {
+        let what = "it has more personal values than its shape has room for";
+        Err(DecodeError::Payload(what.to_owned()))
+    }
+}
+
+/// # Panics
+/// If the value is over [`PAYLOAD_BYTES_MAX`].
 pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     try_to_bytes(value).expect("payloads are plain data of bounded size")
 }
 
 /// As [`to_bytes`], for values of which nobody has checked the size.
 pub fn try_to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, DecodeError> {
-    let bytes = options().serialize(value);
-    bytes.map_err(|error| DecodeError::Payload(error.to_string()))
+    let mut bytes = Vec::new();
+    // Given a limit, bincode would go over the value twice, to know its size first; and what is
+    // personal must be met once.
+    let done = options().with_no_limit().serialize_into(&mut bytes, value);
+    done.map_err(|error| DecodeError::Payload(error.to_string()))?;
+    if bytes.len() as u64 > PAYLOAD_BYTES_MAX {
+        return Err(DecodeError::Payload("it is too large".to_owned()));
+    }
+    Ok(bytes)
 }
 
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {

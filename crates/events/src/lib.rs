@@ -36,7 +36,7 @@ pub use list_member::{
     ListMemberAdded, ListMemberEvent, ListMemberRemoved, ListMemberUpdated, ListMembersAdded,
     ListMembersRemoved,
 };
-pub use personal::Personal;
+pub use personal::{OfPerson, Payload, Personal, PersonalBytes};
 pub use preference::{
     PersonalChoice, PreferenceCleared, PreferenceEvent, PreferenceSet, QuietHoursChanged,
     RecipientPreferencesReplaced,
@@ -46,7 +46,7 @@ pub use profile::{ProfileDeleted, ProfileEvent, ProfileUpdate, ProfileUpdated};
 pub use registry::{Event, EventPayload};
 pub use request::{RequestAnswered, RequestEvent};
 pub use section::{SectionCreated, SectionDeleted, SectionDetails, SectionEvent, SectionUpdated};
-pub use subject::{SubjectEvent, SubjectRegistered};
+pub use subject::{SubjectErased, SubjectEvent, SubjectRegistered};
 pub use tenant::{
     TenantCreated, TenantDefaultPreferenceCleared, TenantDefaultPreferenceSet, TenantDeleted,
     TenantDetails, TenantEvent, TenantUpdated,

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use types::JsonDocument;
 
-use crate::Personal;
 use crate::registry::aggregate_events;
+use crate::{OfPerson, Personal};
 
 aggregate_events! {
     /// Everything that can happen to subscriptions. Who is meant stands in the envelope's subjects.
@@ -34,8 +34,8 @@ pub struct ListMemberRemoved {}
 /// Several people were subscribed in one request, in the list's own stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListMembersAdded {
-    /// Preferences of those who have any: place in the envelope's subjects, from 0, ascending.
-    pub preferences: Vec<(u32, Personal<JsonDocument>)>,
+    /// Preferences of those who have any, by ascending place.
+    pub preferences: Vec<OfPerson<JsonDocument>>,
 }
 
 /// Several people were unsubscribed in one request, in the list's own stream.

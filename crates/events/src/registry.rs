@@ -2,10 +2,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::DecodeError;
+use crate::personal::read_json;
 use crate::{
-    AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, PreferenceEvent,
-    PreferencePageEvent, ProfileEvent, RequestEvent, SectionEvent, SubjectEvent, TenantEvent,
-    TenantMemberEvent, TokenEvent, TopicEvent,
+    AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, Payload,
+    PreferenceEvent, PreferencePageEvent, ProfileEvent, RequestEvent, SectionEvent, SubjectEvent,
+    TenantEvent, TenantMemberEvent, TokenEvent, TopicEvent,
 };
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
@@ -49,6 +50,10 @@ macro_rules! aggregate_events {
             pub(crate) const TYPES: &'static [(&'static str, u16)] =
                 &[$(($name, $schema), $($(($name, $old_schema),)+)?)+];
 
+            pub(crate) fn knows(event_type: &str, schema: u16) -> bool {
+                Self::TYPES.contains(&(event_type, schema))
+            }
+
             pub(crate) fn event_type(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $name,)+ }
             }
@@ -57,19 +62,19 @@ macro_rules! aggregate_events {
                 match self { $(Self::$variant(_) => $schema,)+ }
             }
 
-            pub(crate) fn encode(&self) -> Vec<u8> {
-                match self { $(Self::$variant(payload) => $crate::codec::to_bytes(payload),)+ }
+            pub(crate) fn encode(&self) -> $crate::Payload {
+                match self { $(Self::$variant(payload) => $crate::codec::encode(payload),)+ }
             }
 
             pub(crate) fn decode(
                 event_type: &str,
                 schema: u16,
-                payload: &[u8],
+                payload: $crate::Payload,
             ) -> Option<Result<Self, $crate::DecodeError>> {
                 match (event_type, schema) {
-                    $(($name, $schema) => Some($crate::codec::from_bytes(payload).map(Self::$variant)),
+                    $(($name, $schema) => Some($crate::codec::decode(payload).map(Self::$variant)),
                     $($(($name, $old_schema) => Some(
-                        $crate::codec::from_bytes::<$old_payload>(payload)
+                        $crate::codec::decode::<$old_payload>(payload)
                             .map(|old| Self::$variant(old.into())),
                     ),)+)?)+
                     _ => None,
@@ -79,7 +84,7 @@ macro_rules! aggregate_events {
             pub(crate) fn payload_to_json(
                 event_type: &str,
                 schema: u16,
-                payload: &[u8],
+                payload: $crate::Payload,
             ) -> Option<Result<String, $crate::DecodeError>> {
                 match (event_type, schema) {
                     $(($name, $schema) => Some($crate::registry::to_json::<$payload>(payload)),
@@ -94,11 +99,12 @@ macro_rules! aggregate_events {
                 event_type: &str,
                 schema: u16,
                 json: &str,
-            ) -> Option<Result<Vec<u8>, $crate::DecodeError>> {
+                erased: &[bool],
+            ) -> Option<Result<$crate::Payload, $crate::DecodeError>> {
                 match (event_type, schema) {
-                    $(($name, $schema) => Some($crate::registry::from_json::<$payload>(json)),
+                    $(($name, $schema) => Some($crate::registry::from_json::<$payload>(json, erased)),
                     $($(($name, $old_schema) => {
-                        Some($crate::registry::from_json::<$old_payload>(json))
+                        Some($crate::registry::from_json::<$old_payload>(json, erased))
                     })+)?)+
                     _ => None,
                 }
@@ -109,18 +115,19 @@ macro_rules! aggregate_events {
 pub(crate) use aggregate_events;
 
 pub(crate) fn to_json<P: Serialize + DeserializeOwned>(
-    payload: &[u8],
+    payload: Payload,
 ) -> Result<String, DecodeError> {
-    let payload: P = crate::codec::from_bytes(payload)?;
+    let payload: P = crate::codec::decode(payload)?;
     serde_json::to_string(&payload).map_err(|error| DecodeError::Payload(error.to_string()))
 }
 
 pub(crate) fn from_json<P: Serialize + DeserializeOwned>(
     json: &str,
-) -> Result<Vec<u8>, DecodeError> {
-    let payload: P =
-        serde_json::from_str(json).map_err(|error| DecodeError::Payload(error.to_string()))?;
-    crate::codec::try_to_bytes(&payload)
+    erased: &[bool],
+) -> Result<Payload, DecodeError> {
+    let payload = read_json(erased, || serde_json::from_str::<P>(json));
+    let payload = payload.map_err(|error| DecodeError::Payload(error.to_string()))?;
+    crate::codec::try_encode(&payload)
 }
 
 /// Joins the aggregates into one type; the order of the lines means nothing.
@@ -154,30 +161,38 @@ macro_rules! events {
                 match self { $(Self::$aggregate(event) => event.schema(),)+ }
             }
 
-            pub fn encode(&self) -> Vec<u8> {
+            pub fn encode(&self) -> Payload {
                 match self { $(Self::$aggregate(event) => event.encode(),)+ }
             }
 
             /// Reads any released shape, raised to the current one.
-            pub fn decode(event_type: &str, schema: u16, payload: &[u8]) -> Result<Self, DecodeError> {
-                $(if let Some(event) = $events::decode(event_type, schema, payload) {
-                    return event.map(Self::$aggregate);
+            pub fn decode(event_type: &str, schema: u16, payload: Payload) -> Result<Self, DecodeError> {
+                $(if $events::knows(event_type, schema) {
+                    let event = $events::decode(event_type, schema, payload);
+                    return event.unwrap_or_else(|| Err(unknown(event_type, schema))).map(Self::$aggregate);
                 })+
                 Err(unknown(event_type, schema))
             }
 
             /// The payload as JSON in the shape in which it was stored, so that an export loses
             /// nothing and an import gives the same bytes.
-            pub fn payload_to_json(event_type: &str, schema: u16, payload: &[u8]) -> Result<String, DecodeError> {
-                $(if let Some(json) = $events::payload_to_json(event_type, schema, payload) {
-                    return json;
+            pub fn payload_to_json(event_type: &str, schema: u16, payload: Payload) -> Result<String, DecodeError> {
+                $(if $events::knows(event_type, schema) {
+                    let json = $events::payload_to_json(event_type, schema, payload);
+                    return json.unwrap_or_else(|| Err(unknown(event_type, schema)));
                 })+
                 Err(unknown(event_type, schema))
             }
 
-            /// The reverse of [`Event::payload_to_json`].
-            pub fn payload_from_json(event_type: &str, schema: u16, json: &str) -> Result<Vec<u8>, DecodeError> {
-                $(if let Some(payload) = $events::payload_from_json(event_type, schema, json) {
+            /// The reverse of [`Event::payload_to_json`]. `erased` says of each of the event's subjects
+            /// whether the values that are theirs are.
+            pub fn payload_from_json(
+                event_type: &str,
+                schema: u16,
+                json: &str,
+                erased: &[bool],
+            ) -> Result<Payload, DecodeError> {
+                $(if let Some(payload) = $events::payload_from_json(event_type, schema, json, erased) {
                     return payload;
                 })+
                 Err(unknown(event_type, schema))

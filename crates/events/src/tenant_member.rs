@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use types::JsonDocument;
 
-use crate::Personal;
 use crate::registry::aggregate_events;
+use crate::{OfPerson, Personal};
 
 aggregate_events! {
     /// Everything that can happen to memberships of tenants. Who is meant stands in the envelope's
@@ -36,8 +36,8 @@ pub struct TenantMemberRemoved {}
 /// Several people became members in one request, in the tenant's own stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantMembersAdded {
-    /// Profiles of those who have any: place in the envelope's subjects, from 0, ascending.
-    pub profiles: Vec<(u32, Personal<JsonDocument>)>,
+    /// Profiles of those who have any, by ascending place.
+    pub profiles: Vec<OfPerson<JsonDocument>>,
 }
 
 /// Several people ceased to be members in one request, in the tenant's own stream.

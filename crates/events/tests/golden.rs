@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use events::Event;
+use events::{Event, Payload, PersonalBytes};
 
 /// One payload of each type and schema, as JSON. A field that may be absent is present here, for an
 /// absent one shows nothing of its shape.
@@ -111,6 +111,11 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         r#"{"request":"00ff","owner":"key","status":200,"body":{"status":"SUCCESS"},"expires_at":1700000000000000000}"#,
     ),
     (
+        "request.answered",
+        2,
+        r#"{"request":"00ff","owner":"key","status":200,"body":{"status":"SUCCESS"},"body_bytes":300,"expires_at":1700000000000000000}"#,
+    ),
+    (
         "section.created",
         1,
         r#"{"name":"Marketing","description":"What is new","has_custom_routing":true,"routing_options":["email","sms"]}"#,
@@ -121,6 +126,7 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         1,
         r#"{"name":"Marketing","description":"What is new","has_custom_routing":true,"routing_options":["email","sms"]}"#,
     ),
+    ("subject.erased", 1, "{}"),
     ("subject.registered", 1, r#"{"user_id":"ada@example.com"}"#),
     (
         "tenant.created",
@@ -191,43 +197,106 @@ fn updating() -> bool {
 #[test]
 fn every_shape_is_what_it_was_when_it_was_released() {
     for (event_type, schema, json) in EXAMPLES {
-        let bytes = Event::payload_from_json(event_type, *schema, json).unwrap();
-        let path = directory().join(format!("{event_type}.v{schema}"));
-        let (bin, text) = (
-            path.with_extension(format!("v{schema}.bin")),
-            path.with_extension(format!("v{schema}.json")),
-        );
+        let payload = Event::payload_from_json(event_type, *schema, json, &[]).unwrap();
+        let path = |ending: &str| directory().join(format!("{event_type}.v{schema}.{ending}"));
+        let (bin, text, personal) = (path("bin"), path("json"), path("personal"));
         if updating() && !bin.exists() {
             fs::create_dir_all(directory()).unwrap();
-            fs::write(&bin, &bytes).unwrap();
+            fs::write(&bin, &payload.open).unwrap();
             fs::write(&text, json).unwrap();
+            if !payload.personal.is_empty() {
+                fs::write(&personal, laid_out(&payload.personal)).unwrap();
+            }
         }
-        let golden = fs::read(&bin).unwrap_or_else(|_| panic!("{} is missing", bin.display()));
+        let open = fs::read(&bin).unwrap_or_else(|_| panic!("{} is missing", bin.display()));
+        let values = fs::read(&personal).unwrap_or_default();
+        assert_eq!(
+            laid_out(&payload.personal),
+            values,
+            "{event_type} v{schema}"
+        );
+        let golden = Payload {
+            open,
+            personal: payload.personal.clone(),
+        };
         assert_eq!(
             fs::read_to_string(&text).unwrap(),
             *json,
             "{event_type} v{schema}"
         );
         assert_eq!(
-            bytes, golden,
+            payload, golden,
             "{event_type} v{schema} is written differently"
         );
         assert_eq!(
-            Event::payload_to_json(event_type, *schema, &golden).unwrap(),
+            Event::payload_to_json(event_type, *schema, golden.clone()).unwrap(),
             *json
         );
-        let event = Event::decode(event_type, *schema, &golden).unwrap();
+        let event = Event::decode(event_type, *schema, golden.clone()).unwrap();
         assert_eq!(event.event_type(), *event_type);
         if event.schema() == *schema {
             assert_eq!(event.encode(), golden);
         }
         // Left-over and missing bytes are refused, not guessed at.
-        let longer = [golden.as_slice(), &[0]].concat();
-        assert!(Event::decode(event_type, *schema, &longer).is_err());
-        if let Some((_, shorter)) = golden.split_last() {
-            assert!(Event::decode(event_type, *schema, &golden[..shorter.len()]).is_err());
+        let refused = |altered: Payload| Event::decode(event_type, *schema, altered).is_err();
+        let mut longer = golden.clone();
+        longer.open.push(0);
+        assert!(refused(longer));
+        let mut shorter = golden.clone();
+        if shorter.open.pop().is_some() {
+            assert!(refused(shorter));
+        }
+        let mut more = golden.clone();
+        let further = golden.personal.last().cloned();
+        more.personal.push(further.unwrap_or(PersonalBytes {
+            place: 0,
+            value: None,
+        }));
+        assert!(refused(more));
+        let mut fewer = golden.clone();
+        if fewer.personal.pop().is_some() {
+            assert!(refused(fewer));
         }
     }
+}
+
+/// Personal values one after the other: place and length, big-endian, then the bytes.
+fn laid_out(personal: &[PersonalBytes]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for PersonalBytes { place, value } in personal {
+        let value = value.as_deref().expect("examples hold values");
+        bytes.extend_from_slice(&place.to_be_bytes());
+        let length = u32::try_from(value.len()).expect("examples are short");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(value);
+    }
+    bytes
+}
+
+#[test]
+fn what_is_erased_is_shown_so_and_read_so() {
+    for (event_type, schema, json) in EXAMPLES {
+        let mut payload = Event::payload_from_json(event_type, *schema, json, &[]).unwrap();
+        if payload.personal.is_empty() {
+            continue;
+        }
+        for value in &mut payload.personal {
+            value.value = None;
+        }
+        let shown = Event::payload_to_json(event_type, *schema, payload.clone()).unwrap();
+        assert!(shown.contains(r#"{"erased":true}"#), "{shown}");
+        let erased = [true; 301];
+        let read = Event::payload_from_json(event_type, *schema, &shown, &erased).unwrap();
+        assert_eq!(read, payload);
+        let event = Event::decode(event_type, *schema, payload.clone()).unwrap();
+        if event.schema() == *schema {
+            assert_eq!(event.encode(), payload);
+        }
+    }
+    // Somebody's profile may look like what is erased.
+    let json = r#"{"update":"merge","changes":{"erased":true}}"#;
+    let payload = Event::payload_from_json("profile.updated", 1, json, &[false]).unwrap();
+    assert!(payload.personal[0].value.is_some());
 }
 
 #[test]

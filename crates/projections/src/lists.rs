@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use events::{Envelope, Event, ListEvent, ListMemberEvent, Personal};
+use events::{Envelope, Event, ListEvent, ListMemberEvent, OfPerson, Personal};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::{MultiOps as _, RoaringBitmap};
 use types::{JsonDocument, ListId, ListPattern, PageLimit, StreamId, SubjectId, Timestamp};
@@ -409,9 +409,9 @@ impl State {
                     members.add(subject, joined(ordinal), at, None);
                     remember(&mut self.of_subject, subject, number);
                 }
-                for (ordinal, Personal(preferences)) in &added.preferences {
-                    if let Some(subject) = envelope.subjects.get(*ordinal as usize) {
-                        members.set_document(*subject, Some(preferences.clone()));
+                for OfPerson { place, value } in &added.preferences {
+                    if let Some(subject) = envelope.subjects.get(*place as usize) {
+                        members.set_document(*subject, value.known().cloned());
                     }
                 }
             }
@@ -448,7 +448,7 @@ impl State {
 }
 
 fn clear(preferences: Option<&Personal<JsonDocument>>) -> Option<JsonDocument> {
-    preferences.map(|Personal(document)| document.clone())
+    preferences.and_then(Personal::known).cloned()
 }
 
 fn remember(of_subject: &mut HashMap<SubjectId, Vec<u32>>, subject: SubjectId, list: u32) {

@@ -131,11 +131,13 @@ impl State {
             PreferenceEvent::Set(PreferenceSet {
                 topic,
                 tenant,
-                chosen: Personal(chosen),
+                chosen,
                 ..
             }) => {
                 let key = (tenant.clone(), topic.clone());
-                person.choices.insert(key, chosen.clone());
+                if let Some(chosen) = chosen.known() {
+                    person.choices.insert(key, chosen.clone());
+                }
             }
             PreferenceEvent::Cleared(PreferenceCleared { topic, tenant, .. }) => {
                 person.choices.remove(&(tenant.clone(), topic.clone()));
@@ -144,11 +146,11 @@ impl State {
                 preferences,
             }) => {
                 let preferences = preferences.as_ref();
-                person.recipient = preferences.map(|Personal(document)| document.clone());
+                person.recipient = preferences.and_then(Personal::known).cloned();
             }
             PreferenceEvent::QuietHoursChanged(QuietHoursChanged { quiet_hours }) => {
                 let quiet_hours = quiet_hours.as_ref();
-                person.quiet_hours = quiet_hours.map(|Personal(hours)| hours.clone());
+                person.quiet_hours = quiet_hours.and_then(Personal::known).cloned();
             }
         }
         if person.is_empty() {

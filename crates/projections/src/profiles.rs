@@ -192,8 +192,13 @@ impl Profiles {
             return;
         };
         match event {
+            // Of whom the key is destroyed nothing is known, and they are as without a profile.
             ProfileEvent::Updated(ProfileUpdated {
-                changes: Personal(changes),
+                changes: Personal::Erased,
+                ..
+            }) => {}
+            ProfileEvent::Updated(ProfileUpdated {
+                changes: Personal::Known(changes),
                 ..
             }) => {
                 let current = slot.load_full();

@@ -127,6 +127,7 @@ impl ReadModels {
                 Event::Subject(_) => {
                     self.subjects.apply(envelope);
                     self.profiles.apply(envelope);
+                    self.requests.apply(envelope);
                 }
                 Event::Profile(_) => {
                     let known = documents.get(place).cloned().flatten();

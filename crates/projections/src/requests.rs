@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use events::{Envelope, Event, Personal, RequestAnswered, RequestEvent};
+use events::{Envelope, Event, Personal, RequestAnswered, RequestEvent, SubjectEvent};
 use parking_lot::RwLock;
-use types::{JsonDocument, Position, Timestamp};
+use serde_json::json;
+use types::{JsonDocument, Position, SubjectId, Timestamp};
 
 use crate::{Digest, Projection};
 
@@ -43,6 +44,10 @@ struct State {
 
 struct Held {
     answer: StoredAnswer,
+    /// The length of the body as it was answered.
+    body_bytes: u32,
+    /// The person that it speaks of, if it is one.
+    subject: Option<SubjectId>,
     position: Position,
     owner: String,
 }
@@ -119,6 +124,19 @@ impl State {
         }
     }
 
+    /// Lets go what was answered about somebody who is erased, and about several people, of whom one may
+    /// be that person. That there was an answer stays known, so that the request is not decided anew.
+    fn erase(&mut self, subjects: &[SubjectId]) {
+        for held in self.answers.values_mut() {
+            let is_theirs = held
+                .subject
+                .is_none_or(|subject| subjects.contains(&subject));
+            if is_theirs && held.answer.body.is_some() {
+                held.answer.body = Some(erased());
+            }
+        }
+    }
+
     fn due(&self, owner: &str, now: Timestamp) -> Option<String> {
         let expired = self.by_expiry.first().filter(|(at, _)| *at <= now);
         if let Some((_, request)) = expired {
@@ -139,20 +157,28 @@ impl State {
 
 impl Held {
     fn bytes(&self) -> usize {
-        let body = self.answer.body.as_ref();
-        ANSWER_BYTES + body.map_or(0, |body| body.as_str().len())
+        ANSWER_BYTES + self.body_bytes as usize
     }
+}
+
+/// What is answered in the place of a body that is erased.
+fn erased() -> JsonDocument {
+    JsonDocument::from_value(&json!({"erased": true}))
 }
 
 impl Projection for Requests {
     const NAME: &'static str = "requests";
 
     fn apply(&self, envelope: &Envelope) {
+        if let Event::Subject(SubjectEvent::Erased(_)) = &envelope.event {
+            return self.state.write().erase(&envelope.subjects);
+        }
         let Event::Request(RequestEvent::Answered(RequestAnswered {
             request,
             owner,
             status,
             body,
+            body_bytes,
             expires_at,
         })) = &envelope.event
         else {
@@ -161,11 +187,16 @@ impl Projection for Requests {
         let state = &mut *self.state.write();
         let answer = StoredAnswer {
             status: *status,
-            body: body.as_ref().map(|Personal(body)| body.clone()),
+            body: body.as_ref().map(|body| match body {
+                Personal::Known(body) => body.clone(),
+                Personal::Erased => erased(),
+            }),
             expires_at: *expires_at,
         };
         let held = Held {
             answer,
+            body_bytes: *body_bytes,
+            subject: envelope.subjects.first().copied(),
             position: envelope.position,
             owner: owner.clone(),
         };
@@ -200,6 +231,8 @@ mod tests {
                 body: Some(JsonDocument::from_value(&body)),
                 expires_at: Timestamp(expires_at),
             },
+            body_bytes: u32::try_from(bytes + 2).unwrap(),
+            subject: None,
             position: Position(position),
             owner: owner.to_owned(),
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use dashmap::DashMap;
-use events::{Envelope, Event, Personal, SubjectEvent, SubjectRegistered};
+use events::{Envelope, Event, SubjectEvent, SubjectRegistered};
 use parking_lot::RwLock;
 use types::{SubjectId, UserId};
 
@@ -15,7 +15,8 @@ const EXAMINED_MAX: usize = 4_096;
 #[derive(Default)]
 pub struct Subjects {
     numbers: DashMap<UserId, SubjectId>,
-    users: boxcar::Vec<UserId>,
+    /// By number; nothing where somebody was erased.
+    users: RwLock<Vec<Option<UserId>>>,
     /// In the order of the user ids, byte by byte.
     by_user: RwLock<BTreeMap<UserId, SubjectId>>,
 }
@@ -25,8 +26,25 @@ impl Subjects {
         self.numbers.get(user_id).map(|number| *number)
     }
 
+    /// As [`Subjects::number`], also of those who were erased, by what they are called since.
+    pub fn named(&self, shown: &str) -> Option<SubjectId> {
+        let erased = || {
+            let subject = UserId::parse_erased(shown)?;
+            let users = self.users.read();
+            let user_id = users.get(subject.index())?;
+            user_id.is_none().then_some(subject)
+        };
+        self.number(shown).or_else(erased)
+    }
+
+    /// The user id, or what somebody is called who was erased.
+    pub fn shown(&self, subject: SubjectId) -> String {
+        let user_id = self.user_id(subject);
+        user_id.map_or_else(|| UserId::erased(subject), Into::into)
+    }
+
     pub fn user_id(&self, subject: SubjectId) -> Option<UserId> {
-        self.users.get(subject.index()).cloned()
+        self.users.read().get(subject.index())?.clone()
     }
 
     /// Of those who follow in the order of the user ids, as many as asked for who are wanted; and where
@@ -52,7 +70,28 @@ impl Subjects {
 
     /// The number that the next new person gets.
     pub fn next(&self) -> SubjectId {
-        SubjectId(u32::try_from(self.users.count()).unwrap_or(u32::MAX))
+        SubjectId(u32::try_from(self.users.read().len()).unwrap_or(u32::MAX))
+    }
+
+    fn register(&self, user_id: Option<&UserId>) {
+        let number = self.next();
+        self.users.write().push(user_id.cloned());
+        if let Some(user_id) = user_id {
+            self.numbers.insert(user_id.clone(), number);
+            self.by_user.write().insert(user_id.clone(), number);
+        }
+    }
+
+    fn erase(&self, subject: SubjectId) {
+        let user_id = self
+            .users
+            .write()
+            .get_mut(subject.index())
+            .and_then(Option::take);
+        if let Some(user_id) = user_id {
+            self.numbers.remove(&user_id);
+            self.by_user.write().remove(&user_id);
+        }
     }
 }
 
@@ -60,20 +99,24 @@ impl Projection for Subjects {
     const NAME: &'static str = "subjects";
 
     fn apply(&self, envelope: &Envelope) {
-        if let Event::Subject(SubjectEvent::Registered(SubjectRegistered {
-            user_id: Personal(user_id),
-        })) = &envelope.event
-        {
-            let number = self.next();
-            self.users.push(user_id.clone());
-            self.numbers.insert(user_id.clone(), number);
-            self.by_user.write().insert(user_id.clone(), number);
+        let Event::Subject(event) = &envelope.event else {
+            return;
+        };
+        match event {
+            SubjectEvent::Registered(SubjectRegistered { user_id }) => {
+                self.register(user_id.known());
+            }
+            SubjectEvent::Erased(_) => {
+                for subject in &envelope.subjects {
+                    self.erase(*subject);
+                }
+            }
         }
     }
 
     fn digest(&self, digest: &mut Digest) {
-        for (_, user_id) in &self.users {
-            digest.text(user_id.as_str());
+        for user_id in &*self.users.read() {
+            digest.optional_text(user_id.as_ref().map(UserId::as_str));
         }
     }
 }

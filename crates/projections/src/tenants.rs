@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use events::{
-    Envelope, Event, Personal, TenantCreated, TenantDefaultPreferenceCleared,
+    Envelope, Event, OfPerson, Personal, TenantCreated, TenantDefaultPreferenceCleared,
     TenantDefaultPreferenceSet, TenantDetails, TenantEvent, TenantMemberEvent, TenantUpdated,
 };
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -540,9 +540,9 @@ impl State {
                     self.add(number, subject, ordinal, None, envelope);
                 }
                 let members = &mut self.tenants[number as usize].members;
-                for (ordinal, profile) in &added.profiles {
-                    if let Some(subject) = envelope.subjects.get(*ordinal as usize) {
-                        members.set_document(*subject, clear(Some(profile)));
+                for OfPerson { place, value } in &added.profiles {
+                    if let Some(subject) = envelope.subjects.get(*place as usize) {
+                        members.set_document(*subject, value.known().cloned());
                     }
                 }
             }
@@ -598,7 +598,7 @@ impl State {
 }
 
 fn clear(profile: Option<&Personal<JsonDocument>>) -> Option<JsonDocument> {
-    profile.map(|Personal(profile)| profile.clone())
+    profile.and_then(Personal::known).cloned()
 }
 
 impl Projection for Tenants {

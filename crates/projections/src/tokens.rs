@@ -172,14 +172,11 @@ impl State {
             return;
         };
         match event {
-            TokenEvent::Added(TokenAdded {
-                token: Personal(token),
-                details: Personal(details),
-            })
-            | TokenEvent::Updated(TokenUpdated {
-                token: Personal(token),
-                details: Personal(details),
-            }) => {
+            TokenEvent::Added(TokenAdded { token, details })
+            | TokenEvent::Updated(TokenUpdated { token, details }) => {
+                let (Personal::Known(token), Personal::Known(details)) = (token, details) else {
+                    return;
+                };
                 let at = envelope.recorded_at;
                 self.everybody.insert(subject.0);
                 let tokens = self.people.entry(*subject).or_default();
@@ -205,9 +202,11 @@ impl State {
                     self.expiries.insert((at, Some((*subject, token.clone()))));
                 }
             }
-            TokenEvent::Removed(TokenRemoved {
-                token: Personal(token),
-            }) => self.forget(*subject, token),
+            TokenEvent::Removed(TokenRemoved { token }) => {
+                if let Personal::Known(token) = token {
+                    self.forget(*subject, token);
+                }
+            }
         }
     }
 }

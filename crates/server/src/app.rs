@@ -8,10 +8,9 @@ use api::{ApiOptions, ApiState, Authenticator, Metrics, RateLimit};
 use auth::{ADMIN, ApiKey};
 use axum::http::HeaderValue;
 use engine::{
-    Actor, Command, Engine, EngineOptions, History, KeyToIssue, Origin, Until, Writer, replay,
-    start_observed,
+    Actor, Command, Engine, EngineOptions, EventStore, History, KeyToIssue, Origin, Until, Writer,
+    replay, start_observed,
 };
-use event_log::EventLog;
 use events::KeyIssued;
 use projections::ReadModels;
 use tokio::net::TcpListener;
@@ -21,7 +20,7 @@ use types::{Clock, CommandId, SystemClock};
 
 use crate::config::Config;
 use crate::secret::signing_secret;
-use crate::store::open_log;
+use crate::store::open_store;
 use crate::{clock, connections, process, self_check, tls};
 
 /// How long open requests may take to end once the server is told to stop. Together with the next
@@ -37,7 +36,7 @@ pub struct Server {
     state: ApiState,
     engine: Engine,
     writer: Writer,
-    log: Arc<dyn EventLog>,
+    store: EventStore,
     read_models: Arc<ReadModels>,
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
@@ -66,13 +65,13 @@ impl Server {
         // Whatever is wrong with the settings is told before the log is read.
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let options = api_options(config)?;
-        let data_dir = config.data_dir.clone();
+        let (data_dir, master_key) = (config.data_dir.clone(), config.master_key.clone());
         let opening = tokio::task::spawn_blocking(move || {
-            let log = open_log(&data_dir)?;
-            let rebuilt = replay(&log, Until::Head, &mut |_| ())?;
-            anyhow::Ok((log, rebuilt, signing_secret(&data_dir)?))
+            let store = open_store(&data_dir, &master_key)?;
+            let rebuilt = replay(&store, Until::Head, &mut |_| ())?;
+            anyhow::Ok((store, rebuilt, signing_secret(&data_dir)?))
         });
-        let (log, rebuilt, secret) = opening.await.context("opening the log panicked")??;
+        let (store, rebuilt, secret) = opening.await.context("opening the log panicked")??;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -81,7 +80,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let observing = Arc::clone(&metrics);
         let (engine, writer) = start_observed(
-            Arc::clone(&log),
+            store.clone(),
             rebuilt,
             Arc::new(SystemClock),
             EngineOptions {
@@ -95,7 +94,7 @@ impl Server {
         } else {
             None
         };
-        let history = History::new(Arc::clone(&log), Arc::clone(&read_models));
+        let history = History::new(store.clone(), Arc::clone(&read_models));
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
         let state = ApiState::new(
@@ -112,7 +111,7 @@ impl Server {
             state,
             engine,
             writer,
-            log,
+            store,
             read_models,
             metrics,
             tls,
@@ -142,7 +141,7 @@ impl Server {
             state,
             engine,
             mut writer,
-            log,
+            store,
             read_models,
             metrics,
             tls,
@@ -185,7 +184,7 @@ impl Server {
         drop(engine);
         let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;
         // Closing the log syncs the head file; it blocks.
-        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        let closed = tokio::task::spawn_blocking(move || store.log.close()).await;
         closed.context("closing the log panicked")??;
         match outcome {
             Ok(Ok(())) => Ok(Stopped::Asked),

@@ -2,11 +2,15 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use crate::master_key::MasterKeySource;
+
 /// What an operator chooses.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Everything that is kept, in one directory. Made if it is not there.
     pub data_dir: PathBuf,
+    /// Where the key to the key vault comes from.
+    pub master_key: MasterKeySource,
     /// Port 0 takes any free one.
     pub listen: SocketAddr,
     /// A key with full access, good as long as it is given here.
@@ -29,6 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "data".into(),
+            master_key: MasterKeySource::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             api_key: None,
             tenant_levels: engine::TENANT_LEVELS_LOADED,

@@ -4,6 +4,7 @@ mod app;
 mod clock;
 mod config;
 mod connections;
+mod master_key;
 mod process;
 mod secret;
 mod self_check;
@@ -14,6 +15,10 @@ mod tls;
 pub use app::{Server, Stopped, check};
 pub use config::{Config, TlsFiles};
 pub use engine::TENANT_LEVELS_LOADED;
+pub use master_key::{MasterKeySource, write_master_key};
 pub use secret::rotate_signing_secret;
-pub use store::{compact_log, doctor, import_log, open_log, rewrite_head};
+pub use store::{
+    compact_log, doctor, import_log, open_log, open_store, rewrite_head, rotate_master_key,
+};
 pub use telemetry::{LogFormat, start_tracing};
+pub use vault::MasterKey;

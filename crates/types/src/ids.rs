@@ -22,6 +22,8 @@ pub enum InvalidId {
     ListCharacter,
     #[error("a list id has one to four parts separated by single dots, none of them empty")]
     ListParts,
+    #[error("`erased:` and a number is what people are called who were erased, and nobody's id")]
+    Erased,
 }
 
 fn check(raw: &str) -> Result<(), InvalidId> {
@@ -58,10 +60,6 @@ macro_rules! opaque_id {
     };
 }
 opaque_id! {
-    /// The caller's id of a person.
-    UserId
-}
-opaque_id! {
     /// The caller's id of an audience.
     AudienceId
 }
@@ -84,6 +82,39 @@ opaque_id! {
 opaque_id! {
     /// What a provider of push messages knows one device by.
     DeviceToken
+}
+
+/// The caller's id of a person: 1 to 512 bytes without control characters, otherwise opaque, but not what
+/// [`UserId::erased`] gives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserId(Arc<str>);
+
+const ERASED: &str = "erased:";
+
+impl UserId {
+    pub fn parse(raw: &str) -> Result<Self, InvalidId> {
+        check(raw)?;
+        if Self::parse_erased(raw).is_some() {
+            return Err(InvalidId::Erased);
+        }
+        Ok(Self(raw.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What somebody is called who was erased: `erased:42`.
+    pub fn erased(subject: SubjectId) -> String {
+        format!("{ERASED}{subject}")
+    }
+
+    /// Whom [`UserId::erased`] calls so.
+    pub fn parse_erased(shown: &str) -> Option<SubjectId> {
+        let number = SubjectId(shown.strip_prefix(ERASED)?.parse().ok()?);
+        (Self::erased(number) == shown).then_some(number)
+    }
 }
 
 /// The id of a list: one to four parts separated by dots, without `*`, `#` or white space.

@@ -931,6 +931,8 @@ fn users() -> Vec<Doc> {
                                "tenants": [], "preferences": [], "recipient_preferences": false,
                                "quiet_hours": false}}),
         ),
+        post("/v1/users/{user_id}/erase", "Erase a user for ever")
+            .answers::<users::Erased>(200, json!({"erased": true, "position": 42})),
         paged_strictly(get(
             "/v1/users:batch",
             "Everybody, in the form in which they are taken in",

@@ -216,14 +216,12 @@ pub(crate) async fn members(
         let cursor = last.map(|last| cursor::encode(MEMBERS, &last));
         let items = members
             .into_iter()
-            .filter_map(|MemberWithReason { member, reason }| {
-                Some(Member {
-                    user_id: models.subjects.user_id(member.subject)?.into(),
-                    audience_id: audience.as_str().to_owned(),
-                    added_at: member.joined.at.to_rfc3339_millis(),
-                    audience_version: member.version,
-                    reason,
-                })
+            .map(|MemberWithReason { member, reason }| Member {
+                user_id: models.subjects.shown(member.subject),
+                audience_id: audience.as_str().to_owned(),
+                added_at: member.joined.at.to_rfc3339_millis(),
+                audience_version: member.version,
+                reason,
             });
         Ok(json(&MembersPage {
             items: items.collect(),

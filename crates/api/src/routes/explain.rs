@@ -125,7 +125,7 @@ pub(crate) async fn changes(
         let cursor = cursor::encode(&collection, &format!("{position} {subject}"));
         let items = page.items.into_iter();
         Ok(json(&ChangesPage {
-            items: items.filter_map(|event| shown(state, event)).collect(),
+            items: items.map(|event| shown(state, event)).collect(),
             paging: Paging {
                 more: page.more,
                 cursor: Some(cursor),
@@ -143,11 +143,11 @@ fn place_of(text: &str) -> Option<ChangePlace> {
     })
 }
 
-fn shown(state: &ApiState, event: MembershipEvent) -> Option<Change> {
+fn shown(state: &ApiState, event: MembershipEvent) -> Change {
     let MembershipEvent { change, cause } = event;
     let position = change.occasion.position.0;
-    Some(Change {
-        user_id: state.read_models.subjects.user_id(change.subject)?.into(),
+    Change {
+        user_id: state.read_models.subjects.shown(change.subject),
         kind: if change.joined { "joined" } else { "left" },
         position,
         at: change.occasion.at.to_string(),
@@ -157,5 +157,5 @@ fn shown(state: &ApiState, event: MembershipEvent) -> Option<Change> {
             position,
             event_type: cause,
         },
-    })
+    }
 }

@@ -78,13 +78,12 @@ pub(crate) async fn query(
         let page = page.map_err(|UnknownSet(set)| not_found(&set))?;
         let last = page.items.last().map(SubjectId::to_string);
         let cursor = last.map(|last| cursor::encode(QUERY, &last));
-        let person = |subject| {
-            let user_id = models.subjects.user_id(subject)?.into();
-            Some(Person { user_id })
+        let person = |subject| Person {
+            user_id: models.subjects.shown(subject),
         };
         Ok(json(&QueryAnswer {
             count: page.count,
-            items: page.items.into_iter().filter_map(person).collect(),
+            items: page.items.into_iter().map(person).collect(),
             paging: Paging::new(page.more, || cursor),
         }))
     };

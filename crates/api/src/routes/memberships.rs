@@ -34,7 +34,7 @@ pub(crate) struct Association {
 }
 
 impl Association {
-    pub(crate) fn new(view: MembershipView, user_id: UserId) -> Self {
+    pub(crate) fn new(view: MembershipView, user_id: impl Into<String>) -> Self {
         Self {
             tenant_id: view.tenant.into(),
             user_id: user_id.into(),

@@ -3,7 +3,7 @@ use axum::response::Response;
 use domain::{audiences_of, refuse_cycle};
 use projections::{Preview, ReadModels};
 use serde::Serialize;
-use types::{AudienceId, Clock as _, SystemClock, UserId};
+use types::{AudienceId, Clock as _, SystemClock};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -35,10 +35,10 @@ pub(crate) struct DiffAnswer {
 
 impl Part {
     fn of(preview: Preview, models: &ReadModels) -> Self {
-        let user_id = |subject| models.subjects.user_id(subject).map(UserId::into);
+        let user_id = |subject| models.subjects.shown(subject);
         Self {
             count: preview.count,
-            sample: preview.sample.into_iter().filter_map(user_id).collect(),
+            sample: preview.sample.into_iter().map(user_id).collect(),
         }
     }
 }

@@ -62,12 +62,10 @@ pub(crate) async fn subscribers(
     let cursor = views
         .last()
         .map(|last| cursor::encode(SUBSCRIBERS, &place_of(last.joined)));
-    let items = views.into_iter().filter_map(|view| {
-        Some(Subscription {
-            recipient_id: models.subjects.user_id(view.subject)?.into(),
-            created: view.created_at.to_rfc3339_millis(),
-            preferences: view.preferences,
-        })
+    let items = views.into_iter().map(|view| Subscription {
+        recipient_id: models.subjects.shown(view.subject),
+        created: view.created_at.to_rfc3339_millis(),
+        preferences: view.preferences,
     });
     Ok(json(&SubscribersPage {
         items: items.collect(),

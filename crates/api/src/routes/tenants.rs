@@ -284,9 +284,9 @@ pub(crate) async fn users(
     let last = views.last();
     let cursor = last.map(|last| cursor::encode(USERS, &place_of(last.joined)));
     let items = views.into_iter();
-    let items = items.filter_map(|view| {
-        let user_id = models.subjects.user_id(view.subject)?;
-        Some(Association::new(view, user_id))
+    let items = items.map(|view| {
+        let user_id = models.subjects.shown(view.subject);
+        Association::new(view, user_id)
     });
     Ok(json(&LinkedPage::new(items.collect(), &uri, more, cursor)))
 }

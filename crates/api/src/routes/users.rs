@@ -2,9 +2,10 @@ pub(crate) mod batch;
 pub(crate) mod effective_profile;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::limits::FILTERS_MAX;
-use engine::{Command, Outcome, Removed};
+use engine::{Command, Committed, Outcome, Removed};
 use projections::{AttributeFilter, UserCounts, UserFilter, UserSummary, UserView};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
@@ -19,7 +20,7 @@ use crate::extract::query::Parameters;
 use crate::reach::Reach;
 use crate::routes::preferences::ShownQuietHours;
 use crate::routes::users::batch::chosen;
-use crate::routes::{Paging, at, json, tokens};
+use crate::routes::{Paging, at, json, kept, tokens};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "users";
@@ -242,4 +243,32 @@ pub(crate) async fn delete(
         "quiet_hours": removed.quiet_hours,
     }});
     Ok(at(&committed, json(&answer)))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Erased {
+    erased: bool,
+    /// Of the event that says so.
+    position: u64,
+}
+
+/// `POST /v1/users/{user_id}/erase`: everything that is known about a person is removed, and the key of all
+/// that the log says of them destroyed. Sent again it finds nobody.
+pub(crate) async fn erase(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+) -> Result<Response, ApiError> {
+    let command = Command::EraseUser { user_id };
+    let answer = |committed: &Committed| {
+        let position = committed.position.0;
+        kept(
+            StatusCode::OK,
+            &Erased {
+                erased: true,
+                position,
+            },
+        )
+    };
+    Ok(state.execute_once(command, origin, answer).await?)
 }

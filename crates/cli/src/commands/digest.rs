@@ -18,8 +18,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(&self.data.existing()?)?;
-        let rebuilt = engine::replay(&log, Until::Head, &mut |_| ())?;
+        let store = self.data.store()?;
+        let rebuilt = engine::replay(&store, Until::Head, &mut |_| ())?;
         print(&rebuilt.read_models, self.json)?;
         Ok(ExitCode::SUCCESS)
     }

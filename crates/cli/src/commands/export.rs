@@ -20,7 +20,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(&self.data.existing()?)?;
+        let store = self.data.store()?;
+        let (log, vault) = (&store.log, &*store.vault);
         // People are registered before they are named, so one reading is enough.
         let subjects = Subjects::default();
         let mut out = BufWriter::new(std::io::stdout().lock());
@@ -31,10 +32,12 @@ impl Options {
                 for record in raw.decode()?.records() {
                     let record = record?;
                     next = record.position.next();
-                    subjects.apply(&to_envelope(&record)?);
+                    subjects.apply(&to_envelope(&record, vault)?);
                     serde_json::to_writer(
                         &mut out,
-                        &EventJson::from_record(&record, |subject| subjects.user_id(subject))?,
+                        &EventJson::from_record(&record, vault, |subject| {
+                            subjects.user_id(subject)
+                        })?,
                     )
                     .map_err(std::io::Error::from)?;
                     out.write_all(b"\n")?;

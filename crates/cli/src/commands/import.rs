@@ -2,11 +2,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use engine::Importer;
-use event_log::EventLog;
+use engine::{EventStore, Importer};
 use types::{Clock as _, SystemClock, Timestamp};
 
 use super::settings::Place;
@@ -49,10 +49,11 @@ impl Options {
                 .0
                 .saturating_add(CLOCK_DIFFERENCE_MAX_NANOSECONDS),
         );
-        let log = server::import_log(&self.data.data_dir()?, |log| {
-            import(log, &mut lines, latest)
+        let (data, master_key) = (self.data.data_dir()?, self.data.master_key()?);
+        let store = server::import_log(&data, &master_key, |store| {
+            import(store, &mut lines, latest)
         })?;
-        let head = log.head();
+        let head = store.log.head();
         if self.json {
             let outcome =
                 serde_json::json!({"events": head.position.0, "root": head.root.to_string()});
@@ -67,8 +68,9 @@ impl Options {
     }
 }
 
-fn import(log: &dyn EventLog, lines: &mut dyn BufRead, latest: Timestamp) -> anyhow::Result<()> {
-    let mut importer = Importer::new(latest);
+fn import(store: &EventStore, lines: &mut dyn BufRead, latest: Timestamp) -> anyhow::Result<()> {
+    let log = &store.log;
+    let mut importer = Importer::new(latest, Arc::clone(&store.vault));
     let (mut group, mut bytes) = (Vec::new(), 0);
     let mut line = String::new();
     let mut number = 0_u64;

@@ -62,12 +62,12 @@ impl Options {
 
 impl Common {
     fn verify(&self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(&self.data.existing()?)?;
-        let mut report = event_log::verify(&*log, &mut |_| ());
+        let store = self.data.store()?;
+        let mut report = event_log::verify(&*store.log, &mut |_| ());
         // The bytes are what was written; whether they are events that can follow each other
         // is looked at here.
         if report.damage.is_none()
-            && let Err(error) = engine::check(&log)
+            && let Err(error) = engine::check(&store)
         {
             let (position, what) = (error.position(), error.to_string());
             let last_good = Position(position.0.saturating_sub(1));

@@ -34,13 +34,14 @@ fn until(text: &str) -> Result<Until, String> {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let log = server::open_log(&self.data.existing()?)?;
-        let bar = ProgressBar::new(log.head().position.0).with_style(ProgressStyle::with_template(
-            "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta}",
-        )?);
+        let store = self.data.store()?;
+        let bar =
+            ProgressBar::new(store.log.head().position.0).with_style(ProgressStyle::with_template(
+                "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta}",
+            )?);
         let started = Instant::now();
         let until = self.until.unwrap_or(Until::Head);
-        let rebuilt = engine::replay(&log, until, &mut |position| bar.set_position(position.0))?;
+        let rebuilt = engine::replay(&store, until, &mut |position| bar.set_position(position.0))?;
         let took = started.elapsed();
         bar.finish_and_clear();
         let events = rebuilt.read_models.checkpoint();

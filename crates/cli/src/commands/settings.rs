@@ -11,7 +11,8 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
-use server::{Config, LogFormat, TlsFiles};
+use engine::EventStore;
+use server::{Config, LogFormat, MasterKeySource, TlsFiles};
 use toml::{Table, Value};
 
 /// Where settings are read from if nobody says.
@@ -29,6 +30,9 @@ pub(crate) struct Place {
     /// The file with the settings; `muster.toml` unless given, if it is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The file with the master key, as hexadecimal digits; one in the data directory unless given.
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<String>,
 }
 
 /// How to serve. Each can be said in the environment and in the file as well.
@@ -86,8 +90,14 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 13] = [
     known("data_dir", "data"),
+    known("master_key_file", ""),
+    Known {
+        name: "master_key",
+        by_default: "",
+        secret: true,
+    },
     known("listen", "127.0.0.1:8080"),
     Known {
         name: "api_key",
@@ -118,13 +128,26 @@ enum Source {
 pub(crate) struct Settings(BTreeMap<&'static str, (String, Source)>);
 
 impl Place {
-    /// The data directory.
-    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+    fn settings(&self) -> anyhow::Result<Settings> {
         let flags = Flags {
             place: self.clone(),
             ..Flags::default()
         };
-        Ok(flags.settings()?.get("data_dir").into())
+        flags.settings()
+    }
+
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.settings()?.get("data_dir").into())
+    }
+
+    pub(crate) fn master_key(&self) -> anyhow::Result<MasterKeySource> {
+        self.settings()?.master_key()
+    }
+
+    /// The event log that is there, with its keys.
+    pub(crate) fn store(&self) -> anyhow::Result<EventStore> {
+        server::open_store(&self.existing()?, &self.master_key()?)
     }
 
     /// The data directory, which must hold a log already: only `serve` and `import` make one.
@@ -149,6 +172,9 @@ impl Flags {
     fn given(&self, name: &str) -> Option<&String> {
         match name {
             "data_dir" => self.place.data_dir.as_ref(),
+            "master_key_file" => self.place.master_key_file.as_ref(),
+            // A flag would show it to everybody on the machine.
+            "master_key" => None,
             "listen" => self.listen.as_ref(),
             "api_key" => self.api_key.as_ref(),
             "tenant_levels" => self.tenant_levels.as_ref(),
@@ -248,6 +274,7 @@ impl Settings {
         let origins = origins.filter(|it| !it.is_empty()).map(str::to_owned);
         Ok(Config {
             data_dir: self.get("data_dir").into(),
+            master_key: self.master_key()?,
             listen: self.parsed::<SocketAddr>("listen", "an address with a port")?,
             api_key: self.given("api_key").map(str::to_owned),
             tenant_levels: levels,
@@ -257,6 +284,15 @@ impl Settings {
             cors_origins: origins.collect(),
             tls,
         })
+    }
+
+    fn master_key(&self) -> anyhow::Result<MasterKeySource> {
+        match (self.given("master_key"), self.given("master_key_file")) {
+            (None, None) => Ok(MasterKeySource::Beside),
+            (Some(digits), None) => Ok(MasterKeySource::Given(digits.to_owned())),
+            (None, Some(path)) => Ok(MasterKeySource::File(path.into())),
+            (Some(_), Some(_)) => bail!("master_key and master_key_file are both given"),
+        }
     }
 
     pub(crate) fn log_format(&self) -> anyhow::Result<LogFormat> {
@@ -371,10 +407,10 @@ mod tests {
             ["https://a.example", "https://b.example"]
         );
         assert_eq!(config.data_dir, Path::new("data"));
-        let sources: Vec<String> = settings.shown().map(|it| it.2).take(4).collect();
+        let sources: Vec<String> = settings.shown().map(|it| it.2).take(6).collect();
         assert_eq!(sources[0], "default");
-        assert_eq!(sources[1], "flag");
-        assert_eq!(sources[3], "environment");
+        assert_eq!(sources[3], "flag");
+        assert_eq!(sources[5], "environment");
     }
 
     #[test]
@@ -397,6 +433,7 @@ mod tests {
             ("rate_burst = 5", "needs rate_per_second"),
             ("tls_key = \"k.pem\"", "needs tls_certificate"),
             ("requests_max = 0", "above 0"),
+            ("master_key = \"0a\"\nmaster_key_file = \"k\"", "both given"),
         ] {
             let settings = settings(&Flags::default(), &[], file).expect("settings");
             let wrong = settings.config().expect_err(file);

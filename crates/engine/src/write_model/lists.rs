@@ -6,7 +6,8 @@ use domain::{
     ListState,
 };
 use events::{
-    ListEvent, ListMemberAdded, ListMemberEvent, ListMembersAdded, ListMembersRemoved, Personal,
+    ListEvent, ListMemberAdded, ListMemberEvent, ListMembersAdded, ListMembersRemoved, OfPerson,
+    Personal,
 };
 use projections::ListStatus;
 use types::{JsonDocument, ListId, StreamId, SubjectId, UserId};
@@ -217,7 +218,10 @@ impl WriteModel {
             let subjects = chunk.iter().map(|(subject, _)| *subject).collect();
             let preferences = (0_u32..)
                 .zip(chunk)
-                .filter_map(|(place, (_, preferences))| Some((place, preferences.take()?)))
+                .filter_map(|(place, (_, preferences))| {
+                    let value = preferences.take()?;
+                    Some(OfPerson { place, value })
+                })
                 .collect();
             let event = ListMemberEvent::ManyAdded(ListMembersAdded { preferences });
             self.record(

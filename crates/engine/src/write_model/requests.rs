@@ -37,7 +37,9 @@ impl WriteModel {
             request,
             owner,
             status: answer.status,
-            body: answer.body.clone().map(Personal),
+            body_bytes: u32::try_from(body.map_or(0, |body| body.as_str().len()))
+                .unwrap_or(u32::MAX),
+            body: answer.body.clone().map(Personal::Known),
             expires_at,
         };
         let about = only_subject(decided).into_iter().collect();

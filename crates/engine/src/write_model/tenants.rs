@@ -6,7 +6,7 @@ use domain::{
     TenantRefusal, refuse_ancestry,
 };
 use events::{
-    Personal, TenantDetails, TenantMemberAdded, TenantMemberEvent, TenantMembersAdded,
+    OfPerson, Personal, TenantDetails, TenantMemberAdded, TenantMemberEvent, TenantMembersAdded,
     TenantMembersRemoved,
 };
 use types::{JsonDocument, PreferenceStatus, StreamId, SubjectId, TenantId, TopicId, UserId};
@@ -236,7 +236,10 @@ impl WriteModel {
             let subjects = chunk.iter().map(|(subject, _)| *subject).collect();
             let profiles = (0_u32..)
                 .zip(chunk)
-                .filter_map(|(place, (_, profile))| Some((place, profile.take()?)))
+                .filter_map(|(place, (_, profile))| {
+                    let value = profile.take()?;
+                    Some(OfPerson { place, value })
+                })
                 .collect();
             let event = TenantMemberEvent::ManyAdded(TenantMembersAdded { profiles });
             let stream = StreamId::Tenant(tenant.clone());

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{Change, ListMemberCommand, ProfileCommand, ProfileState, TenantMemberCommand};
-use types::{JsonDocument, ListId, SubjectId, TenantId, Timestamp, UserId};
+use events::SubjectErased;
+use types::{JsonDocument, ListId, StreamId, SubjectId, TenantId, Timestamp, UserId};
 
 use super::preferences::last_of_each;
 use super::profiles::ProfilePlan;
@@ -129,6 +130,30 @@ impl WriteModel {
             }
         }
         Ok(())
+    }
+
+    /// Removes everything that is known about a person; [`WriteModel::finish_erasure`] says that their
+    /// key goes with it.
+    pub(super) fn erase_user(
+        &mut self,
+        user_id: &UserId,
+        now: Timestamp,
+        decided: &mut Vec<Decided>,
+    ) -> Result<Removed, Refusal> {
+        let subject = self.known(user_id).ok_or(Refusal::UserNotFound)?;
+        let removed = self.delete_user(user_id, now, decided);
+        self.group.subjects.insert(user_id.clone(), None);
+        self.group.erasing = Some(subject);
+        Ok(removed)
+    }
+
+    /// The last event of an erasure, if one was decided. Nothing of the same group may come after it: the
+    /// group's values were sealed before the keys end.
+    pub(crate) fn finish_erasure(&mut self, decided: &mut Vec<Decided>) -> Option<SubjectId> {
+        let subject = self.group.erasing.take()?;
+        let stream = StreamId::Subject(subject);
+        self.record(stream, vec![subject], SubjectErased {}.into(), decided);
+        Some(subject)
     }
 
     /// Removes everything that is known about a person; says what there was.

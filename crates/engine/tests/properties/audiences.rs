@@ -215,7 +215,11 @@ fn any_tenant_step(random: &mut Random, people: usize, now: u64) -> Step {
         }
         82..86 => {
             let user_id = user_id(who);
-            let command = Command::DeleteUser { user_id };
+            let command = if random.percent(30) {
+                Command::EraseUser { user_id }
+            } else {
+                Command::DeleteUser { user_id }
+            };
             (command, Box::new(move |world| world.delete_user(who)))
         }
         _ => {

@@ -3,10 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::{
-    Command, Engine, EngineOptions, EventJson, History, Importer, Origin, Until, Writer, replay,
-    start,
+    Command, Engine, EngineOptions, EventJson, EventStore, History, Importer, Origin, Until,
+    Writer, replay, start,
 };
-use event_log::{EventLog, MemoryLog};
 use projections::ReadModels;
 use types::{Clock, Position, Timestamp};
 
@@ -34,7 +33,7 @@ impl Clock for ManualClock {
 }
 
 pub(crate) struct Running {
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: EventStore,
     pub(crate) models: Arc<ReadModels>,
     pub(crate) engine: Engine,
     clock: Arc<ManualClock>,
@@ -43,16 +42,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn on_empty_log(clock: &Arc<ManualClock>) -> Self {
-        Self::start(Arc::new(MemoryLog::default()), clock)
+        Self::start(EventStore::in_memory(), clock)
     }
 
-    fn start(log: Arc<dyn EventLog>, clock: &Arc<ManualClock>) -> Self {
-        let rebuilt = replay(&log, Until::Head, &mut |_| ()).unwrap();
+    fn start(store: EventStore, clock: &Arc<ManualClock>) -> Self {
+        let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
         let models = Arc::clone(&rebuilt.read_models);
         let ticking: Arc<dyn Clock> = Arc::clone(clock) as _;
-        let (engine, writer) = start(Arc::clone(&log), rebuilt, ticking, EngineOptions::default());
+        let (engine, writer) = start(store.clone(), rebuilt, ticking, EngineOptions::default());
         Self {
-            log,
+            store,
             models,
             engine,
             clock: Arc::clone(clock),
@@ -63,35 +62,38 @@ impl Running {
     /// The same log with everything else built anew, which has to come out the same.
     pub(crate) fn restarted(self, seed: u64) -> Self {
         let digests = self.models.digests();
-        let (log, clock) = (Arc::clone(&self.log), Arc::clone(&self.clock));
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
         drop(self);
-        let again = Self::start(log, &clock);
+        let again = Self::start(store, &clock);
         assert_eq!(again.models.digests(), digests, "restart, seed {seed}");
         again
     }
 
     /// A second engine on a log into which the first one's was imported, event by event.
     pub(crate) fn imported(&self, seed: u64) -> Self {
-        let log = MemoryLog::default();
-        let mut importer = Importer::new(Timestamp(self.clock.now().0 + 3_600 * SECOND));
-        for raw in self.log.read(Position(1), usize::MAX).unwrap() {
+        let store = EventStore::in_memory();
+        let latest = Timestamp(self.clock.now().0 + 3_600 * SECOND);
+        let mut importer = Importer::new(latest, Arc::clone(&store.vault));
+        for raw in self.store.log.read(Position(1), usize::MAX).unwrap() {
             for record in raw.decode().unwrap().records() {
-                let shown = EventJson::from_record(&record.unwrap(), |subject| {
-                    self.models.subjects.user_id(subject)
-                });
+                let user_id = |subject| self.models.subjects.user_id(subject);
+                let shown = EventJson::from_record(&record.unwrap(), &self.store.vault, user_id);
                 let line = serde_json::to_string(&shown.unwrap()).unwrap();
-                log.append(&[importer.record(&line).unwrap()]).unwrap();
+                store
+                    .log
+                    .append(&[importer.record(&line).unwrap()])
+                    .unwrap();
             }
         }
-        assert_eq!(log.head(), self.log.head());
-        let again = Self::start(Arc::new(log), &self.clock);
+        assert_eq!(store.log.head().position, self.store.log.head().position);
+        let again = Self::start(store, &self.clock);
         let digests = self.models.digests();
         assert_eq!(again.models.digests(), digests, "import, seed {seed}");
         again
     }
 
     pub(crate) fn history(&self) -> History {
-        History::new(Arc::clone(&self.log), Arc::clone(&self.models))
+        History::new(self.store.clone(), Arc::clone(&self.models))
     }
 
     /// The time of the last event, which is the present of windows.

@@ -1,7 +1,9 @@
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
-use events::{AudienceEvent, Envelope, Event, ListEvent, ListMemberEvent, ProfileEvent};
+use events::{
+    AudienceEvent, Envelope, Event, ListEvent, ListMemberEvent, ProfileEvent, SubjectEvent,
+};
 use roaring::RoaringBitmap;
 use types::filter::{Moment, Set};
 use types::{ListId, StreamId, SubjectId, TenantId};
@@ -85,7 +87,11 @@ impl State {
                     self.memberships_changed(tenant, &envelope.subjects, others, &mut effects);
                 }
             }
-            Event::Subject(_)
+            Event::Subject(SubjectEvent::Erased(_)) => {
+                // The log no longer tells in which audiences they were, and neither does memory.
+                self.recent.forget(envelope.position);
+            }
+            Event::Subject(SubjectEvent::Registered(_))
             | Event::Section(_)
             | Event::Topic(_)
             | Event::PreferencePage(_)
@@ -107,7 +113,7 @@ impl State {
         };
         match event {
             ProfileEvent::Updated(updated) if self.population.contains(subject.0) => {
-                self.columns.touched_by(Some(&updated.changes.0))
+                self.columns.touched_by(updated.changes.known())
             }
             ProfileEvent::Updated(_) | ProfileEvent::Deleted(_) => self.columns.touched_by(None),
         }

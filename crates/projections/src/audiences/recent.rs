@@ -89,6 +89,13 @@ impl Recent {
         }
     }
 
+    /// Forgets everything up to here.
+    pub(super) fn forget(&mut self, position: types::Position) {
+        self.events.clear();
+        self.bytes = 0;
+        self.forgotten = position;
+    }
+
     /// Nothing that happened after this position is forgotten; of what happened at it, a part.
     pub(super) fn complete_after(&self) -> types::Position {
         self.forgotten

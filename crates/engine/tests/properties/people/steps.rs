@@ -414,12 +414,20 @@ fn person(random: &mut Random) -> Step {
     let who = random.below(PEOPLE);
     let user_id = user_id(who);
     match random.below(6) {
-        0 | 1 => {
+        0 => {
             let effect = move |world: &mut World| {
                 world.delete_user(who);
                 Ok(())
             };
             (Command::DeleteUser { user_id }, Box::new(effect))
+        }
+        1 => {
+            let effect = move |world: &mut World| {
+                let registered = world.registered.remove(&who);
+                world.delete_user(who);
+                if registered { Ok(()) } else { Err("nobody") }
+            };
+            (Command::EraseUser { user_id }, Box::new(effect))
         }
         2 => {
             let command = Command::Profile {

@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) recipients: BTreeMap<usize, Value>,
     /// By person and token: what is known about it, and when it expires.
     pub(crate) tokens: BTreeMap<(usize, usize), (u64, Option<u64>)>,
+    /// Of whom anything was ever known since they were erased.
+    pub(crate) registered: BTreeSet<usize>,
 }
 
 /// What a naive engine says.
@@ -125,6 +127,12 @@ impl World {
         };
         self.choices.insert((who, tenant, topic), status);
         Ok(())
+    }
+
+    /// To be called after every step.
+    pub(crate) fn note_registered(&mut self) {
+        let known: Vec<usize> = (0..PEOPLE).filter(|who| self.is_known(*who)).collect();
+        self.registered.extend(known);
     }
 
     pub(crate) fn delete_user(&mut self, who: usize) {
