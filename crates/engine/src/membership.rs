@@ -70,7 +70,7 @@ impl History {
             subject: SubjectId(u32::MAX),
         });
         let mut found = Vec::new();
-        each_piece(&self.log, |piece| {
+        each_piece(&self.log, Position(1), |piece| {
             // What one event did is remembered as a whole until the next one, so whatever may be asked
             // for is picked up event by event.
             let before = piece.partition_point(|it| it.position < place.position);

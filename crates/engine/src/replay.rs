@@ -26,6 +26,7 @@ pub enum Until {
 }
 
 /// The state at some position, ready to go on from.
+#[derive(Default)]
 pub struct Rebuilt {
     pub read_models: Arc<ReadModels>,
     pub(crate) sequence: Sequence,
@@ -63,13 +64,25 @@ pub fn replay(
     until: Until,
     progress: &mut dyn FnMut(Position),
 ) -> Result<Rebuilt, ReplayError> {
-    let mut rebuilt = Rebuilt {
-        read_models: Arc::new(ReadModels::default()),
-        sequence: Sequence::default(),
-    };
-    each_piece(log, |piece| {
+    replay_on(log, Rebuilt::default(), until, &mut |position| {
+        progress(position);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Folds what follows the state. `progress` hears of every piece, and may end it early.
+pub fn replay_on(
+    log: &Arc<dyn EventLog>,
+    mut rebuilt: Rebuilt,
+    until: Until,
+    progress: &mut dyn FnMut(Position) -> ControlFlow<()>,
+) -> Result<Rebuilt, ReplayError> {
+    let from = rebuilt.read_models.checkpoint().next();
+    each_piece(log, from, |piece| {
         let flow = rebuilt.fold(piece, until)?;
-        progress(rebuilt.read_models.checkpoint());
+        if progress(rebuilt.read_models.checkpoint()).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         Ok(flow)
     })?;
     Ok(rebuilt)
@@ -79,7 +92,7 @@ pub fn replay(
 /// in memory is a few bytes for each stream.
 pub fn check(log: &Arc<dyn EventLog>) -> Result<(), ReplayError> {
     let mut sequence = Sequence::default();
-    each_piece(log, |piece| {
+    each_piece(log, Position(1), |piece| {
         piece
             .iter()
             .try_for_each(|envelope| sequence.follow(envelope))?;
@@ -87,16 +100,18 @@ pub fn check(log: &Arc<dyn EventLog>) -> Result<(), ReplayError> {
     })
 }
 
-/// Decodes the whole log in pieces, on a core of its own, and hands each over until told otherwise.
+/// Decodes the log from a position on in pieces, on a core of its own, and hands each over until told
+/// otherwise.
 pub(crate) fn each_piece(
     log: &Arc<dyn EventLog>,
+    from: Position,
     mut take: impl FnMut(Vec<Envelope>) -> Result<ControlFlow<()>, ReplayError>,
 ) -> Result<(), ReplayError> {
     let head = log.head().position;
     let (decoded, pieces) = sync_channel::<Result<Vec<Envelope>, ReplayError>>(PIECES_WAITING_MAX);
     thread::scope(|scope| {
         scope.spawn(move || {
-            let mut next = Position(1);
+            let mut next = from;
             while next <= head {
                 let piece = read_piece(log, next, head);
                 let going_on = match &piece {
@@ -122,6 +137,11 @@ pub(crate) fn each_piece(
 }
 
 impl Rebuilt {
+    /// The time of the last event; the beginning of time if there is none.
+    pub fn last_recorded_at(&self) -> Timestamp {
+        self.sequence.last_recorded_at
+    }
+
     fn fold(
         &mut self,
         mut piece: Vec<Envelope>,

@@ -17,6 +17,7 @@ mod predicates;
 mod recent;
 mod row;
 mod rows;
+mod saved;
 mod scratch;
 mod sets;
 mod settle;
@@ -53,6 +54,9 @@ pub struct Audiences {
 }
 
 impl Audiences {
+    /// As [`crate::Projection::VERSION`].
+    pub(crate) const VERSION: u16 = 1;
+
     /// Every audience that holds the person, in the order of their ids.
     pub fn of_subject(&self, subject: SubjectId) -> Vec<AudienceId> {
         let state = self.state.read();

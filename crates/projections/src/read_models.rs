@@ -1,6 +1,8 @@
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event};
 use parking_lot::RwLockReadGuard;
 use types::{JsonDocument, Position, Timestamp};
@@ -184,5 +186,75 @@ impl ReadModels {
         digests.push(("audiences", digest.finish()));
         digests.sort_unstable();
         digests
+    }
+
+    /// Name and version of what a snapshot holds of each, in the order in which it does.
+    pub fn saved_versions() -> Vec<(&'static str, u16)> {
+        fn of<P: Projection>() -> (&'static str, u16) {
+            (P::NAME, P::VERSION)
+        }
+        vec![
+            of::<Subjects>(),
+            of::<Profiles>(),
+            of::<Lists>(),
+            of::<Tenants>(),
+            of::<Topics>(),
+            of::<Preferences>(),
+            of::<Tokens>(),
+            of::<Brands>(),
+            of::<Keys>(),
+            of::<Requests>(),
+            ("audiences", Audiences::VERSION),
+        ]
+    }
+
+    /// Writes everything. To be called while nobody folds.
+    pub fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.put(&self.checkpoint())?;
+        self.subjects.save(out)?;
+        self.profiles.save(out)?;
+        self.lists.save(out)?;
+        self.tenants.save(out)?;
+        self.topics.save(out)?;
+        self.preferences.save(out)?;
+        self.tokens.save(out)?;
+        self.brands.save(out)?;
+        self.keys.save(out)?;
+        self.requests.save(out)?;
+        self.audiences.read().save(out)
+    }
+
+    /// Reads what [`ReadModels::save`] wrote. Every answer is then what it was, and every later event
+    /// has the same effect; only what was remembered of recent changes of audiences is not.
+    pub fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let checkpoint: Position = input.take()?;
+        let subjects = Arc::new(Subjects::restore(input)?);
+        let restored = Self {
+            profiles: Profiles::restore(input, Arc::clone(&subjects))?,
+            subjects,
+            lists: Lists::restore(input)?,
+            tenants: Tenants::restore(input)?,
+            topics: Topics::restore(input)?,
+            preferences: Preferences::restore(input)?,
+            tokens: Tokens::restore(input)?,
+            brands: Brands::restore(input)?,
+            keys: Keys::restore(input)?,
+            requests: Requests::restore(input)?,
+            audiences: Audiences::default(),
+            checkpoint: AtomicU64::new(checkpoint.0),
+        };
+        let audiences = {
+            let (lists, tenants) = (restored.lists.read(), restored.tenants.read());
+            let others = Others {
+                profiles: &restored.profiles,
+                sets: Sets {
+                    lists: &lists,
+                    tenants: &tenants,
+                },
+            };
+            audiences::State::restore(input, others)?
+        };
+        *restored.audiences.write() = audiences;
+        Ok(restored)
     }
 }

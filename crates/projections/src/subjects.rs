@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 
 use dashmap::DashMap;
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, Personal, SubjectEvent, SubjectRegistered};
 use parking_lot::RwLock;
 use types::{SubjectId, UserId};
@@ -56,8 +58,40 @@ impl Subjects {
     }
 }
 
+impl Subjects {
+    /// User ids by number, and the numbers in the order of the user ids, which is not to be sorted
+    /// again.
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let by_user = self.by_user.read();
+        out.put(&(by_user.len() as u64))?;
+        for number in (0..).take(by_user.len()) {
+            let user_id = self.user_id(SubjectId(number));
+            out.put(&user_id)?;
+        }
+        out.put_all(by_user.values())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let restored = Self::default();
+        for (number, user_id) in (0..).zip(input.take_all::<Option<UserId>>()?) {
+            let user_id = user_id?.ok_or(io::ErrorKind::InvalidData)?;
+            restored.numbers.insert(user_id.clone(), SubjectId(number));
+            restored.users.push(user_id);
+        }
+        let in_order = input.take_all::<SubjectId>()?.map(|number| {
+            let number = number?;
+            let user_id = restored.user_id(number).ok_or(io::ErrorKind::InvalidData)?;
+            Ok((user_id, number))
+        });
+        let in_order = in_order.collect::<io::Result<BTreeMap<_, _>>>()?;
+        *restored.by_user.write() = in_order;
+        Ok(restored)
+    }
+}
+
 impl Projection for Subjects {
     const NAME: &'static str = "subjects";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         if let Event::Subject(SubjectEvent::Registered(SubjectRegistered {

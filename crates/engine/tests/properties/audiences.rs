@@ -479,7 +479,11 @@ fn members_are_whom_the_rule_accepts_from_scratch() {
             if random.percent(10) {
                 let limit = PageLimit::clamped(if crowded { 1_000 } else { 7 });
                 compare_changes(&running, seed, limit);
-                running = running.restarted(seed);
+                running = if random.percent(50) {
+                    running.resumed(seed)
+                } else {
+                    running.restarted(seed)
+                };
                 questions += compare(&running, &world, seed);
                 restarts += 1;
             }
