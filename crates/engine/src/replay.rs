@@ -1,3 +1,4 @@
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -5,7 +6,8 @@ use std::thread;
 
 use event_log::{EventLog, RawBlock, ReadError};
 use events::Envelope;
-use projections::ReadModels;
+use events::codec::Decoder;
+use projections::{ReadModels, SavedPart};
 use types::{Position, Timestamp};
 
 use crate::record::{RecordError, to_envelope};
@@ -140,6 +142,25 @@ impl Rebuilt {
     /// The time of the last event; the beginning of time if there is none.
     pub fn last_recorded_at(&self) -> Timestamp {
         self.sequence.last_recorded_at
+    }
+
+    /// What a snapshot holds, part by part.
+    pub fn parts(&self) -> Vec<SavedPart<'_>> {
+        let mut parts = self.read_models.parts();
+        parts.push(SavedPart {
+            name: "sequence",
+            version: Sequence::VERSION,
+            save: Box::new(|out| self.sequence.save(out)),
+        });
+        parts
+    }
+
+    /// Reads what the parts wrote, one after the other, at this position.
+    pub(crate) fn restore(position: Position, input: &mut Decoder<'_>) -> io::Result<Self> {
+        Ok(Self {
+            read_models: Arc::new(ReadModels::restore(position, input)?),
+            sequence: Sequence::restore(input)?,
+        })
     }
 
     fn fold(

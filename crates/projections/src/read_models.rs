@@ -30,6 +30,15 @@ pub struct ReadModels {
     checkpoint: AtomicU64,
 }
 
+/// One part of what a snapshot holds.
+pub struct SavedPart<'a> {
+    /// Stable.
+    pub name: &'static str,
+    /// As [`Projection::VERSION`].
+    pub version: u16,
+    pub save: Box<dyn Fn(&mut Encoder<'_>) -> io::Result<()> + 'a>,
+}
+
 impl Default for ReadModels {
     fn default() -> Self {
         let subjects = Arc::new(Subjects::default());
@@ -188,46 +197,40 @@ impl ReadModels {
         digests
     }
 
-    /// Name and version of what a snapshot holds of each, in the order in which it does.
-    pub fn saved_versions() -> Vec<(&'static str, u16)> {
-        fn of<P: Projection>() -> (&'static str, u16) {
-            (P::NAME, P::VERSION)
+    /// What a snapshot holds, part by part. To be written while nobody folds.
+    pub fn parts(&self) -> Vec<SavedPart<'_>> {
+        fn of<'a, P: Projection>(
+            save: impl Fn(&mut Encoder<'_>) -> io::Result<()> + 'a,
+        ) -> SavedPart<'a> {
+            SavedPart {
+                name: P::NAME,
+                version: P::VERSION,
+                save: Box::new(save),
+            }
         }
         vec![
-            of::<Subjects>(),
-            of::<Profiles>(),
-            of::<Lists>(),
-            of::<Tenants>(),
-            of::<Topics>(),
-            of::<Preferences>(),
-            of::<Tokens>(),
-            of::<Brands>(),
-            of::<Keys>(),
-            of::<Requests>(),
-            ("audiences", Audiences::VERSION),
+            of::<Subjects>(|out| self.subjects.save(out)),
+            of::<Profiles>(|out| self.profiles.save(out)),
+            of::<Lists>(|out| self.lists.save(out)),
+            of::<Tenants>(|out| self.tenants.save(out)),
+            of::<Topics>(|out| self.topics.save(out)),
+            of::<Preferences>(|out| self.preferences.save(out)),
+            of::<Tokens>(|out| self.tokens.save(out)),
+            of::<Brands>(|out| self.brands.save(out)),
+            of::<Keys>(|out| self.keys.save(out)),
+            of::<Requests>(|out| self.requests.save(out)),
+            SavedPart {
+                name: "audiences",
+                version: Audiences::VERSION,
+                save: Box::new(|out| self.audiences.read().save(out)),
+            },
         ]
     }
 
-    /// Writes everything. To be called while nobody folds.
-    pub fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
-        out.put(&self.checkpoint())?;
-        self.subjects.save(out)?;
-        self.profiles.save(out)?;
-        self.lists.save(out)?;
-        self.tenants.save(out)?;
-        self.topics.save(out)?;
-        self.preferences.save(out)?;
-        self.tokens.save(out)?;
-        self.brands.save(out)?;
-        self.keys.save(out)?;
-        self.requests.save(out)?;
-        self.audiences.read().save(out)
-    }
-
-    /// Reads what [`ReadModels::save`] wrote. Every answer is then what it was, and every later event
-    /// has the same effect; only what was remembered of recent changes of audiences is not.
-    pub fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let checkpoint: Position = input.take()?;
+    /// Reads what [`ReadModels::parts`] wrote, one after the other, at this checkpoint. Every answer is
+    /// then what it was, and every later event has the same effect; only what was remembered of recent
+    /// changes of audiences is not.
+    pub fn restore(checkpoint: Position, input: &mut Decoder<'_>) -> io::Result<Self> {
         let subjects = Arc::new(Subjects::restore(input)?);
         let restored = Self {
             profiles: Profiles::restore(input, Arc::clone(&subjects))?,

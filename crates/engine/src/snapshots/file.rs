@@ -11,19 +11,16 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use event_log::{Head, ReadError};
 use events::codec::{Decoder, Encoder, from_bytes, to_bytes};
-use projections::ReadModels;
 use serde::{Deserialize, Serialize};
 use types::{Position, Timestamp};
 
 use super::chunks::{CHUNKS_WAITING_MAX, ChunkCipher, ChunkReader, ChunkWriter, read_chunks};
 use crate::replay::Rebuilt;
-use crate::sequence::Sequence;
 
 /// The last character is the version of the layout around the state.
 const MAGIC: &[u8; 8] = b"MUSTERS1";
@@ -71,9 +68,10 @@ impl Header {
 }
 
 fn versions() -> Vec<(String, u16)> {
-    let sequence = ("sequence", Sequence::VERSION);
-    let all = ReadModels::saved_versions().into_iter().chain([sequence]);
-    all.map(|(name, version)| (name.to_owned(), version))
+    let nothing = Rebuilt::default();
+    let parts = nothing.parts().into_iter();
+    parts
+        .map(|part| (part.name.to_owned(), part.version))
         .collect()
 }
 
@@ -105,8 +103,7 @@ pub(super) fn write(
 
 fn save(header: &Header, rebuilt: &Rebuilt, out: &mut Encoder<'_>) -> io::Result<()> {
     out.put(header)?;
-    rebuilt.read_models.save(out)?;
-    rebuilt.sequence.save(out)
+    rebuilt.parts().iter().try_for_each(|part| (part.save)(out))
 }
 
 /// What the snapshot is of. Fails if it is not one that this version writes.
@@ -157,15 +154,11 @@ pub(super) fn read(path: &Path, cipher: &dyn ChunkCipher) -> Result<Rebuilt, Sna
 
 fn restore(header: &Header, input: &mut Decoder<'_>) -> io::Result<Rebuilt> {
     let inner: Header = input.take()?;
-    let read_models = ReadModels::restore(input)?;
-    if inner != *header || read_models.checkpoint() != header.position {
+    if inner != *header {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "it is not of the position that it says",
+            "it is not of what it says",
         ));
     }
-    Ok(Rebuilt {
-        read_models: Arc::new(read_models),
-        sequence: Sequence::restore(input)?,
-    })
+    Rebuilt::restore(header.position, input)
 }
