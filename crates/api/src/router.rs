@@ -10,7 +10,7 @@ use auth::Scope::{
     ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead, TopicsWrite,
     UserTokensIssue, UsersRead, UsersWrite,
 };
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::routing::get as answer_get;
 use axum::{Router, middleware};
 use tower::Layer as _;
@@ -160,6 +160,19 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     } else {
         cors.allow_origin(AllowOrigin::list(origins.iter().cloned()))
     })
+}
+
+/// What can be read of a state of the past, for whoever was let in already.
+pub(crate) fn past_router(state: ApiState) -> Router {
+    let reading = endpoints()
+        .into_iter()
+        .filter(|it| it.method == Method::GET);
+    let routes = reading.fold(Router::new(), |routes, endpoint| {
+        routes.route(endpoint.path, endpoint.handler)
+    });
+    routes
+        .fallback(async || ApiError::route_not_found())
+        .with_state(state)
 }
 
 /// Every route of the server.

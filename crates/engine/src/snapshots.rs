@@ -38,7 +38,7 @@ pub struct Snapshots {
 
 /// The right to write a snapshot, which ends when all are forgotten: to be asked for before the state
 /// is built, for what is to be forgotten may be in that.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn(u64);
 
 /// A snapshot that was written.

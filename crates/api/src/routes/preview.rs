@@ -3,7 +3,7 @@ use axum::response::Response;
 use domain::{audiences_of, refuse_cycle};
 use projections::{Preview, ReadModels};
 use serde::Serialize;
-use types::{AudienceId, Clock as _, SystemClock, UserId};
+use types::{AudienceId, UserId};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -58,7 +58,7 @@ pub(crate) async fn preview(
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let previewed = state
             .read_models
-            .preview(&rule, SystemClock.now(), sample, still_wanted);
+            .preview(&rule, state.now(), sample, still_wanted);
         // Nothing only if nobody waits for the answer any more.
         let (preview, total) = previewed.unwrap_or_default();
         let Part { count, sample } = Part::of(preview, &state.read_models);
@@ -92,7 +92,7 @@ pub(crate) async fn diff(
         if let Err(refusal) = refuse_cycle(&audience, &rule, parts_of) {
             return Err(ApiError::from(refusal).at_audience_in(&given));
         }
-        let compared = models.compare(&audience, &rule, SystemClock.now(), sample, still_wanted);
+        let compared = models.compare(&audience, &rule, state.now(), sample, still_wanted);
         let compared = compared.ok_or_else(ApiError::audience_not_found)?;
         Ok(json(&DiffAnswer {
             joining: Part::of(compared.joining, models),
