@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use server::Config;
+use types::{Clock as _, SystemClock, Timestamp};
 
 use crate::client::{Answer, KEY, TestServer};
 
@@ -38,7 +39,7 @@ fn write(server: &TestServer, random: &mut Random) {
         0..4 => (
             "POST",
             format!("/profiles/p{person}"),
-            json!({"profile": {"n": number, "city": format!("c{list}")}}),
+            json!({"profile": {"n": number, "seen": SystemClock.now().to_string()}}),
         ),
         4 => ("DELETE", format!("/v1/users/p{person}"), Value::Null),
         5 => (
@@ -303,5 +304,98 @@ fn a_moment_that_is_none_is_refused() {
     };
     assert_eq!(with_key("/tenants/t"), 200);
     assert_eq!(with_key("/tenants/t?as_of=1"), 403);
+    server.stop();
+}
+
+/// A backtest counts what previews count, moment by moment.
+#[expect(clippy::print_stdout, reason = "a failing run is repeated by its seed")]
+#[test]
+fn a_backtest_counts_what_previews_do() {
+    let seed = std::env::var("MUSTER_AS_OF_SEED").map_or_else(
+        |_| RandomState::new().hash_one(0),
+        |seed| seed.parse().unwrap(),
+    );
+    println!("MUSTER_AS_OF_SEED={seed}");
+    let mut random = Random(seed);
+    let data = tempfile::tempdir().unwrap();
+    let mut server = start(data.path());
+    const MILLISECOND: u64 = 1_000_000;
+    let milliseconds = || SystemClock.now().0 / MILLISECOND;
+    let time = |milliseconds: u64| Timestamp(milliseconds * MILLISECOND).to_rfc3339_millis();
+    let first = milliseconds();
+    server.ask("PUT", "/profiles/p0", r#"{"profile":{"n":1}}"#);
+    for round in 0..6 {
+        for _ in 0..25 {
+            write(&server, &mut random);
+        }
+        if round == 3 {
+            server.stop();
+            server = start(data.path());
+        }
+    }
+    let last = milliseconds();
+    let (from, to) = (time(first), time(last));
+    // Some sixty moments, however long that took.
+    let step = format!(
+        "PT{}S",
+        f64::from(u32::try_from(last - first).unwrap() / 60 + 1) / 1_000.0
+    );
+    let rules = [
+        json!({"operator": "LT", "path": "n", "value": "5"}),
+        json!({"operator": "MEMBER_OF", "path": "audience", "value": "a0"}),
+        json!({"operator": "NOT", "filters": [
+            {"operator": "MEMBER_OF", "path": "tenant_tree", "value": "t0"}]}),
+        json!({"operator": "WITHIN_LAST", "path": "seen", "value": "PT0.05S"}),
+    ];
+    for rule in rules {
+        let filter = json!({"operator": "AND", "filters": [rule]});
+        let asked = json!({"filter": filter, "from": from, "to": to, "step": step});
+        let answer = server.ask("POST", "/v1/audiences/backtest", &asked.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let points = answer.body["points"].as_array().unwrap();
+        assert!(points.len() > 20, "{}", answer.text);
+        let mut counts = std::collections::BTreeSet::new();
+        for point in points.iter().step_by(3) {
+            let asked = json!({"filter": filter, "as_of": point["at"]});
+            let preview = server.ask("POST", "/v1/audiences/preview", &asked.to_string());
+            assert_eq!(preview.status, 200, "{}", preview.text);
+            assert_eq!(
+                preview.body["count"], point["count"],
+                "{rule}, {point}, seed {seed}"
+            );
+            assert_eq!(preview.position(), point["position"].as_u64().unwrap());
+            counts.insert(point["count"].as_u64());
+        }
+        println!(
+            "{rule}: {} points, {} different counts",
+            points.len(),
+            counts.len()
+        );
+    }
+    let refused = |change: (&str, Value)| {
+        let filter = json!({"operator": "EXISTS", "path": "n", "value": "true"});
+        let filter = json!({"operator": "AND", "filters": [filter]});
+        let mut asked = json!({"filter": filter, "from": from, "to": to, "step": "PT1S"});
+        asked[change.0] = change.1;
+        let answer = server.ask("POST", "/v1/audiences/backtest", &asked.to_string());
+        (answer.status, answer.body["path"].clone())
+    };
+    for (name, value) in [
+        ("step", json!("P0D")),
+        ("step", json!("PT0.0000001S")),
+        ("step", json!(1)),
+        ("from", json!("2999-01-01T00:00:00Z")),
+        ("from", json!("then")),
+        ("to", json!("2020-01-01T00:00:00Z")),
+        ("to", Value::Null),
+        ("filter", json!({"operator": "AND", "filters": []})),
+    ] {
+        let (status, path) = refused((name, value.clone()));
+        assert_eq!(status, 400, "{name} {value}");
+        assert!(
+            path.as_str().unwrap().starts_with(&format!("/{name}")),
+            "{name} {value}: {path}"
+        );
+    }
     server.stop();
 }

@@ -45,7 +45,8 @@ const ONCE_ONLY: [HeaderName; 7] = [
     header::CONTENT_TYPE,
 ];
 
-const METRICS: &str = "/metrics";
+/// The one endpoint that says nothing about the state.
+pub(crate) const METRICS: &str = "/metrics";
 
 /// What each route asks of whoever comes, by path and method.
 type Routes = HashMap<&'static str, HashMap<Method, Access>>;

@@ -11,10 +11,12 @@ use axum::extract::{FromRequestParts as _, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, Method};
 use axum::response::Response;
-use engine::{PastState, Snapshots, Turn, Until};
+use engine::{BacktestPoint, PastState, Snapshots, Turn, Until};
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::Service as _;
+use types::filter::Group;
 use types::{Clock as _, Position, SystemClock, Timestamp};
 
 use crate::error::ApiError;
@@ -46,6 +48,15 @@ impl AsOf {
         text.parse().ok().map(Self::Time)
     }
 
+    /// What the body of a request asks for: a position as a number, a time as text.
+    pub(crate) fn of_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(position) => position.as_u64().map(|it| Self::Position(Position(it))),
+            Value::String(text) => Self::parse(text),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
     /// What the request asks for in its query or in its header.
     pub(crate) async fn of(parts: &mut Parts, state: &ApiState) -> Result<Option<Self>, ApiError> {
         let header = parts.headers.get(MUSTER_AS_OF);
@@ -73,7 +84,7 @@ impl AsOf {
     }
 }
 
-const EXPECTED: &str = "a position or an RFC 3339 time, not in the future";
+pub(crate) const EXPECTED: &str = "a position or an RFC 3339 time, not in the future";
 
 /// The state as of a moment, and how it is asked.
 pub(crate) struct PastMoment {
@@ -184,27 +195,56 @@ impl ApiState {
         if let Some(found) = moments.find(asked) {
             return Ok(found);
         }
+        self.in_turn(move |state, moments, still_wanted| {
+            state.build_moment(asked, moments, still_wanted)
+        })
+        .await
+    }
+
+    /// How many people a rule would have matched at each of these times. It takes the turn of those who
+    /// build past states, for it builds one, too. Nothing if nobody waits for the answer any more.
+    pub(crate) async fn backtest(
+        &self,
+        rule: Group,
+        times: Vec<Timestamp>,
+    ) -> Result<Vec<BacktestPoint>, ApiError> {
+        let counted = self.in_turn(move |state, moments, still_wanted| {
+            let times = times.into_iter();
+            let history = &state.history;
+            Ok(history.backtest(&moments.snapshots, &rule, times, still_wanted)?)
+        });
+        Ok(counted.await?.unwrap_or_default())
+    }
+
+    /// Runs what takes as much memory as a past state where it holds up nobody, one at a time. It can ask
+    /// whether its answer is still wanted: it is not once the client has gone away.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Self, &PastMoments, &dyn Fn() -> bool) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let moments = self.moments.as_ref().ok_or_else(ApiError::busy)?;
         let waiting = Arc::clone(&moments.waiting).try_acquire_owned();
         let waiting = waiting.map_err(|_| ApiError::busy())?;
-        let building = Arc::clone(&moments.building).acquire_owned().await;
+        let turn = Arc::clone(&moments.building).acquire_owned().await;
         let wanted = Arc::new(());
         let still_wanted = Arc::downgrade(&wanted);
         let state = self.clone();
-        let built = tokio::task::spawn_blocking(move || {
-            let _held = (waiting, building);
-            state.build_moment(asked, &|| still_wanted.strong_count() > 0)
+        let done = tokio::task::spawn_blocking(move || {
+            let _held = (waiting, turn);
+            let moments = state.moments.as_ref().ok_or_else(ApiError::busy)?;
+            run(&state, moments, &|| still_wanted.strong_count() > 0)
         });
-        let built = built.await.expect("building a past state does not panic");
+        let answer = done.await.expect("folding the log does not panic");
         drop(wanted);
-        built
+        answer
     }
 
     fn build_moment(
         &self,
         asked: AsOf,
+        moments: &PastMoments,
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<Arc<PastMoment>, ApiError> {
-        let moments = self.moments.as_ref().ok_or_else(ApiError::busy)?;
         // Whoever waited may find that somebody else asked the same.
         if let Some(found) = moments.find(asked) {
             return Ok(found);
@@ -218,7 +258,7 @@ impl ApiState {
         moments.make_room();
         let past = match same {
             Some(same) => same,
-            None => self.build_past(position, still_wanted)?,
+            None => self.build_past(position, moments, still_wanted)?,
         };
         if past.read_models.checkpoint() != position {
             // Nobody waits for it any more.
@@ -243,9 +283,9 @@ impl ApiState {
     fn build_past(
         &self,
         position: Position,
+        moments: &PastMoments,
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<PastState, ApiError> {
-        let moments = self.moments.as_ref().ok_or_else(ApiError::busy)?;
         let rebuilt =
             self.history
                 .rebuild(&moments.snapshots, Until::Position(position), &mut |_| {

@@ -23,8 +23,9 @@ use crate::endpoint::Versioned::{
 use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
 use crate::routes::{
-    audiences, audit, brands, events, explain, health, keys, lists, members, memberships, metrics,
-    preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens, users,
+    audiences, audit, backtest, brands, events, explain, health, keys, lists, members, memberships,
+    metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens,
+    users,
 };
 use crate::state::ApiState;
 use crate::{admission, openapi, request};
@@ -58,6 +59,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         delete("/audiences/{audience_id}", audiences::delete, needs(AudiencesWrite).version_of(Audience)),
         get("/audiences/{audience_id}/members", audiences::members, needs(AudiencesRead)),
         post("/v1/audiences/preview", preview::preview, needs(AudiencesRead)),
+        post("/v1/audiences/backtest", backtest::backtest, needs(AudiencesRead)),
         post("/v1/audiences/{audience_id}/diff", preview::diff, needs(AudiencesRead)),
         get("/v1/audiences/{audience_id}/changes", explain::changes, needs(AudiencesRead)),
         get("/v1/explain", explain::explain, needs(AudiencesRead)),

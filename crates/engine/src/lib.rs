@@ -3,6 +3,7 @@
 //! One writer thread decides, appends in groups and folds; readers ask the read models, which show
 //! durable events only. The log is the one source: everything else is rebuilt from it.
 
+mod backtest;
 mod command;
 mod entity;
 mod event_json;
@@ -28,6 +29,7 @@ pub use events::{
     SectionDetails, TenantDetails, TokenDetails, TopicDetails,
 };
 
+pub use backtest::BacktestPoint;
 pub use command::{
     Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, Removed,
     SubscribeMode, Subscriber, UserUpsert,

@@ -6,10 +6,12 @@ use serde::Serialize;
 use types::{AudienceId, UserId};
 use utoipa::ToSchema;
 
+use crate::as_of::{AS_OF, AsOf, EXPECTED};
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::Authenticated;
 use crate::extract::path::Id;
+use crate::request::PastPosition;
 use crate::routes::json;
 use crate::state::ApiState;
 
@@ -51,10 +53,16 @@ pub(crate) async fn preview(
 ) -> Result<Response, ApiError> {
     let rule = body.required_rule()?;
     let sample = body.sample()?;
-    if body.take("as_of").is_some_and(|as_of| !as_of.is_null()) {
-        let expected = "left out: only the present can be previewed so far";
-        return Err(ApiError::invalid_field("/as_of", expected));
-    }
+    let as_of = body.take(AS_OF).filter(|as_of| !as_of.is_null());
+    let as_of = as_of.map(|as_of| {
+        let read = AsOf::of_value(&as_of);
+        read.ok_or_else(|| ApiError::invalid_field("/as_of", EXPECTED))
+    });
+    let moment = match as_of.transpose()? {
+        Some(as_of) => Some(state.moment(as_of).await?),
+        None => None,
+    };
+    let asked = moment.as_ref().map_or(&state, |moment| &moment.state);
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let previewed = state
             .read_models
@@ -68,7 +76,12 @@ pub(crate) async fn preview(
             sample,
         })
     };
-    state.scan(answer).await
+    let mut response = asked.scan(answer).await?;
+    if let Some(moment) = moment {
+        let position = PastPosition(moment.position());
+        response.extensions_mut().insert(position);
+    }
+    Ok(response)
 }
 
 /// `POST /v1/audiences/{audience_id}/diff`: who would join and who would leave with another rule;
