@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod as_of;
 mod audiences;
 mod cli;
 mod client;

@@ -19,13 +19,14 @@ use types::{
     TenantId, Timestamp, TopicId, UserId,
 };
 
+use crate::as_of::{AsOf, MUSTER_AS_OF, PastMoment, reads};
 use crate::endpoint::{Access, Restricted, Versioned};
 use crate::error::ApiError;
 use crate::extract::origin::Caller;
 use crate::extract::query::Parameters;
 use crate::rate::Allowance;
 use crate::reach::Reach;
-use crate::request::{RequestId, entity_tag};
+use crate::request::{PastPosition, RequestId, entity_tag};
 use crate::state::ApiState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -34,14 +35,18 @@ const IDEMPOTENCY_EXPIRATION: HeaderName = HeaderName::from_static("x-idempotenc
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const MUSTER_ACTOR: HeaderName = HeaderName::from_static("muster-actor");
 /// Headers of which two would leave it open which is meant.
-const ONCE_ONLY: [HeaderName; 6] = [
+const ONCE_ONLY: [HeaderName; 7] = [
     header::AUTHORIZATION,
     IDEMPOTENCY_KEY,
     IDEMPOTENCY_EXPIRATION,
     MUSTER_ACTOR,
+    MUSTER_AS_OF,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
 ];
+
+/// The one endpoint that says nothing about the state.
+pub(crate) const METRICS: &str = "/metrics";
 
 /// What each route asks of whoever comes, by path and method.
 type Routes = HashMap<&'static str, HashMap<Method, Access>>;
@@ -79,11 +84,18 @@ pub(crate) async fn admit(
     let admitted = admitted(&state, asked, &mut parts).await;
     let (allowance, mut response) = match admitted {
         Err((allowance, error)) => (allowance, error.into_response()),
-        Ok((allowance, Some(replayed))) => (allowance, replayed),
-        Ok((allowance, None)) => {
+        Ok((allowance, Admitted::Replayed(replayed))) => (allowance, *replayed),
+        Ok((allowance, Admitted::Present)) => {
             let version = parts.extensions.get::<EntityVersion>().copied();
             let response = next.run(Request::from_parts(parts, body)).await;
             (allowance, with_version(response, version))
+        }
+        Ok((allowance, Admitted::Past(moment))) => {
+            let version = parts.extensions.get::<EntityVersion>().copied();
+            let mut response = with_version(moment.answer(parts).await, version);
+            let position = PastPosition(moment.position());
+            response.extensions_mut().insert(position);
+            (allowance, response)
         }
     };
     if let Some(allowance) = allowance {
@@ -120,13 +132,21 @@ fn with_version(mut response: Response, version: Option<EntityVersion>) -> Respo
     response
 }
 
-type Admitted = (Option<Allowance>, Option<Response>);
+/// Who answers.
+enum Admitted {
+    /// The handler, of the present.
+    Present,
+    /// The handler, of a moment.
+    Past(Arc<PastMoment>),
+    /// The request was answered before.
+    Replayed(Box<Response>),
+}
 
 async fn admitted(
     state: &ApiState,
     asked: Option<(&'static str, Access)>,
     parts: &mut Parts,
-) -> Result<Admitted, (Option<Allowance>, ApiError)> {
+) -> Result<(Option<Allowance>, Admitted), (Option<Allowance>, ApiError)> {
     let early = |error| (None, error);
     refuse_twice(&parts.headers).map_err(early)?;
     let principal = principal(state, &parts.headers).map_err(early)?;
@@ -134,9 +154,9 @@ async fn admitted(
     if let Some(seconds) = allowance.and_then(|allowance| allowance.retry_after()) {
         return Err((allowance, ApiError::rate_limited(seconds)));
     }
-    let replayed = may(state, asked, parts, principal).await;
-    let replayed = replayed.map_err(|error| (allowance, error))?;
-    Ok((allowance, replayed))
+    let admitted = may(state, asked, parts, principal).await;
+    let admitted = admitted.map_err(|error| (allowance, error))?;
+    Ok((allowance, admitted))
 }
 
 fn refuse_twice(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -161,18 +181,18 @@ fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiErro
     })
 }
 
-/// Whether the principal may ask this, and on what terms; with the answer, if it was given before.
+/// Whether the principal may ask this, and on what terms; and who answers.
 async fn may(
     state: &ApiState,
     asked: Option<(&'static str, Access)>,
     parts: &mut Parts,
     principal: Principal,
-) -> Result<Option<Response>, ApiError> {
+) -> Result<Admitted, ApiError> {
     // What is no route, or not with this method, is told by the router.
     let Some((route, access)) = asked else {
-        return Ok(None);
+        return Ok(Admitted::Present);
     };
-    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    let reads = reads(&parts.method);
     // Most keys reach everything, and what they name need not be looked at.
     let is_narrow = principal.tenant.is_some() || matches!(principal.rights, Rights::Users(_));
     let is_once = parts.method == Method::POST && parts.headers.contains_key(IDEMPOTENCY_KEY);
@@ -201,12 +221,17 @@ async fn may(
     let entity = access.versioned.map(|versioned| named.entity(versioned));
     let entity = entity.transpose()?;
     if reads {
+        let moment = moment(state, route, parts, is_narrow, &principal).await?;
+        let asked = moment.as_ref().map_or(state, |moment| &moment.state);
         // Before the query runs: an older version than what is shown is refused, and does no harm.
-        if let Some(version) = entity.and_then(|entity| state.engine.version(&entity)) {
+        if let Some(version) = entity.and_then(|entity| asked.engine.version(&entity)) {
             parts.extensions.insert(EntityVersion(version));
         }
         parts.extensions.insert(principal);
-        return Ok(None);
+        return Ok(moment.map_or(Admitted::Present, Admitted::Past));
+    }
+    if AsOf::of(parts, state).await?.is_some() {
+        return Err(ApiError::past_not_written());
     }
     let once = if is_once {
         once(&parts.headers, route, &named, context.as_ref(), &principal)?
@@ -216,7 +241,7 @@ async fn may(
     if let Some((request, _)) = &once
         && let Some(answer) = state.engine.answer(request, SystemClock.now())
     {
-        return Ok(Some(replayed(&answer)));
+        return Ok(Admitted::Replayed(Box::new(replayed(&answer))));
     }
     let caller = Caller {
         origin: origin(&principal, parts)?,
@@ -226,7 +251,34 @@ async fn may(
     };
     parts.extensions.insert(principal);
     parts.extensions.insert(caller);
-    Ok(None)
+    Ok(Admitted::Present)
+}
+
+/// The moment about which a request that reads asks, if it is not the present.
+///
+/// Whoever reaches no further than a tenant, or than some people, asks about the present only: what was
+/// theirs then need not be now, and what is theirs now was perhaps not then.
+async fn moment(
+    state: &ApiState,
+    route: &str,
+    parts: &mut Parts,
+    is_narrow: bool,
+    principal: &Principal,
+) -> Result<Option<Arc<PastMoment>>, ApiError> {
+    // The measures of the process are those of the present, whatever is asked.
+    if route == METRICS {
+        return Ok(None);
+    }
+    let Some(as_of) = AsOf::of(parts, state).await? else {
+        return Ok(None);
+    };
+    if is_narrow {
+        return Err(match &principal.rights {
+            Rights::Key(_) => ApiError::key_restricted(),
+            Rights::Users(_) => ApiError::token_insufficient(),
+        });
+    }
+    state.moment(as_of).await.map(Some)
 }
 
 /// The version of what a `GET` shows, as it was before it was looked at.

@@ -112,6 +112,7 @@ codes! {
     PRECONDITION_FAILED = "precondition_failed", PRECONDITION_FAILED;
     RATE_LIMITED = "rate_limited", TOO_MANY_REQUESTS;
     BUSY = "busy", SERVICE_UNAVAILABLE;
+    STARTING = "starting", SERVICE_UNAVAILABLE;
     STOPPING = "stopping", SERVICE_UNAVAILABLE;
     CAPACITY_EXHAUSTED = "capacity_exhausted", INSUFFICIENT_STORAGE;
     INTERNAL = "internal_error", INTERNAL_SERVER_ERROR;
@@ -159,6 +160,13 @@ impl ApiError {
 
     pub(crate) fn busy() -> Self {
         Self::new(BUSY, "the server is busy with other requests of this kind")
+    }
+
+    pub(crate) fn starting() -> Self {
+        Self::new(
+            STARTING,
+            "the server is starting; /readyz says how far it is",
+        )
     }
 
     pub(crate) fn malformed_json(reason: impl Into<String>) -> Self {
@@ -266,6 +274,13 @@ impl ApiError {
     pub(crate) fn scope_too_wide() -> Self {
         let message = "the key has not all of these scopes itself";
         Self::new(SCOPE_MISSING, message).at("/scopes")
+    }
+
+    pub(crate) fn past_not_written() -> Self {
+        Self::invalid_parameter(
+            "as_of",
+            "left out: only what is read can be read as of a moment",
+        )
     }
 
     pub(crate) fn invalid_header(name: &str, expected: &str) -> Self {

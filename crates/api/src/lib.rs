@@ -3,6 +3,7 @@
 
 mod admission;
 mod answers;
+mod as_of;
 mod cursor;
 mod duration;
 mod endpoint;
@@ -15,6 +16,7 @@ mod reach;
 mod request;
 mod router;
 mod routes;
+mod starting;
 mod state;
 
 pub use error::CODES;
@@ -22,4 +24,5 @@ pub use metrics::{Metrics, Process};
 pub use openapi::files as documentation;
 pub use rate::RateLimit;
 pub use router::router;
+pub use starting::{Progress, starting_router};
 pub use state::{ApiOptions, ApiState, Authenticator};

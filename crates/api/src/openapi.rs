@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema as _, ToSchema};
 
+use crate::admission::METRICS;
+use crate::as_of::AS_OF;
 use crate::endpoint::{Endpoint, Restricted};
 use crate::error::Body;
 use crate::router::endpoints;
@@ -382,6 +384,16 @@ fn parameters(endpoint: &Endpoint, doc: &Doc) -> Vec<Value> {
         parameters.push(json!({
             "name": it.name, "in": "query", "required": it.required,
             "description": it.text, "schema": it.schema,
+        }));
+    }
+    if endpoint.method == Method::GET && endpoint.path != METRICS {
+        let position = json!({"type": "integer", "minimum": 0});
+        let time = json!({"type": "string", "format": "date-time"});
+        let schema = json!({"anyOf": [position, time, {"type": "string", "maxLength": 0}]});
+        parameters.push(json!({
+            "name": AS_OF, "in": "query", "required": false, "schema": schema,
+            "description": "What was so at this position or time, which must not be in the future; \
+                            now unless given. The header `Muster-As-Of` says the same.",
         }));
     }
     parameters

@@ -23,6 +23,10 @@ const MUSTER_POSITION: HeaderName = HeaderName::from_static("muster-position");
 #[derive(Clone, Copy)]
 pub(crate) struct AnswerPosition(pub(crate) Position);
 
+/// The position of the past state that an answer shows.
+#[derive(Clone, Copy)]
+pub(crate) struct PastPosition(pub(crate) Position);
+
 #[derive(Clone)]
 pub(crate) struct RequestId {
     text: Arc<str>,
@@ -213,10 +217,12 @@ fn finish(mut response: Response, id: &RequestId, before: Position, close: bool)
             response.headers_mut().insert(name, value.clone());
         }
     }
-    let position = response
-        .extensions()
-        .get::<AnswerPosition>()
-        .map_or(before, |position| position.0);
+    let extensions = response.extensions();
+    let past = extensions.get::<PastPosition>().map(|past| past.0);
+    let position = past.unwrap_or_else(|| {
+        let answered = extensions.get::<AnswerPosition>();
+        answered.map_or(before, |position| position.0)
+    });
     response
         .headers_mut()
         .insert(MUSTER_POSITION, HeaderValue::from(position.0));

@@ -10,7 +10,7 @@ use auth::Scope::{
     ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead, TopicsWrite,
     UserTokensIssue, UsersErase, UsersRead, UsersWrite,
 };
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::routing::get as answer_get;
 use axum::{Router, middleware};
 use tower::Layer as _;
@@ -23,8 +23,9 @@ use crate::endpoint::Versioned::{
 use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
 use crate::routes::{
-    audiences, audit, brands, events, explain, health, keys, lists, members, memberships, metrics,
-    preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens, users,
+    audiences, audit, backtest, brands, events, explain, health, keys, lists, members, memberships,
+    metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens,
+    users,
 };
 use crate::state::ApiState;
 use crate::{admission, openapi, request};
@@ -58,6 +59,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         delete("/audiences/{audience_id}", audiences::delete, needs(AudiencesWrite).version_of(Audience)),
         get("/audiences/{audience_id}/members", audiences::members, needs(AudiencesRead)),
         post("/v1/audiences/preview", preview::preview, needs(AudiencesRead)),
+        post("/v1/audiences/backtest", backtest::backtest, needs(AudiencesRead)),
         post("/v1/audiences/{audience_id}/diff", preview::diff, needs(AudiencesRead)),
         get("/v1/audiences/{audience_id}/changes", explain::changes, needs(AudiencesRead)),
         get("/v1/explain", explain::explain, needs(AudiencesRead)),
@@ -161,6 +163,19 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     } else {
         cors.allow_origin(AllowOrigin::list(origins.iter().cloned()))
     })
+}
+
+/// What can be read of a state of the past, for whoever was let in already.
+pub(crate) fn past_router(state: ApiState) -> Router {
+    let reading = endpoints()
+        .into_iter()
+        .filter(|it| it.method == Method::GET);
+    let routes = reading.fold(Router::new(), |routes, endpoint| {
+        routes.route(endpoint.path, endpoint.handler)
+    });
+    routes
+        .fallback(async || ApiError::route_not_found())
+        .with_state(state)
 }
 
 /// Every route of the server.

@@ -5,13 +5,16 @@ use auth::{KeyHash, Principal, Rights, Scopes, SigningSecret, UserAccess};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use dashmap::DashMap;
-use engine::{Answer, Command, Committed, Engine, ExecuteError, History, Once, Terms};
+use engine::{
+    Answer, Command, Committed, Engine, ExecuteError, History, Once, PastState, Snapshots, Terms,
+};
 use projections::{KeyView, ReadModels};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
 use crate::admission::replayed;
 use crate::answers::{Answers, room, space};
+use crate::as_of::PastMoments;
 use crate::error::ApiError;
 use crate::extract::origin::Caller;
 use crate::metrics::{Metrics, Process};
@@ -38,6 +41,10 @@ pub struct Parts {
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
     pub(crate) authenticator: Authenticator,
+    /// The past; nothing in a state that is of the past itself.
+    pub(crate) moments: Option<PastMoments>,
+    /// What such a state takes for the present.
+    moment: Option<Timestamp>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rates: Rates,
     /// Levels of a tenant's ancestry that are loaded, the tenant's own included.
@@ -63,6 +70,8 @@ pub struct ApiOptions {
     pub rate_limit: Option<RateLimit>,
     /// Requests that are answered at the same time; more are told that the server is busy.
     pub requests_max: usize,
+    /// Past states that are kept for whoever asks again.
+    pub past_states_max: usize,
     /// From which pages browsers may ask; none unless given.
     pub cors_origins: Vec<HeaderValue>,
     /// The connections are encrypted.
@@ -86,9 +95,12 @@ impl ApiState {
         history: History,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
+        snapshots: Arc<Snapshots>,
         options: ApiOptions,
     ) -> Self {
         Self(Arc::new(Parts {
+            moments: Some(PastMoments::new(snapshots, options.past_states_max)),
+            moment: None,
             engine,
             read_models,
             history,
@@ -107,8 +119,47 @@ impl ApiState {
         }))
     }
 
+    /// The same over a state of the past, of which this is the present. What takes long waits for its turn
+    /// as it does here.
+    pub(crate) fn of_past(&self, past: PastState, now: Timestamp) -> Self {
+        let PastState {
+            read_models,
+            engine,
+            history,
+        } = past;
+        let secret = self.authenticator.secret().clone();
+        let authenticator = Authenticator::new(None, secret, Arc::clone(&read_models));
+        Self(Arc::new(Parts {
+            engine,
+            read_models,
+            history,
+            authenticator,
+            moments: None,
+            moment: Some(now),
+            metrics: Arc::clone(&self.metrics),
+            rates: Rates::new(None),
+            tenant_levels: self.tenant_levels,
+            cors_origins: vec![],
+            secure: self.secure,
+            process: self.process,
+            requests: Semaphore::new(0),
+            scans: Arc::clone(&self.scans),
+            scans_asked: Arc::clone(&self.scans_asked),
+            bodies: Arc::clone(&self.bodies),
+            answers: Answers::default(),
+        }))
+    }
+
+    /// The time, or that of which the state is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.moment.unwrap_or_else(|| SystemClock.now())
+    }
+
     /// Frees what nobody needs any more. To be called now and then.
     pub fn tidy(&self) {
+        if let Some(moments) = &self.moments {
+            moments.tidy();
+        }
         self.rates.forget_full();
         self.authenticator.forget_gone();
     }

@@ -44,6 +44,8 @@ pub const RULE_LIMITS: RuleLimits = RuleLimits {
 pub const AUDIENCE_LEVELS_MAX: usize = 16;
 /// People whom a preview or a comparison names, at most.
 pub const SAMPLE_MAX: usize = 100;
+/// Moments at which one backtest counts, at most.
+pub const BACKTEST_POINTS_MAX: usize = 1_000;
 /// Sets that one query combines, at most.
 pub const QUERY_SETS_MAX: usize = 64;
 /// Combinations within each other in one query.

@@ -94,6 +94,22 @@ impl History {
         self.store.log.head().position
     }
 
+    /// The first position at whose time something holds that holds for all later ones; the one after the
+    /// last if it holds for none.
+    pub(crate) fn first_position(
+        &self,
+        holds: impl Fn(Timestamp) -> bool,
+    ) -> Result<Position, HistoryError> {
+        let mut reader = Reader::of(&*self.store.log);
+        first_position(self.read_models.checkpoint(), |position| {
+            Ok(holds(reader.record(position)?.recorded_at))
+        })
+    }
+
+    pub(crate) fn time_of(&self, position: Position) -> Result<Timestamp, HistoryError> {
+        Ok(Reader::of(&*self.store.log).record(position)?.recorded_at)
+    }
+
     /// One event; `None` past the end of the log.
     pub fn event(
         &self,

@@ -3,6 +3,7 @@
 //! One writer thread decides, appends in groups and folds; readers ask the read models, which show
 //! durable events only. The log is the one source: everything else is rebuilt from it.
 
+mod backtest;
 mod command;
 mod entity;
 mod event_json;
@@ -13,11 +14,13 @@ mod history;
 mod importer;
 mod membership;
 mod once;
+mod past;
 mod preference_log;
 mod record;
 mod replay;
 mod sealing;
 mod sequence;
+mod snapshots;
 mod stream_of;
 mod stream_versions;
 mod write_model;
@@ -28,6 +31,7 @@ pub use events::{
     SectionDetails, TenantDetails, TokenDetails, TopicDetails,
 };
 
+pub use backtest::BacktestPoint;
 pub use command::{
     Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, Removed,
     SubscribeMode, Subscriber, UserUpsert,
@@ -43,8 +47,10 @@ pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
 pub use importer::{ImportError, Importer};
 pub use membership::{ChangesPage, MembershipEvent};
 pub use once::{Answer, Once, RequestKey};
+pub use past::PastState;
 pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
-pub use replay::{Rebuilt, ReplayError, Until, check, replay};
+pub use replay::{Rebuilt, ReplayError, Until, check, replay, replay_on};
 pub use sealing::SealError;
 pub use sequence::SequenceError;
+pub use snapshots::{Checksum, ChunkCipher, ChunkPlace, SnapshotError, Snapshots, Turn, Written};

@@ -70,7 +70,12 @@ impl History {
             subject: SubjectId(u32::MAX),
         });
         let mut found = Vec::new();
-        each_piece(&self.store, |piece| {
+        // In a state of the past nothing has happened that came after it.
+        let end = self.read_models.checkpoint();
+        each_piece(&self.store, Position(1), |mut piece| {
+            let within = piece.partition_point(|it| it.position <= end);
+            let ends_here = within < piece.len();
+            piece.truncate(within);
             // What one event did is remembered as a whole until the next one, so whatever may be asked
             // for is picked up event by event.
             let before = piece.partition_point(|it| it.position < place.position);
@@ -92,7 +97,7 @@ impl History {
                     break;
                 }
             }
-            let enough = found.len() > limit.rows() || !still_wanted();
+            let enough = ends_here || found.len() > limit.rows() || !still_wanted();
             Ok(if enough {
                 ControlFlow::Break(())
             } else {

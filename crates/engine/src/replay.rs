@@ -1,3 +1,4 @@
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -5,7 +6,8 @@ use std::thread;
 
 use event_log::{RawBlock, ReadError};
 use events::Envelope;
-use projections::ReadModels;
+use events::codec::Decoder;
+use projections::{ReadModels, SavedPart};
 use types::{Position, Timestamp};
 use vault::Vault;
 
@@ -28,6 +30,7 @@ pub enum Until {
 }
 
 /// The state at some position, ready to go on from.
+#[derive(Default)]
 pub struct Rebuilt {
     pub read_models: Arc<ReadModels>,
     pub(crate) sequence: Sequence,
@@ -65,13 +68,25 @@ pub fn replay(
     until: Until,
     progress: &mut dyn FnMut(Position),
 ) -> Result<Rebuilt, ReplayError> {
-    let mut rebuilt = Rebuilt {
-        read_models: Arc::new(ReadModels::default()),
-        sequence: Sequence::default(),
-    };
-    each_piece(store, |piece| {
+    replay_on(store, Rebuilt::default(), until, &mut |position| {
+        progress(position);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Folds what follows the state. `progress` hears of every piece, and may end it early.
+pub fn replay_on(
+    store: &EventStore,
+    mut rebuilt: Rebuilt,
+    until: Until,
+    progress: &mut dyn FnMut(Position) -> ControlFlow<()>,
+) -> Result<Rebuilt, ReplayError> {
+    let from = rebuilt.read_models.checkpoint().next();
+    each_piece(store, from, |piece| {
         let flow = rebuilt.fold(piece, until)?;
-        progress(rebuilt.read_models.checkpoint());
+        if progress(rebuilt.read_models.checkpoint()).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         Ok(flow)
     })?;
     Ok(rebuilt)
@@ -81,7 +96,7 @@ pub fn replay(
 /// in memory is a few bytes for each stream.
 pub fn check(store: &EventStore) -> Result<(), ReplayError> {
     let mut sequence = Sequence::default();
-    each_piece(store, |piece| {
+    each_piece(store, Position(1), |piece| {
         piece
             .iter()
             .try_for_each(|envelope| sequence.follow(envelope))?;
@@ -89,16 +104,18 @@ pub fn check(store: &EventStore) -> Result<(), ReplayError> {
     })
 }
 
-/// Decodes the whole log in pieces, on a core of its own, and hands each over until told otherwise.
+/// Decodes the log from a position on in pieces, on a core of its own, and hands each over until told
+/// otherwise.
 pub(crate) fn each_piece(
     store: &EventStore,
+    from: Position,
     mut take: impl FnMut(Vec<Envelope>) -> Result<ControlFlow<()>, ReplayError>,
 ) -> Result<(), ReplayError> {
     let head = store.log.head().position;
     let (decoded, pieces) = sync_channel::<Result<Vec<Envelope>, ReplayError>>(PIECES_WAITING_MAX);
     thread::scope(|scope| {
         scope.spawn(move || {
-            let mut next = Position(1);
+            let mut next = from;
             while next <= head {
                 let piece = read_piece(store, next, head);
                 let going_on = match &piece {
@@ -124,6 +141,30 @@ pub(crate) fn each_piece(
 }
 
 impl Rebuilt {
+    /// The time of the last event; the beginning of time if there is none.
+    pub fn last_recorded_at(&self) -> Timestamp {
+        self.sequence.last_recorded_at
+    }
+
+    /// What a snapshot holds, part by part.
+    pub fn parts(&self) -> Vec<SavedPart<'_>> {
+        let mut parts = self.read_models.parts();
+        parts.push(SavedPart {
+            name: "sequence",
+            version: Sequence::VERSION,
+            save: Box::new(|out| self.sequence.save(out)),
+        });
+        parts
+    }
+
+    /// Reads what the parts wrote, one after the other, at this position.
+    pub(crate) fn restore(position: Position, input: &mut Decoder<'_>) -> io::Result<Self> {
+        Ok(Self {
+            read_models: Arc::new(ReadModels::restore(position, input)?),
+            sequence: Sequence::restore(input)?,
+        })
+    }
+
     fn fold(
         &mut self,
         mut piece: Vec<Envelope>,

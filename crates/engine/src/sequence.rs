@@ -1,6 +1,8 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 
 use domain::{audiences_of, refuse_ancestry, refuse_cycle};
+use events::codec::{Decoder, Encoder};
 use events::{
     AudienceEvent, Envelope, Event, SubjectEvent, TenantCreated, TenantEvent, TenantUpdated,
 };
@@ -19,7 +21,7 @@ pub(crate) struct Sequence {
     pub(crate) last_recorded_at: Timestamp,
     /// The number that the next new person gets.
     next_subject: SubjectId,
-    erased: HashSet<SubjectId>,
+    erased: BTreeSet<SubjectId>,
     /// Of which audiences an audience is made, where it is made of any.
     parts: HashMap<AudienceId, Vec<AudienceId>>,
     tenants: TenantTree,
@@ -65,6 +67,39 @@ impl SequenceError {
 }
 
 impl Sequence {
+    /// Of what a snapshot holds of it, with the versions of streams.
+    pub(crate) const VERSION: u16 = 1;
+
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        self.versions.save(out)?;
+        out.put(&(self.last_recorded_at, self.next_subject))?;
+        out.put_all(self.erased.iter())?;
+        let parts: BTreeMap<_, _> = self.parts.iter().collect();
+        out.put_all(parts.into_iter())?;
+        let parents: BTreeMap<_, _> = self.tenants.parents().collect();
+        out.put_all(parents.into_iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let versions = StreamVersions::restore(input)?;
+        let (last_recorded_at, next_subject) = input.take()?;
+        let erased = input.take_into()?;
+        let parts = input.take_into()?;
+        let mut tenants = TenantTree::default();
+        for parent in input.take_all()? {
+            let (tenant, parent): (TenantId, TenantId) = parent?;
+            tenants.set_parent(&tenant, Some(&parent));
+        }
+        Ok(Self {
+            versions,
+            last_recorded_at,
+            next_subject,
+            erased,
+            parts,
+            tenants,
+        })
+    }
+
     /// Takes note of the next event.
     pub(crate) fn follow(&mut self, envelope: &Envelope) -> Result<(), SequenceError> {
         let Envelope {

@@ -1,5 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 
+use events::codec::{Decoder, Encoder};
 use types::{ListId, StreamId, StreamVersion, SubjectId, TenantId};
 
 /// The last version of every stream.
@@ -94,6 +96,66 @@ impl StreamVersions {
             | StreamId::Request => self.others.entry(stream.clone()).or_default(),
         }
     }
+}
+
+impl StreamVersions {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        for versions in [
+            &self.subjects,
+            &self.profiles,
+            &self.preferences,
+            &self.tokens,
+        ] {
+            out.put_all(versions.iter())?;
+        }
+        let lists: BTreeMap<_, _> = self.list_members.iter().collect();
+        out.put(&(lists.len() as u64))?;
+        for (list, members) in lists {
+            out.put(list)?;
+            save_members(members, out)?;
+        }
+        let tenants: BTreeMap<_, _> = self.tenant_members.iter().collect();
+        out.put(&(tenants.len() as u64))?;
+        for (tenant, members) in tenants {
+            out.put(tenant)?;
+            save_members(members, out)?;
+        }
+        let others = self.others.iter();
+        let others: BTreeMap<_, _> = others
+            .map(|(it, version)| (it.to_string(), version))
+            .collect();
+        out.put_all(others.into_iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut restored = Self {
+            subjects: input.take_into()?,
+            profiles: input.take_into()?,
+            preferences: input.take_into()?,
+            tokens: input.take_into()?,
+            ..Self::default()
+        };
+        for _ in 0..input.take::<u64>()? {
+            let list = input.take()?;
+            restored.list_members.insert(list, input.take_into()?);
+        }
+        for _ in 0..input.take::<u64>()? {
+            let tenant = input.take()?;
+            restored.tenant_members.insert(tenant, input.take_into()?);
+        }
+        for other in input.take_all()? {
+            let (stream, version): (String, u32) = other?;
+            let stream = StreamId::parse(&stream).ok_or(io::ErrorKind::InvalidData)?;
+            restored.others.insert(stream, version);
+        }
+        Ok(restored)
+    }
+}
+
+fn save_members(members: &HashMap<SubjectId, u32>, out: &mut Encoder<'_>) -> io::Result<()> {
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_unstable();
+    out.put_all(members.into_iter())
 }
 
 fn slot(versions: &mut Vec<u32>, subject: SubjectId) -> &mut u32 {

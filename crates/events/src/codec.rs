@@ -4,6 +4,8 @@
 //! self-describing: the record beside the payload names the event's type and schema, and golden
 //! files guard every shape.
 
+use std::io::{self, Read, Write};
+
 use bincode::Options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,4 +84,76 @@ pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     options()
         .deserialize(bytes)
         .map_err(|error| DecodeError::Payload(error.to_string()))
+}
+
+/// The largest single value of a stream of values, in bytes: a set of four billion people.
+const VALUE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+fn stream_options() -> impl Options {
+    bincode::DefaultOptions::new().with_varint_encoding()
+}
+
+/// Writes values one after the other, as snapshots hold them. Nothing says what they are: whoever
+/// reads has to know.
+pub struct Encoder<'a>(&'a mut dyn Write);
+
+impl<'a> Encoder<'a> {
+    pub fn new(out: &'a mut dyn Write) -> Self {
+        Self(out)
+    }
+
+    pub fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
+        let written = stream_options()
+            .with_no_limit()
+            .serialize_into(&mut *self.0, value);
+        written.map_err(io_error)
+    }
+
+    /// How many there are, and each as a value of its own.
+    pub fn put_all<T: Serialize>(
+        &mut self,
+        values: impl ExactSizeIterator<Item = T>,
+    ) -> io::Result<()> {
+        self.put(&(values.len() as u64))?;
+        for value in values {
+            self.put(&value)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads what an [`Encoder`] wrote, in the same order.
+pub struct Decoder<'a>(&'a mut dyn Read);
+
+impl<'a> Decoder<'a> {
+    pub fn new(input: &'a mut dyn Read) -> Self {
+        Self(input)
+    }
+
+    pub fn take<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+        let read = stream_options()
+            .with_limit(VALUE_BYTES_MAX)
+            .deserialize_from(&mut *self.0);
+        read.map_err(io_error)
+    }
+
+    /// The reverse of [`Encoder::put_all`].
+    pub fn take_all<T: DeserializeOwned>(
+        &mut self,
+    ) -> io::Result<impl Iterator<Item = io::Result<T>>> {
+        let count: u64 = self.take()?;
+        Ok((0..count).map(move |_| self.take()))
+    }
+
+    /// All of them in one collection.
+    pub fn take_into<T: DeserializeOwned, C: FromIterator<T>>(&mut self) -> io::Result<C> {
+        self.take_all()?.collect()
+    }
+}
+
+fn io_error(error: bincode::Error) -> io::Error {
+    match *error {
+        bincode::ErrorKind::Io(error) => error,
+        error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    }
 }

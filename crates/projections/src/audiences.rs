@@ -17,6 +17,7 @@ mod predicates;
 mod recent;
 mod row;
 mod rows;
+mod saved;
 mod scratch;
 mod sets;
 mod settle;
@@ -53,6 +54,9 @@ pub struct Audiences {
 }
 
 impl Audiences {
+    /// As [`crate::Projection::VERSION`].
+    pub(crate) const VERSION: u16 = 1;
+
     /// Every audience that holds the person, in the order of their ids.
     pub fn of_subject(&self, subject: SubjectId) -> Vec<AudienceId> {
         let state = self.state.read();
@@ -163,7 +167,10 @@ impl Audiences {
         limit: PageLimit,
     ) -> Option<RememberedChanges> {
         let state = self.state.read();
-        state.numbers.get(audience)?;
+        // One that was deleted tells who left with it.
+        if !state.was_ever(audience) {
+            return None;
+        }
         let (items, more) = state.changes(audience, after, limit.rows());
         let last = items.last().filter(|_| more).map(MembershipChange::place);
         let seen = ChangePlace {

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 
+use events::codec::{Decoder, Encoder};
 use events::{BrandCreated, BrandDetails, BrandEvent, BrandUpdated, Envelope, Event};
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 use types::{BrandId, PageLimit, StreamId, Timestamp};
 
 use crate::page::{Weigh, page};
@@ -14,7 +17,7 @@ pub struct Brands {
     brands: RwLock<BTreeMap<BrandId, BrandView>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrandView {
     pub id: BrandId,
     pub details: BrandDetails,
@@ -44,8 +47,23 @@ impl Weigh for BrandView {
     }
 }
 
+impl Brands {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.put_all(self.brands.read().values())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let brands = input.take_all::<BrandView>()?;
+        let brands = brands.map(|brand| brand.map(|brand| (brand.id.clone(), brand)));
+        Ok(Self {
+            brands: RwLock::new(brands.collect::<io::Result<_>>()?),
+        })
+    }
+}
+
 impl Projection for Brands {
     const NAME: &'static str = "brands";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         let (Event::Brand(event), StreamId::Brand(id)) = (&envelope.event, &envelope.stream) else {

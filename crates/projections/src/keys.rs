@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
 
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, KeyEvent};
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 use types::{Position, StreamId, Timestamp};
 
 use crate::{Digest, Projection};
@@ -25,7 +28,7 @@ struct State {
 /// Keys that are shown although they are no good any more; the oldest are forgotten.
 const ENDED_MAX: usize = 10_000;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyView {
     pub id: String,
     pub name: String,
@@ -124,8 +127,31 @@ impl State {
     }
 }
 
+impl Keys {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        out.put_all(state.keys.iter())?;
+        out.put_all(state.revoked.iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut state = State::default();
+        for key in input.take_all()? {
+            let (place, key): (Position, KeyView) = key?;
+            state.by_id.insert(key.id.clone(), place);
+            state.by_hash.insert(key.hash.clone(), place);
+            state.keys.insert(place, key);
+        }
+        state.revoked = input.take_into()?;
+        Ok(Self {
+            state: RwLock::new(state),
+        })
+    }
+}
+
 impl Projection for Keys {
     const NAME: &'static str = "keys";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         let (Event::Key(event), StreamId::Key(id)) = (&envelope.event, &envelope.stream) else {

@@ -45,7 +45,7 @@ pub use preferences::{
 };
 pub use profiles::{AttributeFilter, ProfileView, Profiles, ProfilesPage};
 pub use projection::Projection;
-pub use read_models::ReadModels;
+pub use read_models::{ReadModels, SavedPart};
 pub use requests::{Requests, StoredAnswer};
 pub use segments::{
     Combination, Comparison, Explanation, MemberWithReason, Prepared, Preview, QueryPage,

@@ -1,9 +1,12 @@
+mod saved;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use events::{Envelope, Event, ListEvent, ListMemberEvent, OfPerson, Personal};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::{MultiOps as _, RoaringBitmap};
+use serde::{Deserialize, Serialize};
 use types::{JsonDocument, ListId, ListPattern, PageLimit, StreamId, SubjectId, Timestamp};
 
 use crate::members::Members;
@@ -38,7 +41,7 @@ struct StoredList {
     members: Members,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListStatus {
     Live,
     /// Put aside with its subscribers until it is restored or a fresh list takes the id.
@@ -471,6 +474,7 @@ fn forget(of_subject: &mut HashMap<SubjectId, Vec<u32>>, subject: SubjectId, lis
 
 impl Projection for Lists {
     const NAME: &'static str = "lists";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         self.state.write().apply(envelope);

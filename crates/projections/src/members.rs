@@ -1,5 +1,7 @@
 use std::collections::HashMap;
+use std::io;
 
+use events::codec::{Decoder, Encoder};
 use roaring::RoaringBitmap;
 use types::{JsonDocument, Position, SubjectId, Timestamp};
 
@@ -117,6 +119,28 @@ impl Members {
             digest.number(member.created_at.0);
             digest.optional_text(member.document.map(JsonDocument::as_str));
         }
+    }
+
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.put(&(self.len() as u64))?;
+        for member in self.after(None) {
+            let JoinKey { position, ordinal } = member.joined;
+            out.put(&(member.subject, position, ordinal, member.created_at))?;
+        }
+        let mut documents: Vec<_> = self.documents.iter().collect();
+        documents.sort_unstable_by_key(|(subject, _)| **subject);
+        out.put_all(documents.into_iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut restored = Self::default();
+        for member in input.take_all()? {
+            let (subject, position, ordinal, created_at) = member?;
+            let joined = JoinKey { position, ordinal };
+            restored.add(subject, joined, created_at, None);
+        }
+        restored.documents = input.take_into()?;
+        Ok(restored)
     }
 
     pub(crate) fn remove(&mut self, subject: SubjectId) {

@@ -3,13 +3,16 @@
 mod effective;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 
+use events::codec::{Decoder, Encoder};
 use events::{
     Envelope, Event, Personal, PersonalChoice, PreferenceCleared, PreferenceEvent, PreferenceSet,
     QuietHoursChanged, RecipientPreferencesReplaced,
 };
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 use types::{JsonDocument, QuietHours, SubjectId, TenantId, TopicId};
 
 pub use self::effective::{
@@ -31,7 +34,7 @@ pub(crate) struct State {
 }
 
 /// All that one person chose.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonPreferences {
     /// By context, everywhere first, and topic.
     pub choices: BTreeMap<(Option<TenantId>, TopicId), PersonalChoice>,
@@ -162,8 +165,26 @@ impl State {
     }
 }
 
+impl Preferences {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        let mut people: Vec<_> = state.people.iter().collect();
+        people.sort_unstable_by_key(|(subject, _)| **subject);
+        out.put_all(people.into_iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let people: HashMap<SubjectId, _> = input.take_into()?;
+        let everybody = people.keys().map(|subject| subject.0).collect();
+        Ok(Self {
+            state: RwLock::new(State { people, everybody }),
+        })
+    }
+}
+
 impl Projection for Preferences {
     const NAME: &'static str = "preferences";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         self.state.write().apply(envelope);

@@ -1,7 +1,9 @@
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, Personal, ProfileEvent, ProfileUpdated, SubjectEvent};
 use memchr::memmem;
 use types::{AttributePath, JsonDocument, PageLimit, SubjectId, Timestamp, UserId, equals_operand};
@@ -225,8 +227,41 @@ impl Profiles {
     }
 }
 
+impl Profiles {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.put(&self.end())?;
+        for number in 0..self.end() {
+            let profile = self.slots.get(number as usize);
+            let profile = profile.and_then(ArcSwapOption::load_full);
+            let profile = profile.as_deref();
+            out.put(&profile.map(|it| (&it.document, it.created_at, it.updated_at)))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>, subjects: Arc<Subjects>) -> io::Result<Self> {
+        type Saved = Option<(JsonDocument, Timestamp, Timestamp)>;
+        let restored = Self::new(subjects);
+        for _ in 0..input.take::<u32>()? {
+            let profile = input.take::<Saved>()?;
+            let profile = profile.map(|(document, created_at, updated_at)| {
+                Arc::new(StoredProfile {
+                    document,
+                    created_at,
+                    updated_at,
+                })
+            });
+            let there = usize::from(profile.is_some());
+            restored.count.fetch_add(there, Ordering::Relaxed);
+            restored.slots.push(ArcSwapOption::new(profile));
+        }
+        Ok(restored)
+    }
+}
+
 impl Projection for Profiles {
     const NAME: &'static str = "profiles";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         self.apply_known(envelope, None);

@@ -7,6 +7,10 @@ pub trait Projection {
     /// Stable, for digests and snapshots.
     const NAME: &'static str;
 
+    /// Of what snapshots hold of it. To be raised whenever that changes: an older snapshot is then
+    /// passed over, and the log replayed.
+    const VERSION: u16;
+
     /// Total, and a function of the envelope and what was folded before: no clock, no randomness.
     fn apply(&self, envelope: &Envelope);
 

@@ -1,6 +1,8 @@
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event};
 use parking_lot::RwLockReadGuard;
 use types::{JsonDocument, Position, Timestamp};
@@ -26,6 +28,15 @@ pub struct ReadModels {
     pub keys: Keys,
     pub requests: Requests,
     checkpoint: AtomicU64,
+}
+
+/// One part of what a snapshot holds.
+pub struct SavedPart<'a> {
+    /// Stable.
+    pub name: &'static str,
+    /// As [`Projection::VERSION`].
+    pub version: u16,
+    pub save: Box<dyn Fn(&mut Encoder<'_>) -> io::Result<()> + 'a>,
 }
 
 impl Default for ReadModels {
@@ -185,5 +196,69 @@ impl ReadModels {
         digests.push(("audiences", digest.finish()));
         digests.sort_unstable();
         digests
+    }
+
+    /// What a snapshot holds, part by part. To be written while nobody folds.
+    pub fn parts(&self) -> Vec<SavedPart<'_>> {
+        fn of<'a, P: Projection>(
+            save: impl Fn(&mut Encoder<'_>) -> io::Result<()> + 'a,
+        ) -> SavedPart<'a> {
+            SavedPart {
+                name: P::NAME,
+                version: P::VERSION,
+                save: Box::new(save),
+            }
+        }
+        vec![
+            of::<Subjects>(|out| self.subjects.save(out)),
+            of::<Profiles>(|out| self.profiles.save(out)),
+            of::<Lists>(|out| self.lists.save(out)),
+            of::<Tenants>(|out| self.tenants.save(out)),
+            of::<Topics>(|out| self.topics.save(out)),
+            of::<Preferences>(|out| self.preferences.save(out)),
+            of::<Tokens>(|out| self.tokens.save(out)),
+            of::<Brands>(|out| self.brands.save(out)),
+            of::<Keys>(|out| self.keys.save(out)),
+            of::<Requests>(|out| self.requests.save(out)),
+            SavedPart {
+                name: "audiences",
+                version: Audiences::VERSION,
+                save: Box::new(|out| self.audiences.read().save(out)),
+            },
+        ]
+    }
+
+    /// Reads what [`ReadModels::parts`] wrote, one after the other, at this checkpoint. Every answer is
+    /// then what it was, and every later event has the same effect; only what was remembered of recent
+    /// changes of audiences is not.
+    pub fn restore(checkpoint: Position, input: &mut Decoder<'_>) -> io::Result<Self> {
+        let subjects = Arc::new(Subjects::restore(input)?);
+        let restored = Self {
+            profiles: Profiles::restore(input, Arc::clone(&subjects))?,
+            subjects,
+            lists: Lists::restore(input)?,
+            tenants: Tenants::restore(input)?,
+            topics: Topics::restore(input)?,
+            preferences: Preferences::restore(input)?,
+            tokens: Tokens::restore(input)?,
+            brands: Brands::restore(input)?,
+            keys: Keys::restore(input)?,
+            requests: Requests::restore(input)?,
+            audiences: Audiences::default(),
+            checkpoint: AtomicU64::new(checkpoint.0),
+        };
+        let audiences = {
+            let (lists, tenants) = (restored.lists.read(), restored.tenants.read());
+            let others = Others {
+                profiles: &restored.profiles,
+                sets: Sets {
+                    lists: &lists,
+                    tenants: &tenants,
+                },
+            };
+            audiences::State::restore(input, others)?
+        };
+        *restored.audiences.write() = audiences;
+        Ok(restored)
     }
 }

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, Personal, RequestAnswered, RequestEvent, SubjectEvent};
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use types::{JsonDocument, Position, SubjectId, Timestamp};
 
@@ -42,6 +45,7 @@ struct State {
     bytes: usize,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Held {
     answer: StoredAnswer,
     /// The length of the body as it was answered.
@@ -58,7 +62,7 @@ struct Owner {
     bytes: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredAnswer {
     /// The status code of HTTP.
     pub status: u16,
@@ -166,8 +170,30 @@ fn erased() -> JsonDocument {
     JsonDocument::from_value(&json!({"erased": true}))
 }
 
+impl Requests {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        out.put_all(state.by_age.values().map(|request| {
+            let held = state.answers.get(request);
+            (request, held)
+        }))
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut state = State::default();
+        for answer in input.take_all()? {
+            let (request, held): (String, Option<Held>) = answer?;
+            state.keep(&request, held.ok_or(io::ErrorKind::InvalidData)?);
+        }
+        Ok(Self {
+            state: RwLock::new(state),
+        })
+    }
+}
+
 impl Projection for Requests {
     const NAME: &'static str = "requests";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         if let Event::Subject(SubjectEvent::Erased(_)) = &envelope.event {

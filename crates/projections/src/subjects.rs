@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 
 use dashmap::DashMap;
+use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, SubjectEvent, SubjectRegistered};
 use parking_lot::RwLock;
 use types::{SubjectId, UserId};
@@ -95,8 +97,38 @@ impl Subjects {
     }
 }
 
+impl Subjects {
+    /// User ids by number, none where somebody was erased, and the numbers in the order of the user ids, which is not to be sorted
+    /// again.
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let users = self.users.read();
+        out.put_all(users.iter())?;
+        out.put_all(self.by_user.read().values())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let restored = Self::default();
+        for (number, user_id) in (0..).zip(input.take_all::<Option<UserId>>()?) {
+            let user_id = user_id?;
+            if let Some(user_id) = &user_id {
+                restored.numbers.insert(user_id.clone(), SubjectId(number));
+            }
+            restored.users.write().push(user_id);
+        }
+        let in_order = input.take_all::<SubjectId>()?.map(|number| {
+            let number = number?;
+            let user_id = restored.user_id(number).ok_or(io::ErrorKind::InvalidData)?;
+            Ok((user_id, number))
+        });
+        let in_order = in_order.collect::<io::Result<BTreeMap<_, _>>>()?;
+        *restored.by_user.write() = in_order;
+        Ok(restored)
+    }
+}
+
 impl Projection for Subjects {
     const NAME: &'static str = "subjects";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         let Event::Subject(event) = &envelope.event else {

@@ -20,6 +20,11 @@ impl TenantTree {
         self.parents.get(tenant)
     }
 
+    /// Every tenant that has a parent, and that.
+    pub fn parents(&self) -> impl Iterator<Item = (&TenantId, &TenantId)> {
+        self.parents.iter()
+    }
+
     /// The tenant and its ancestors, nearest first. The last may be one that is not there.
     pub fn lineage<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = &'a TenantId> {
         std::iter::successors(Some(tenant), |tenant| self.parent(tenant))

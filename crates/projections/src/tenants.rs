@@ -1,3 +1,5 @@
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
@@ -7,6 +9,7 @@ use events::{
 };
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::{MultiOps as _, RoaringBitmap};
+use serde::{Deserialize, Serialize};
 use types::{BrandId, JsonDocument, ListId, PageLimit, StreamId, SubjectId, TenantId, Timestamp};
 
 use crate::members::Members;
@@ -42,6 +45,7 @@ struct StoredTenant {
     members: Members,
 }
 
+#[derive(Serialize, Deserialize)]
 struct LiveTenant {
     details: TenantDetails,
     created_at: Timestamp,
@@ -603,6 +607,7 @@ fn clear(profile: Option<&Personal<JsonDocument>>) -> Option<JsonDocument> {
 
 impl Projection for Tenants {
     const NAME: &'static str = "tenants";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         self.state.write().apply(envelope);

@@ -1,11 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 use std::ops::Bound;
 
+use events::codec::{Decoder, Encoder};
 use events::{
     Envelope, Event, Personal, TokenAdded, TokenDetails, TokenEvent, TokenRemoved, TokenUpdated,
 };
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 use types::{DeviceToken, SubjectId, Timestamp};
 
 use crate::page::Weigh;
@@ -33,6 +36,7 @@ pub(crate) struct State {
 /// Expired tokens that are freed in one go, while nobody can read.
 const SWEPT_MAX: usize = 1_000;
 
+#[derive(Serialize, Deserialize)]
 struct StoredToken {
     details: TokenDetails,
     created_at: Timestamp,
@@ -211,8 +215,45 @@ impl State {
     }
 }
 
+impl Tokens {
+    /// Those that have expired and are not freed yet are left out: they change no answer.
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        out.put(&state.last)?;
+        let there = |subject: &&SubjectId| state.has_any(**subject);
+        let mut people: Vec<&SubjectId> = state.people.keys().filter(there).collect();
+        people.sort_unstable();
+        out.put_all(people.into_iter().map(|subject| {
+            let tokens = state.people.get(subject).into_iter().flatten();
+            let there = tokens.filter(|(_, stored)| stored.is_there(state.last));
+            (subject, there.collect::<Vec<_>>())
+        }))
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut state = State {
+            last: input.take()?,
+            ..State::default()
+        };
+        for person in input.take_all()? {
+            let (subject, tokens): (SubjectId, Vec<(DeviceToken, StoredToken)>) = person?;
+            state.everybody.insert(subject.0);
+            for (token, stored) in &tokens {
+                if let Some(at) = stored.details.expires_at {
+                    state.expiries.insert((at, Some((subject, token.clone()))));
+                }
+            }
+            state.people.insert(subject, tokens.into_iter().collect());
+        }
+        Ok(Self {
+            state: RwLock::new(state),
+        })
+    }
+}
+
 impl Projection for Tokens {
     const NAME: &'static str = "tokens";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         let mut state = self.state.write();

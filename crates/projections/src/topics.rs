@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
+use std::io;
 
+use events::codec::{Decoder, Encoder};
 use events::{
     Envelope, Event, PreferencePageEvent, PreferencePagePublished, SectionCreated, SectionDetails,
     SectionEvent, SectionUpdated, TopicCreated, TopicDetails, TopicEvent, TopicUpdated,
 };
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use serde::{Deserialize, Serialize};
 use types::{SectionId, StreamId, Timestamp, TopicId};
 
 use crate::{Digest, Projection, schedules_in_use};
@@ -22,6 +25,7 @@ pub(crate) struct State {
     page: Option<PublishedPage>,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Stored<D> {
     details: D,
     created_at: Timestamp,
@@ -55,7 +59,7 @@ pub struct TopicView {
 }
 
 /// The preference page as it was published last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPage {
     pub published: PreferencePagePublished,
     pub at: Timestamp,
@@ -253,8 +257,41 @@ impl State {
     }
 }
 
+impl Topics {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        out.put_all(state.sections.iter())?;
+        let topics = state.topics.iter();
+        out.put_all(topics.map(|(id, topic)| (id, &topic.section, &topic.stored)))?;
+        out.put(&state.page)
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let sections = input.take_into()?;
+        let topics = input.take_all()?.map(|topic| {
+            let (id, section, stored): (TopicId, SectionId, Stored<TopicDetails>) = topic?;
+            let topic = StoredTopic {
+                section,
+                schedules: schedules_in_use(&stored.details),
+                stored,
+            };
+            Ok((id, topic))
+        });
+        let topics = topics.collect::<io::Result<_>>()?;
+        let page = input.take()?;
+        Ok(Self {
+            state: RwLock::new(State {
+                sections,
+                topics,
+                page,
+            }),
+        })
+    }
+}
+
 impl Projection for Topics {
     const NAME: &'static str = "topics";
+    const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
         self.state.write().apply(envelope);

@@ -1,27 +1,30 @@
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{ApiOptions, ApiState, Authenticator, Metrics, RateLimit};
+use api::{ApiOptions, ApiState, Authenticator, Metrics, Progress, RateLimit};
 use auth::{ADMIN, ApiKey};
 use axum::http::HeaderValue;
 use engine::{
-    Actor, Command, Engine, EngineOptions, EventStore, History, KeyToIssue, Origin, Until, Writer,
-    replay, start_observed,
+    Actor, Command, Engine, EngineOptions, EventStore, History, KeyToIssue, Origin, Snapshots,
+    Until, Writer, start_observed,
 };
 use events::KeyIssued;
 use projections::ReadModels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use types::{Clock, CommandId, SystemClock};
+use types::{Clock, CommandId, Position, SystemClock};
 
 use crate::config::Config;
 use crate::secret::signing_secret;
+use crate::snapshots::open_snapshots;
+use crate::starting::Starting;
 use crate::store::open_store;
-use crate::{clock, connections, process, self_check, tls};
+use crate::{clock, connections, process, self_check, snapshots, tls};
 
 /// How long open requests may take to end once the server is told to stop. Together with the next
 /// it stays below the ten seconds after which supervisors usually kill.
@@ -37,6 +40,8 @@ pub struct Server {
     engine: Engine,
     writer: Writer,
     store: EventStore,
+    snapshots: Arc<Snapshots>,
+    snapshot_events: Option<NonZeroU64>,
     read_models: Arc<ReadModels>,
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
@@ -59,26 +64,44 @@ pub enum Stopped {
 }
 
 impl Server {
-    /// Opens the log, rebuilds the read models and then takes the address. Where no key is given
-    /// and none was ever issued, one is issued.
+    /// Takes the address, opens the log and builds the read models; whoever asks meanwhile is told how
+    /// far that is. Where no key is given and none was ever issued, one is issued.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         // Whatever is wrong with the settings is told before the log is read.
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let options = api_options(config)?;
+        let (starting_listener, listener) = listen(config.listen).await?;
+        let address = listener.local_addr()?;
+        let metrics = Arc::new(Metrics::default());
+        let progress = Arc::new(Progress::default());
+        let starting = Starting::serve(
+            starting_listener,
+            tls.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&progress),
+        );
         let (data_dir, master_key) = (config.data_dir.clone(), config.master_key.clone());
+        let snapshot_events = config.snapshot_events;
         let opening = tokio::task::spawn_blocking(move || {
             let store = open_store(&data_dir, &master_key)?;
-            let rebuilt = replay(&store, Until::Head, &mut |_| ())?;
-            anyhow::Ok((store, rebuilt, signing_secret(&data_dir)?))
+            let snapshots = open_snapshots(&data_dir, &store)?;
+            let head = store.log.head().position;
+            let tell = &mut |position| {
+                progress.tell(position, head);
+                ControlFlow::Continue(())
+            };
+            progress.tell(Position::START, head);
+            let rebuilt = snapshots.rebuild(&store, Until::Head, tell)?;
+            if let Some(every) = snapshot_events {
+                snapshots::take_at_start(&snapshots, &store.log, &rebuilt, every);
+            }
+            anyhow::Ok((store, snapshots, rebuilt, signing_secret(&data_dir)?))
         });
-        let (store, rebuilt, secret) = opening.await.context("opening the log panicked")??;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
-        let address = listener.local_addr()?;
+        let opened = opening.await.context("opening the log panicked")??;
+        let (store, snapshots, rebuilt, secret) = opened;
+        let snapshots = Arc::new(snapshots);
         let read_models = Arc::clone(&rebuilt.read_models);
-        let metrics = Arc::new(Metrics::default());
-        let observing = Arc::clone(&metrics);
+        let (observing, forgetting) = (Arc::clone(&metrics), Arc::clone(&snapshots));
         let (engine, writer) = start_observed(
             store.clone(),
             rebuilt,
@@ -87,7 +110,12 @@ impl Server {
                 tenant_levels: config.tenant_levels,
                 ..EngineOptions::default()
             },
-            Box::new(move |group| observing.group_written(group.events, group.flush, group.fold)),
+            Box::new(move |group| {
+                observing.group_written(group.events, group.flush, group.fold);
+                if group.erased > 0 {
+                    snapshots::forget_erased(&forgetting);
+                }
+            }),
         );
         let new_key = if config.api_key.is_none() && read_models.keys.is_empty() {
             Some(issue_first_key(&engine).await?)
@@ -103,8 +131,10 @@ impl Server {
             history,
             authenticator,
             Arc::clone(&metrics),
+            Arc::clone(&snapshots),
             options,
         );
+        starting.stop().await;
         Ok(Self {
             listener,
             address,
@@ -112,6 +142,8 @@ impl Server {
             engine,
             writer,
             store,
+            snapshots,
+            snapshot_events: config.snapshot_events,
             read_models,
             metrics,
             tls,
@@ -142,6 +174,8 @@ impl Server {
             engine,
             mut writer,
             store,
+            snapshots,
+            snapshot_events,
             read_models,
             metrics,
             tls,
@@ -149,7 +183,16 @@ impl Server {
         } = self;
         let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
         let ticking = tokio::spawn(ticking);
-        let checking = tokio::spawn(self_check::run(read_models, Arc::clone(&metrics)));
+        let checking = self_check::run(Arc::clone(&read_models), Arc::clone(&metrics));
+        let checking = tokio::spawn(checking);
+        let keeping = tokio::spawn({
+            let store = store.clone();
+            async move {
+                if let Some(every) = snapshot_events {
+                    snapshots::keep(snapshots, store, read_models, every).await;
+                }
+            }
+        });
         let (told, telling) = watch::channel(false);
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
@@ -167,6 +210,7 @@ impl Server {
                 serving.abort();
                 ticking.abort();
                 checking.abort();
+                keeping.abort();
                 return Ok(Stopped::LogFailed(why));
             }
             ended = &mut serving => {
@@ -177,8 +221,9 @@ impl Server {
         told.send_replace(true);
         ticking.abort();
         checking.abort();
+        keeping.abort();
         // Only once they are gone is ours the last handle of the engine.
-        let _ = tokio::join!(ticking, checking);
+        let _ = tokio::join!(ticking, checking, keeping);
         serving.await.context("serving panicked")?;
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
@@ -222,6 +267,7 @@ fn api_options(config: &Config) -> anyhow::Result<ApiOptions> {
         tenant_levels: config.tenant_levels,
         rate_limit,
         requests_max: config.requests_max,
+        past_states_max: config.past_states_max,
         cors_origins: config
             .cors_origins
             .iter()
@@ -230,6 +276,19 @@ fn api_options(config: &Config) -> anyhow::Result<ApiOptions> {
         secure: config.tls.is_some(),
         process: process::process,
     })
+}
+
+/// The address, twice: once to tell from that the server starts, and then to serve from.
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, TcpListener)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let listener = listener.into_std()?;
+    let again = listener.try_clone()?;
+    Ok((
+        TcpListener::from_std(listener)?,
+        TcpListener::from_std(again)?,
+    ))
 }
 
 async fn issue_first_key(engine: &Engine) -> anyhow::Result<ApiKey> {

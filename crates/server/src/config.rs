@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use crate::master_key::MasterKeySource;
@@ -27,6 +27,10 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// The certificate with its chain and its key, both as PEM; plain HTTP unless given.
     pub tls: Option<TlsFiles>,
+    /// After so many events a snapshot is taken; none is unless given.
+    pub snapshot_events: Option<NonZeroU64>,
+    /// Past states that are kept for whoever asks again, each as large as the present one.
+    pub past_states_max: usize,
 }
 
 impl Default for Config {
@@ -42,6 +46,8 @@ impl Default for Config {
             requests_max: 4_096,
             cors_origins: vec![],
             tls: None,
+            snapshot_events: NonZeroU64::new(500_000),
+            past_states_max: 2,
         }
     }
 }

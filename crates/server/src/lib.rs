@@ -8,6 +8,8 @@ mod master_key;
 mod process;
 mod secret;
 mod self_check;
+mod snapshots;
+mod starting;
 mod store;
 mod telemetry;
 mod tls;
@@ -17,6 +19,7 @@ pub use config::{Config, TlsFiles};
 pub use engine::TENANT_LEVELS_LOADED;
 pub use master_key::{MasterKeySource, write_master_key};
 pub use secret::rotate_signing_secret;
+pub use snapshots::open_snapshots;
 pub use store::{
     compact_log, doctor, import_log, open_log, open_store, rewrite_head, rotate_master_key,
 };

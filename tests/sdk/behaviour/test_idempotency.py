@@ -50,7 +50,7 @@ def test_every_post_takes_effect_once(wire: httpx.Client, courier: Courier, topi
     section = topic_path.split("/")[3]
     key_id = wire.post("/v1/keys", json={"name": "old", "scopes": ["admin"]}).json()["id"]
     posts = [it for it in all_routes(wire) if it.method == "POST" and it.path not in WITHOUT_EFFECT]
-    assert len(posts) == 11
+    assert len(posts) == 12
     for route in posts:
         ids = {"user_id": f"user-{uuid4().hex}", "list_id": f"list-{uuid4().hex}"}
         path = route.with_ids(ids | {"section_id": section, "key_id": key_id})

@@ -48,6 +48,12 @@ impl Parameters {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Every value that is given.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let given = self.0.iter().filter(move |(key, _)| key == name);
+        given.map(|(_, value)| value.as_str())
+    }
+
     /// All `attribute.<path>=value`, as path and value.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0

@@ -17,7 +17,7 @@ use super::shapes::{
     token_with_itself, tolerant_limit,
 };
 use crate::routes::{
-    LinkedPage, Success, audiences, audit, brands, events, explain, keys, lists, members,
+    LinkedPage, Success, audiences, audit, backtest, brands, events, explain, keys, lists, members,
     memberships, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
     user_tokens, users,
 };
@@ -287,6 +287,21 @@ fn audiences() -> Vec<Doc> {
             ("sample", sample()),
         ])
     };
+    let mut previewed = asked();
+    previewed["properties"]["as_of"] = json!({
+        "type": ["integer", "string", "null"],
+        "description": "A position or a time that is not in the future; the present unless given."});
+    let past = || json!({"type": "string", "description": "A time that is not in the future."});
+    let backtested = object([
+        ("filter!", rule()),
+        ("operator", nullable(one_of(&["AND", "OR"]))),
+        ("from!", past()),
+        ("to!", past()),
+        (
+            "step!",
+            json!({"type": "string", "description": "An ISO 8601 duration, such as P1D."}),
+        ),
+    ]);
     let named = |name: &'static str, schema: Value| {
         let mut set = json!({"type": "object", "required": [name], "additionalProperties": false,
                              "properties": {name: schema}});
@@ -335,8 +350,22 @@ fn audiences() -> Vec<Doc> {
             "/v1/audiences/preview",
             "How many a rule would match, and some of them",
         )
-        .asks(asked(), json!({"filter": pros(), "sample": 10}))
+        .asks(previewed, json!({"filter": pros(), "sample": 10}))
         .answers::<preview::PreviewAnswer>(200, json!({"count": 1, "total": 2, "sample": ["ada"]})),
+        post(
+            "/v1/audiences/backtest",
+            "How many a rule would have matched, step by step",
+        )
+        .asks(
+            backtested,
+            json!({"filter": pros(), "from": "2026-11-24T00:00:00Z",
+                   "to": "2026-11-25T00:00:00Z", "step": "P1D"}),
+        )
+        .answers::<backtest::BacktestAnswer>(
+            200,
+            json!({"points": [{"at": "2026-11-24T00:00:00.000Z", "position": 0, "count": 0},
+                              {"at": "2026-11-25T00:00:00.000Z", "position": 7, "count": 1}]}),
+        ),
         post(
             "/v1/audiences/{audience_id}/diff",
             "Who would join and who would leave with another rule",

@@ -10,10 +10,7 @@ use engine::{
 use projections::{EffectivePreference, Layer, TopicPreference};
 use serde::Serialize;
 use types::filter::Moment;
-use types::{
-    Choice, Clock as _, Position, QuietHours, SubjectId, SystemClock, TenantId, Timestamp, TopicId,
-    UserId,
-};
+use types::{Choice, Position, QuietHours, SubjectId, TenantId, Timestamp, TopicId, UserId};
 use utoipa::ToSchema;
 
 use crate::cursor;
@@ -298,7 +295,7 @@ pub(crate) async fn page(
         let models = &state.read_models;
         let subject = models.subjects.number(user_id.as_str());
         let (tenant, levels) = (tenant.as_ref(), state.tenant_levels);
-        let preferences = models.effective_preferences(subject, tenant, levels, SystemClock.now());
+        let preferences = models.effective_preferences(subject, tenant, levels, state.now());
         json(&Preferences {
             items: preferences.into_iter().map(Preference::from).collect(),
             paging: Paging::new(false, || None),
@@ -318,7 +315,7 @@ pub(crate) async fn get(
     let models = &state.read_models;
     let subject = models.subjects.number(user_id.as_str());
     let (tenant, levels) = (tenant.as_ref(), state.tenant_levels);
-    let now = SystemClock.now();
+    let now = state.now();
     let preference = models.effective_preference(&topic, subject, tenant, levels, now);
     let preference = preference.ok_or_else(ApiError::topic_not_found)?;
     let topic = preference.into();
@@ -588,7 +585,7 @@ pub(crate) async fn effective(
     let named: Option<TenantId> = parameters.id(TENANT)?;
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
         let models = &state.read_models;
-        let now = SystemClock.now();
+        let now = state.now();
         let subject = models.subjects.number(user_id.as_str());
         let (tenant, tenant_inferred) = context(state, &reach, subject, named);
         let levels = state.tenant_levels;

@@ -3,13 +3,15 @@ use axum::response::Response;
 use domain::{audiences_of, refuse_cycle};
 use projections::{Preview, ReadModels};
 use serde::Serialize;
-use types::{AudienceId, Clock as _, SystemClock};
+use types::AudienceId;
 use utoipa::ToSchema;
 
+use crate::as_of::{AS_OF, AsOf, EXPECTED};
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::Authenticated;
 use crate::extract::path::Id;
+use crate::request::PastPosition;
 use crate::routes::json;
 use crate::state::ApiState;
 
@@ -51,14 +53,20 @@ pub(crate) async fn preview(
 ) -> Result<Response, ApiError> {
     let rule = body.required_rule()?;
     let sample = body.sample()?;
-    if body.take("as_of").is_some_and(|as_of| !as_of.is_null()) {
-        let expected = "left out: only the present can be previewed so far";
-        return Err(ApiError::invalid_field("/as_of", expected));
-    }
+    let as_of = body.take(AS_OF).filter(|as_of| !as_of.is_null());
+    let as_of = as_of.map(|as_of| {
+        let read = AsOf::of_value(&as_of);
+        read.ok_or_else(|| ApiError::invalid_field("/as_of", EXPECTED))
+    });
+    let moment = match as_of.transpose()? {
+        Some(as_of) => Some(state.moment(as_of).await?),
+        None => None,
+    };
+    let asked = moment.as_ref().map_or(&state, |moment| &moment.state);
     let answer = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
         let previewed = state
             .read_models
-            .preview(&rule, SystemClock.now(), sample, still_wanted);
+            .preview(&rule, state.now(), sample, still_wanted);
         // Nothing only if nobody waits for the answer any more.
         let (preview, total) = previewed.unwrap_or_default();
         let Part { count, sample } = Part::of(preview, &state.read_models);
@@ -68,7 +76,12 @@ pub(crate) async fn preview(
             sample,
         })
     };
-    state.scan(answer).await
+    let mut response = asked.scan(answer).await?;
+    if let Some(moment) = moment {
+        let position = PastPosition(moment.position());
+        response.extensions_mut().insert(position);
+    }
+    Ok(response)
 }
 
 /// `POST /v1/audiences/{audience_id}/diff`: who would join and who would leave with another rule;
@@ -92,7 +105,7 @@ pub(crate) async fn diff(
         if let Err(refusal) = refuse_cycle(&audience, &rule, parts_of) {
             return Err(ApiError::from(refusal).at_audience_in(&given));
         }
-        let compared = models.compare(&audience, &rule, SystemClock.now(), sample, still_wanted);
+        let compared = models.compare(&audience, &rule, state.now(), sample, still_wanted);
         let compared = compared.ok_or_else(ApiError::audience_not_found)?;
         Ok(json(&DiffAnswer {
             joining: Part::of(compared.joining, models),

@@ -5,7 +5,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -67,6 +67,13 @@ pub(crate) struct Flags {
     /// The key of the certificate, as PEM.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+    /// After how many events a snapshot is taken, from which the next start goes on; 0 for none.
+    #[arg(long, value_name = "EVENTS")]
+    snapshot_events: Option<String>,
+    /// How many past states are kept for whoever asks for them again; each takes as much memory as the
+    /// present.
+    #[arg(long, value_name = "STATES")]
+    past_states_max: Option<String>,
     /// How traces are written: `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -90,7 +97,7 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 13] = [
+const KNOWN: [Known; 15] = [
     known("data_dir", "data"),
     known("master_key_file", ""),
     Known {
@@ -111,6 +118,8 @@ const KNOWN: [Known; 13] = [
     known("cors_origins", ""),
     known("tls_certificate", ""),
     known("tls_key", ""),
+    known("snapshot_events", "500000"),
+    known("past_states_max", "2"),
     known("log_format", "text"),
 ];
 
@@ -184,6 +193,8 @@ impl Flags {
             "cors_origins" => self.cors_origins.as_ref(),
             "tls_certificate" => self.tls_certificate.as_ref(),
             "tls_key" => self.tls_key.as_ref(),
+            "snapshot_events" => self.snapshot_events.as_ref(),
+            "past_states_max" => self.past_states_max.as_ref(),
             _ => self.log_format.as_ref(),
         }
     }
@@ -283,6 +294,8 @@ impl Settings {
             requests_max: requests.get() as usize,
             cors_origins: origins.collect(),
             tls,
+            snapshot_events: NonZeroU64::new(self.parsed("snapshot_events", "a whole number")?),
+            past_states_max: self.past_states_max()?,
         })
     }
 
@@ -292,6 +305,16 @@ impl Settings {
             (Some(digits), None) => Ok(MasterKeySource::Given(digits.to_owned())),
             (None, Some(path)) => Ok(MasterKeySource::File(path.into())),
             (Some(_), Some(_)) => bail!("master_key and master_key_file are both given"),
+        }
+    }
+
+    fn past_states_max(&self) -> anyhow::Result<usize> {
+        let expected = "a number from 1 to 16";
+        let states = self.parsed("past_states_max", expected)?;
+        if (1..=16).contains(&states) {
+            Ok(states)
+        } else {
+            Err(self.wrong("past_states_max", expected))
         }
     }
 

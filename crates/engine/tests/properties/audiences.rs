@@ -5,7 +5,7 @@
 //! `MUSTER_AUDIENCE_SEED` repeats a run, `MUSTER_AUDIENCE_WRITES` makes it longer.
 
 mod rules;
-mod world;
+pub(crate) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,9 +24,9 @@ use crate::random::Random;
 use crate::running::{ManualClock, Running, SECOND, START, number, seed};
 
 /// One step, for the engine and for the naive world.
-type Step = (Command, Box<dyn FnOnce(&mut World)>);
+pub(crate) type Step = (Command, Box<dyn FnOnce(&mut World)>);
 
-fn any_step(random: &mut Random, people: usize, now: u64) -> Step {
+pub(crate) fn any_step(random: &mut Random, people: usize, now: u64) -> Step {
     let who = random.below(people);
     let list = random.below(LISTS.len());
     if random.percent(20) {
@@ -483,7 +483,11 @@ fn members_are_whom_the_rule_accepts_from_scratch() {
             if random.percent(10) {
                 let limit = PageLimit::clamped(if crowded { 1_000 } else { 7 });
                 compare_changes(&running, seed, limit);
-                running = running.restarted(seed);
+                running = if random.percent(50) {
+                    running.resumed(seed)
+                } else {
+                    running.restarted(seed)
+                };
                 questions += compare(&running, &world, seed);
                 restarts += 1;
             }

@@ -10,3 +10,4 @@ mod audiences;
 mod people;
 mod random;
 mod running;
+mod snapshots;

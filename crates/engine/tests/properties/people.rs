@@ -5,7 +5,7 @@
 //!
 //! `MUSTER_PEOPLE_SEED` repeats a run, `MUSTER_PEOPLE_WRITES` makes it longer.
 
-mod steps;
+pub(crate) mod steps;
 mod world;
 
 use domain::Change;
@@ -57,7 +57,11 @@ fn the_read_models_show_what_a_naive_world_holds() {
             }
             world.compare(&running.models, &format!("seed {seed}, {shown}"));
             if random.percent(10) {
-                running = running.restarted(seed);
+                running = if random.percent(50) {
+                    running.resumed(seed)
+                } else {
+                    running.restarted(seed)
+                };
             }
         }
         let again = running.imported(seed);

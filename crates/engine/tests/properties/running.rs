@@ -1,13 +1,15 @@
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::{
-    Command, Engine, EngineOptions, EventJson, EventStore, History, Importer, Origin, Until,
-    Writer, replay, start,
+    Checksum, Command, Engine, EngineOptions, EventJson, EventStore, History, Importer, Origin,
+    Rebuilt, Snapshots, Until, Writer, replay, start_observed,
 };
-use projections::ReadModels;
-use types::{Clock, Position, Timestamp};
+use event_log::Span;
+use projections::{ChangePlace, ReadModels};
+use types::{Clock, PageLimit, Position, SubjectId, Timestamp};
 
 /// 2026-01-31T00:00:00Z, the end of a month.
 pub(crate) const START: Timestamp = Timestamp(1_769_817_600_000_000_000);
@@ -37,7 +39,34 @@ pub(crate) struct Running {
     pub(crate) models: Arc<ReadModels>,
     pub(crate) engine: Engine,
     clock: Arc<ManualClock>,
+    snapshots: Arc<SnapshotsOfTest>,
     _writer: Writer,
+}
+
+/// Snapshots in a directory that goes with them.
+pub(crate) struct SnapshotsOfTest {
+    directory: tempfile::TempDir,
+    snapshots: Snapshots,
+}
+
+impl SnapshotsOfTest {
+    fn empty() -> Arc<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::open(directory.path().into(), Arc::new(Checksum)).unwrap();
+        Arc::new(Self {
+            directory,
+            snapshots,
+        })
+    }
+
+    /// Writes the state, and gives back the bytes of the file.
+    fn write(&self, store: &EventStore, rebuilt: &Rebuilt) -> Vec<u8> {
+        let turn = self.snapshots.turn();
+        let written = self.snapshots.write(turn, &store.log, rebuilt, &|| true);
+        let position = written.unwrap().unwrap().position;
+        let name = format!("{:020}.snapshot", position.0);
+        std::fs::read(self.directory.path().join(name)).unwrap()
+    }
 }
 
 impl Running {
@@ -47,16 +76,92 @@ impl Running {
 
     fn start(store: EventStore, clock: &Arc<ManualClock>) -> Self {
         let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
+        Self::start_on(store, rebuilt, clock, SnapshotsOfTest::empty())
+    }
+
+    fn start_on(
+        store: EventStore,
+        rebuilt: Rebuilt,
+        clock: &Arc<ManualClock>,
+        snapshots: Arc<SnapshotsOfTest>,
+    ) -> Self {
         let models = Arc::clone(&rebuilt.read_models);
         let ticking: Arc<dyn Clock> = Arc::clone(clock) as _;
-        let (engine, writer) = start(store.clone(), rebuilt, ticking, EngineOptions::default());
+        let forgetting = Arc::clone(&snapshots);
+        let (engine, writer) = start_observed(
+            store.clone(),
+            rebuilt,
+            ticking,
+            EngineOptions::default(),
+            // As the server does it.
+            Box::new(move |group| {
+                if group.erased > 0 {
+                    forgetting.snapshots.forget_all().unwrap();
+                }
+            }),
+        );
         Self {
             store,
             models,
             engine,
             clock: Arc::clone(clock),
+            snapshots,
             _writer: writer,
         }
+    }
+
+    /// The same from the snapshot that was taken last time and what has happened since. It holds the
+    /// same, byte by byte, as what is folded from the beginning, and tells the same of what has
+    /// happened since.
+    pub(crate) fn resumed(self, seed: u64) -> Self {
+        let digests = self.models.digests();
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        let snapshots = Arc::clone(&self.snapshots);
+        let since = snapshots.snapshots.positions().unwrap().last().copied();
+        let resume = || {
+            let go_on = &mut |_| ControlFlow::Continue(());
+            snapshots
+                .snapshots
+                .rebuild(&store, Until::Head, go_on)
+                .unwrap()
+        };
+        let resumed = resume();
+        assert_eq!(
+            resumed.read_models.digests(),
+            digests,
+            "resumed, seed {seed}"
+        );
+        let from_the_beginning = replay(&store, Until::Head, &mut |_| ()).unwrap();
+        // What happened before somebody was erased is remembered by nobody.
+        let span = Span {
+            after: Position::START,
+            before: store.log.head().position.next(),
+            newest_first: true,
+            at_most: 1,
+        };
+        let erased = store.log.index().by_type("subject.erased", span);
+        let place = ChangePlace {
+            position: since.max(erased.first().copied()).unwrap_or_default(),
+            subject: SubjectId(u32::MAX),
+        };
+        for audience in resumed.read_models.audiences.page(None, PageLimit::MOST).0 {
+            let told = |rebuilt: &Rebuilt| {
+                let audiences = &rebuilt.read_models.audiences;
+                assert!(audiences.remembers_after(&audience.id, place));
+                audiences.changes(&audience.id, place, PageLimit::MOST)
+            };
+            assert_eq!(told(&resumed), told(&from_the_beginning), "seed {seed}");
+        }
+        let bytes = snapshots.write(&store, &from_the_beginning);
+        assert_eq!(snapshots.write(&store, &resumed), bytes, "seed {seed}");
+        drop(self);
+        let again = resume();
+        assert_eq!(
+            again.read_models.digests(),
+            digests,
+            "restored, seed {seed}"
+        );
+        Self::start_on(store, again, &clock, snapshots)
     }
 
     /// The same log with everything else built anew, which has to come out the same.

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 use types::filter::Group;
 use types::{AudienceId, JsonDocument, Position, Timestamp};
 
@@ -36,11 +37,11 @@ pub(super) const FORMER_RULES_MAX: usize = 16;
 pub(super) const FORMER_AUDIENCES_MAX: usize = 8;
 
 /// From which position on which version was in force, ascending.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Versions(pub(super) Vec<(Position, u32)>);
 
 /// An audience that was deleted. Whoever follows the changes of its id has to hear who left.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Former {
     pub(super) number: u32,
     pub(super) created: Position,
@@ -87,6 +88,17 @@ impl Expression {
                 parts.extend(last);
                 Self::Any(parts)
             }
+        }
+    }
+
+    /// Its predicates in the order in which the rule names them.
+    pub(super) fn predicates(&self, into: &mut Vec<PredicateId>) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().for_each(|part| part.predicates(into));
+            }
+            Self::Not(part) => part.predicates(into),
+            Self::Is(predicate) => into.push(*predicate),
         }
     }
 

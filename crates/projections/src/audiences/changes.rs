@@ -65,6 +65,11 @@ impl State {
         Some(former.map_or(created, |former| former.created))
     }
 
+    /// Whether there is such an audience, or one is remembered.
+    pub(super) fn was_ever(&self, audience: &AudienceId) -> bool {
+        self.numbers.contains_key(audience) || self.former.contains_key(audience)
+    }
+
     /// What an audience was called in changes, and which version was in force.
     fn incarnations(&self, id: &AudienceId) -> Vec<(u32, &Versions)> {
         let former = self.former.get(id).into_iter().flatten();

@@ -69,6 +69,14 @@ impl Wanted {
 }
 
 impl Columns {
+    /// Takes over columns that were built while nothing was folded.
+    pub(super) fn place(&mut self, built: Vec<Column>) {
+        for column in built {
+            let number = self.reserve(column.path());
+            self.slot_mut(number).column = Some(column);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }

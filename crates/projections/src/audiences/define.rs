@@ -133,7 +133,11 @@ impl State {
             .expect("only audiences that exist are looked at")
     }
 
-    fn compile(&mut self, filter: &JsonDocument, others: Others<'_>) -> Option<DefinedRule> {
+    pub(super) fn compile(
+        &mut self,
+        filter: &JsonDocument,
+        others: Others<'_>,
+    ) -> Option<DefinedRule> {
         let group = Group::parse(&filter.to_value(), None, RuleLimits::STORED).ok()?;
         let mut leaves = Vec::new();
         let expression = self.compile_group(&group, others, &mut leaves);
@@ -266,7 +270,12 @@ impl State {
         }
     }
 
-    fn depend(&mut self, number: u32, leaves: &[PredicateId], access: Option<PredicateId>) {
+    pub(super) fn depend(
+        &mut self,
+        number: u32,
+        leaves: &[PredicateId],
+        access: Option<PredicateId>,
+    ) {
         self.predicates.depend(number, leaves, access);
         if let Some(column) = access.and_then(|access| self.column_of(access)) {
             *self.access_columns.entry(column).or_default() += 1;
@@ -333,7 +342,7 @@ impl State {
         })
     }
 
-    fn note_default(&mut self, number: u32) {
+    pub(super) fn note_default(&mut self, number: u32) {
         if self.audience(number).holds_of_nothing() {
             self.held_by_default.insert(number);
         } else {

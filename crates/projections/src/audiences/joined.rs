@@ -1,9 +1,13 @@
+use std::io;
+
+use events::codec::{Decoder, Encoder};
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 use types::{Position, Timestamp};
 
 /// A place in the log and its time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occasion {
     pub position: Position,
     pub at: Timestamp,
@@ -13,7 +17,7 @@ pub struct Occasion {
 pub(super) const COHORT_MIN: u64 = 1_024;
 
 /// Who joined one audience together, in one event.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Cohort {
     pub(super) joined: Occasion,
     pub(super) rows: RoaringBitmap,
@@ -29,7 +33,7 @@ pub(super) struct SingleJoins {
     rows: RoaringBitmap,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct SingleJoin {
     joined: Occasion,
     /// Numbers of audiences, ascending.
@@ -84,5 +88,25 @@ impl SingleJoins {
             self.of_row.remove(&row);
             self.rows.remove(row);
         }
+    }
+}
+
+impl SingleJoins {
+    pub(super) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.put(&self.rows.len())?;
+        for row in &self.rows {
+            out.put(&(row, self.of_row.get(&row)))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut restored = Self::default();
+        for of_row in input.take_all()? {
+            let (row, joins): (u32, Option<Vec<SingleJoin>>) = of_row?;
+            restored.rows.insert(row);
+            restored.of_row.insert(row, joins.unwrap_or_default());
+        }
+        Ok(restored)
     }
 }

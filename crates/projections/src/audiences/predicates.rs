@@ -1,12 +1,15 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 
+use events::codec::{Decoder, Encoder};
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 use types::filter::{Set, Test};
 use types::{ListId, ListPattern, TenantId};
 
 /// One question, whichever audiences ask it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct PredicateId(pub(super) u32);
 
 impl PredicateId {
@@ -40,6 +43,9 @@ pub(super) enum Question {
 pub(super) struct Predicates {
     slots: Vec<Option<Predicate>>,
     free: Vec<PredicateId>,
+    /// The ids that the next acquisitions get, while a snapshot is being restored: reasons tell of
+    /// predicates in the order of their ids, so these have to be what they were.
+    due: VecDeque<PredicateId>,
     by_question: HashMap<Question, PredicateId>,
     /// Sets of lists: single lists by their id, the others apart.
     of_list: HashMap<ListId, PredicateId>,
@@ -78,11 +84,12 @@ impl Predicates {
 
     /// The predicate for one more audience that asks, and whether it is a new one.
     pub(super) fn acquire(&mut self, question: Question, label: &str) -> (PredicateId, bool) {
+        let due = self.due.pop_front();
         if let Some(predicate) = self.find(&question) {
             self.get_mut(predicate).users += 1;
             return (predicate, false);
         }
-        let predicate = self.free.pop().unwrap_or_else(|| {
+        let predicate = due.or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.slots.push(None);
             PredicateId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
@@ -247,5 +254,46 @@ impl Predicate {
 
     pub(super) fn is_access(&self) -> bool {
         self.accesses > 0
+    }
+}
+
+/// What a snapshot holds of the predicates besides what the rules say themselves.
+pub(super) struct SavedPredicates {
+    free: Vec<PredicateId>,
+    labels: Vec<(PredicateId, Arc<str>)>,
+}
+
+impl Predicates {
+    pub(super) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.put(&(self.slots.len() as u64))?;
+        out.put(&self.free)?;
+        let ids = (0..).map(PredicateId).zip(&self.slots);
+        let labels = ids.filter_map(|(id, slot)| Some((id, &slot.as_ref()?.label)));
+        out.put_all(labels.collect::<Vec<_>>().into_iter())
+    }
+
+    /// Makes room for all predicates that there were. Rules are then compiled, each after
+    /// [`Predicates::expect`], and at last [`Predicates::restored`] is called.
+    pub(super) fn restore(&mut self, input: &mut Decoder<'_>) -> io::Result<SavedPredicates> {
+        let slots: u64 = input.take()?;
+        let slots = usize::try_from(slots).map_err(|_| io::ErrorKind::InvalidData)?;
+        let free = input.take()?;
+        let labels = input.take_into()?;
+        self.slots.resize_with(slots, || None);
+        Ok(SavedPredicates { free, labels })
+    }
+
+    /// The next predicates to be acquired, in that order.
+    pub(super) fn expect(&mut self, due: Vec<PredicateId>) {
+        self.due = due.into();
+    }
+
+    pub(super) fn restored(&mut self, saved: SavedPredicates) {
+        self.free = saved.free;
+        for (id, label) in saved.labels {
+            if let Some(Some(predicate)) = self.slots.get_mut(id.index()) {
+                predicate.label = label;
+            }
+        }
     }
 }

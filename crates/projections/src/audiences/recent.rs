@@ -72,6 +72,14 @@ impl Change {
 }
 
 impl Recent {
+    /// Nothing that happened up to this position is known.
+    pub(super) fn since(position: types::Position) -> Self {
+        Self {
+            forgotten: position,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn push(&mut self, change: Change) {
         let position = change.occasion().position;
         self.bytes += change.bytes();
