@@ -47,6 +47,7 @@ impl History {
                 log: Arc::clone(&self.log),
                 read_models: Arc::clone(&read_models),
                 replaying: Arc::clone(&self.replaying),
+                snapshots: self.snapshots.clone(),
             },
             read_models,
         }
