@@ -1,3 +1,8 @@
+use std::fs;
+use std::num::NonZeroU64;
+
+use server::Config;
+
 use crate::client::TestServer;
 
 #[test]
@@ -94,4 +99,65 @@ fn a_list_whose_id_looks_like_another_stream_survives() {
         2
     );
     server.stop();
+}
+
+/// Snapshots that are there, damaged or gone: the server starts, and says the same.
+#[test]
+fn snapshots_change_nothing_but_the_time_that_a_start_takes() {
+    let data = tempfile::tempdir().unwrap();
+    let start = || {
+        let config = Config {
+            snapshot_events: NonZeroU64::new(5),
+            ..Config::default()
+        };
+        TestServer::start_with(data.path(), config)
+    };
+    let snapshots = || {
+        let files = fs::read_dir(data.path().join("snapshots")).unwrap();
+        let mut files: Vec<_> = files.map(|it| it.unwrap().path()).collect();
+        files.sort_unstable();
+        files
+    };
+    let server = start();
+    for number in 0..20 {
+        let body = format!(r#"{{"profile":{{"n":{number}}}}}"#);
+        let path = format!("/profiles/p{}", number % 7);
+        assert_eq!(server.ask("POST", &path, &body).status, 200);
+        server.ask(
+            "PUT",
+            &format!("/lists/l/subscriptions/p{}", number % 5),
+            "",
+        );
+    }
+    let said = |server: &TestServer| {
+        let paths = [
+            "/profiles",
+            "/lists/l/subscriptions",
+            "/v1/events",
+            "/v1/users/p3",
+        ];
+        paths.map(|path| server.ask("GET", path, "").text)
+    };
+    let truth = said(&server);
+    server.stop();
+    // The start folds more than five events, so it leaves a snapshot.
+    for round in 0..4 {
+        let server = start();
+        assert_eq!(said(&server), truth, "round {round}");
+        server.stop();
+        let files = snapshots();
+        assert!(!files.is_empty(), "round {round}");
+        match round {
+            0 => {}
+            1 => {
+                for file in files {
+                    let mut bytes = fs::read(&file).unwrap();
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 1;
+                    fs::write(&file, bytes).unwrap();
+                }
+            }
+            _ => fs::remove_dir_all(data.path().join("snapshots")).unwrap(),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 
 use auth::Principal;
 use axum::Router;
@@ -173,10 +174,16 @@ impl PastMoments {
     /// Lets go what was to be forgotten since.
     pub(crate) fn tidy(&self) {
         let turn = self.snapshots.turn();
+        let is_good = |moment: &Arc<PastMoment>| moment.turn == turn;
         let mut kept = self.kept.lock();
-        if kept.iter().any(|it| it.turn != turn) {
-            kept.retain(|it| it.turn == turn);
+        if kept.iter().all(is_good) {
+            return;
         }
+        let (good, stale): (VecDeque<_>, VecDeque<_>) = kept.drain(..).partition(is_good);
+        *kept = good;
+        drop(kept);
+        // As in `make_room`, and whoever calls must not be held up.
+        thread::spawn(move || drop(stale));
     }
 }
 

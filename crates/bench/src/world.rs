@@ -124,7 +124,7 @@ pub(crate) fn parse(rule: &Value) -> Group {
 }
 
 /// About 400 bytes of JSON in ten attributes.
-fn profile(random: &mut Random, number: u32) -> Value {
+pub(crate) fn profile(random: &mut Random, number: u32) -> Value {
     let day = random.below(365);
     let seen = 1_735_689_600 + u64::from(day) * 86_400 + u64::from(random.below(86_400));
     json!({

@@ -11,6 +11,7 @@ use crate::event_json::EventJson;
 use crate::event_store::EventStore;
 use crate::record::RecordError;
 use crate::replay::ReplayError;
+use crate::snapshots::Snapshots;
 
 /// Positions that are taken from the index at a time.
 const PIECE: usize = 1_024;
@@ -23,6 +24,8 @@ pub struct History {
     /// Held by whoever builds the read models of the past: they are as large as those of the
     /// present, so there is one at a time.
     pub(crate) replaying: Arc<Mutex<()>>,
+    /// From where they can be built without the whole log.
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
 }
 
 /// Which events; all conditions must hold.
@@ -86,6 +89,16 @@ impl History {
             store,
             read_models,
             replaying: Arc::default(),
+            snapshots: None,
+        }
+    }
+
+    /// The same, which need not read the whole log for what happened lately.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: Arc<Snapshots>) -> Self {
+        Self {
+            snapshots: Some(snapshots),
+            ..self
         }
     }
 

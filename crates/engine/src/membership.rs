@@ -1,10 +1,10 @@
 use std::ops::ControlFlow;
 
-use projections::{ChangePlace, MembershipChange, ReadModels, RememberedChanges};
+use projections::{ChangePlace, MembershipChange, RememberedChanges};
 use types::{AudienceId, PageLimit, Position, SubjectId};
 
 use crate::history::{History, HistoryError};
-use crate::replay::each_piece;
+use crate::replay::{Until, each_piece};
 
 /// One page of how the membership of an audience changed.
 #[derive(Debug, Default)]
@@ -64,15 +64,19 @@ impl History {
         still_wanted: &dyn Fn() -> bool,
     ) -> Result<RememberedChanges, HistoryError> {
         let _alone = self.replaying.try_lock().ok_or(HistoryError::Busy)?;
-        let past = ReadModels::default();
         let mut place = after.max(ChangePlace {
             position: Position(began.0.saturating_sub(1)),
             subject: SubjectId(u32::MAX),
         });
+        // Of the place itself a part may be told already, and the rest be asked for.
+        let before = Position(place.position.0.saturating_sub(1));
+        let snapshots = self.snapshots.as_ref();
+        let nearest = snapshots.and_then(|it| it.nearest(&self.store.log, Until::Position(before)));
+        let past = nearest.unwrap_or_default().read_models;
         let mut found = Vec::new();
         // In a state of the past nothing has happened that came after it.
         let end = self.read_models.checkpoint();
-        each_piece(&self.store, Position(1), |mut piece| {
+        each_piece(&self.store, past.checkpoint().next(), |mut piece| {
             let within = piece.partition_point(|it| it.position <= end);
             let ends_here = within < piece.len();
             piece.truncate(within);

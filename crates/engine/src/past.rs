@@ -47,6 +47,7 @@ impl History {
                 store: self.store.clone(),
                 read_models: Arc::clone(&read_models),
                 replaying: Arc::clone(&self.replaying),
+                snapshots: self.snapshots.clone(),
             },
             read_models,
         }

@@ -82,7 +82,7 @@ impl Snapshots {
     }
 
     /// The state as the newest snapshot holds it that is not past the place and can be used.
-    fn nearest(&self, log: &Arc<dyn EventLog>, until: Until) -> Option<Rebuilt> {
+    pub(crate) fn nearest(&self, log: &Arc<dyn EventLog>, until: Until) -> Option<Rebuilt> {
         let positions = self.positions().unwrap_or_else(|error| {
             tracing::warn!(%error, "the directory of snapshots cannot be read");
             Vec::new()

@@ -122,7 +122,8 @@ impl Server {
         } else {
             None
         };
-        let history = History::new(store.clone(), Arc::clone(&read_models));
+        let history = History::new(store.clone(), Arc::clone(&read_models))
+            .with_snapshots(Arc::clone(&snapshots));
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
         let state = ApiState::new(

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::Until;
 
+use super::replay::until;
 use super::settings::Place;
 use crate::output;
 
@@ -11,6 +12,9 @@ use crate::output;
 pub(crate) struct Options {
     #[command(flatten)]
     data: Place,
+    /// As of this position, or of the last event recorded by this time (RFC 3339).
+    #[arg(long, value_parser = until, value_name = "POSITION|TIME")]
+    as_of: Option<Until>,
     /// As one JSON object.
     #[arg(long)]
     json: bool,
@@ -19,7 +23,9 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.data.store()?;
-        let rebuilt = engine::replay(&store, Until::Head, &mut |_| ())?;
+        let until = self.as_of.unwrap_or(Until::Head);
+        // From the log alone: what snapshots hold is what it is to be compared with.
+        let rebuilt = engine::replay(&store, until, &mut |_| ())?;
         print(&rebuilt.read_models, self.json)?;
         Ok(ExitCode::SUCCESS)
     }

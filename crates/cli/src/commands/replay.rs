@@ -23,7 +23,7 @@ pub(crate) struct Options {
     json: bool,
 }
 
-fn until(text: &str) -> Result<Until, String> {
+pub(crate) fn until(text: &str) -> Result<Until, String> {
     if let Ok(position) = text.parse() {
         return Ok(Until::Position(Position(position)));
     }

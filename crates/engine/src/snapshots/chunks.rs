@@ -111,7 +111,8 @@ impl<'a, W: Write> ChunkWriter<'a, W> {
 
     fn write_chunk(&mut self, is_last: bool) -> io::Result<()> {
         if !(self.still_wanted)() {
-            return Err(io::ErrorKind::Interrupted.into());
+            // Not `Interrupted`, after which writers try again.
+            return Err(io::Error::other("nobody wants it any more"));
         }
         let compressed = lz4_flex::block::compress_prepend_size(&self.chunk);
         self.chunk.clear();
@@ -237,5 +238,61 @@ impl Read for ChunkReader {
         bytes[..taken].copy_from_slice(&rest[..taken]);
         self.place += taken;
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    fn written(bytes: &[u8]) -> Vec<u8> {
+        let mut chunks = ChunkWriter::new(Vec::new(), [7; 16], &Checksum, &|| true);
+        chunks.write_all(bytes).unwrap();
+        chunks.finish().unwrap()
+    }
+
+    fn read(stored: &[u8]) -> io::Result<Vec<u8>> {
+        let (chunks, waiting) = sync_channel(1_000);
+        read_chunks(stored, [7; 16], &Checksum, &chunks);
+        drop(chunks);
+        let mut bytes = Vec::new();
+        ChunkReader::new(waiting).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 7] {
+            let bytes: Vec<u8> = (0..length).map(|it| (it % 251) as u8).collect();
+            assert_eq!(read(&written(&bytes)).unwrap(), bytes, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_good_in_its_place_only() {
+        let two: Vec<u8> = vec![7; 2 * CHUNK_BYTES];
+        let stored = written(&two);
+        // Both chunks are full of the same, so they are as long; what follows is an empty last one.
+        let length = 5 + u32::from_be_bytes(stored[..4].try_into().unwrap()) as usize;
+        let (first, rest) = stored.split_at(length);
+        let (second, last) = rest.split_at(length);
+        assert_eq!(read(&[first, second, last].concat()).unwrap(), two);
+        for wrong in [
+            [second, first, last].concat(),
+            [first, first, last].concat(),
+            [first, last].concat(),
+            [first, second].concat(),
+            [first, second, last, b"x"].concat(),
+        ] {
+            assert!(read(&wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn nobody_who_is_not_wanted_goes_on_writing() {
+        let mut chunks = ChunkWriter::new(Vec::new(), [7; 16], &Checksum, &|| false);
+        assert!(chunks.write_all(&vec![0; 3 * CHUNK_BYTES]).is_err());
     }
 }
