@@ -9,17 +9,30 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// Every crate, with the workspace crates that it may depend on (docs/ARCHITECTURE.md).
 const ALLOWED: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("proofs", &[]),
     ("events", &["types"]),
     ("domain", &["types", "events"]),
-    ("event-log", &["types"]),
+    ("event-log", &["types", "proofs"]),
     ("projections", &["types", "events"]),
     ("event-log-sled", &["types", "event-log"]),
+    ("transparency", &["types", "proofs", "event-log"]),
     (
         "engine",
         &["types", "events", "domain", "event-log", "projections"],
     ),
     ("auth", &["types"]),
-    ("api", &["types", "domain", "projections", "engine", "auth"]),
+    (
+        "api",
+        &[
+            "types",
+            "proofs",
+            "domain",
+            "projections",
+            "engine",
+            "transparency",
+            "auth",
+        ],
+    ),
     (
         "server",
         &[
@@ -31,11 +44,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "event-log-sled",
             "events",
             "projections",
+            "proofs",
+            "transparency",
         ],
     ),
     (
         "cli",
-        &["types", "engine", "event-log", "projections", "server"],
+        &[
+            "types",
+            "proofs",
+            "engine",
+            "event-log",
+            "projections",
+            "transparency",
+            "server",
+        ],
     ),
     (
         "bench",
