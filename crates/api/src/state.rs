@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use engine::{Answer, Command, Committed, Engine, ExecuteError, History, Once, Terms};
 use projections::{KeyView, ReadModels};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use transparency::TransparencyLog;
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
 use crate::admission::replayed;
@@ -37,6 +38,7 @@ pub struct Parts {
     pub(crate) engine: Engine,
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
+    pub(crate) transparency: Arc<TransparencyLog>,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rates: Rates,
@@ -84,6 +86,7 @@ impl ApiState {
         engine: Engine,
         read_models: Arc<ReadModels>,
         history: History,
+        transparency: Arc<TransparencyLog>,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
         options: ApiOptions,
@@ -92,6 +95,7 @@ impl ApiState {
             engine,
             read_models,
             history,
+            transparency,
             authenticator,
             metrics,
             rates: Rates::new(options.rate_limit),

@@ -22,4 +22,4 @@ pub use log::{
 pub use memory::MemoryLog;
 pub use proofs::{Frontier, Hash, leaf_hash};
 pub use record::{NewRecord, Record, Subjects, encode};
-pub use verify::{Damage, Report, verify};
+pub use verify::{Damage, Report, Scan, verify};

@@ -17,6 +17,7 @@ use projections::ReadModels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use transparency::{Background, TransparencyLog};
 use types::{Clock, CommandId, SystemClock};
 
 use crate::config::Config;
@@ -38,6 +39,7 @@ pub struct Server {
     engine: Engine,
     writer: Writer,
     log: Arc<dyn EventLog>,
+    transparency: Arc<TransparencyLog>,
     read_models: Arc<ReadModels>,
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
@@ -67,12 +69,17 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let options = api_options(config)?;
         let data_dir = config.data_dir.clone();
+        let checkable = config.transparency();
         let opening = tokio::task::spawn_blocking(move || {
             let log = open_log(&data_dir)?;
+            // An anchor that says something else is told before anything is built on the log.
+            let transparency = TransparencyLog::open(Arc::clone(&log), &checkable)?;
             let rebuilt = replay(&log, Until::Head, &mut |_| ())?;
-            anyhow::Ok((log, rebuilt, signing_secret(&data_dir)?))
+            let secret = signing_secret(&data_dir)?;
+            anyhow::Ok((log, Arc::new(transparency), rebuilt, secret))
         });
-        let (log, rebuilt, secret) = opening.await.context("opening the log panicked")??;
+        let (log, transparency, rebuilt, secret) =
+            opening.await.context("opening the log panicked")??;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -102,6 +109,7 @@ impl Server {
             engine.clone(),
             Arc::clone(&read_models),
             history,
+            Arc::clone(&transparency),
             authenticator,
             Arc::clone(&metrics),
             options,
@@ -113,6 +121,7 @@ impl Server {
             engine,
             writer,
             log,
+            transparency,
             read_models,
             metrics,
             tls,
@@ -143,6 +152,7 @@ impl Server {
             engine,
             mut writer,
             log,
+            transparency,
             read_models,
             metrics,
             tls,
@@ -151,6 +161,7 @@ impl Server {
         let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
         let ticking = tokio::spawn(ticking);
         let checking = tokio::spawn(self_check::run(read_models, Arc::clone(&metrics)));
+        let publishing = Background::start(transparency)?;
         let (told, telling) = watch::channel(false);
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
@@ -184,8 +195,12 @@ impl Server {
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
         let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;
-        // Closing the log syncs the head file; it blocks.
-        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        // Publishing the last checkpoint, and closing the log, which syncs the head file, block.
+        let closed = tokio::task::spawn_blocking(move || {
+            publishing.stop();
+            log.close()
+        });
+        let closed = closed.await;
         closed.context("closing the log panicked")??;
         match outcome {
             Ok(Ok(())) => Ok(Stopped::Asked),

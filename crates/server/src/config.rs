@@ -23,6 +23,12 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// The certificate with its chain and its key, both as PEM; plain HTTP unless given.
     pub tls: Option<TlsFiles>,
+    /// The key that signs checkpoints; in the data directory, and made there, unless given.
+    pub log_key: Option<PathBuf>,
+    /// What the log is called in its checkpoints; made up at the first start unless given.
+    pub log_origin: Option<String>,
+    /// Files elsewhere that get every checkpoint, and are compared with the log at a start.
+    pub log_anchors: Vec<PathBuf>,
 }
 
 impl Default for Config {
@@ -37,6 +43,21 @@ impl Default for Config {
             requests_max: 4_096,
             cors_origins: vec![],
             tls: None,
+            log_key: None,
+            log_origin: None,
+            log_anchors: vec![],
+        }
+    }
+}
+
+impl Config {
+    /// What is chosen of how the log can be checked.
+    pub fn transparency(&self) -> transparency::Options {
+        transparency::Options {
+            data_dir: self.data_dir.clone(),
+            key: self.log_key.clone(),
+            origin: self.log_origin.clone(),
+            anchors: self.log_anchors.clone(),
         }
     }
 }

@@ -63,6 +63,16 @@ pub(crate) struct Flags {
     /// The key of the certificate, as PEM.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+    /// The key that signs checkpoints of the log; `log-key` in the data directory unless given.
+    #[arg(long, value_name = "FILE")]
+    log_key: Option<String>,
+    /// What the log is called in its checkpoints, such as `example.com/muster`; made up at the first
+    /// start unless given.
+    #[arg(long, value_name = "NAME")]
+    log_origin: Option<String>,
+    /// Files on other disks that get every checkpoint and are compared at a start, separated by commas.
+    #[arg(long, value_name = "FILES")]
+    log_anchors: Option<String>,
     /// How traces are written: `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -86,7 +96,7 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 14] = [
     known("data_dir", "data"),
     known("listen", "127.0.0.1:8080"),
     Known {
@@ -101,8 +111,14 @@ const KNOWN: [Known; 11] = [
     known("cors_origins", ""),
     known("tls_certificate", ""),
     known("tls_key", ""),
+    known("log_key", ""),
+    known("log_origin", ""),
+    known("log_anchors", ""),
     known("log_format", "text"),
 ];
+
+/// Those that are arrays of strings in a file, and separated by commas elsewhere.
+const LISTS: [&str; 2] = ["cors_origins", "log_anchors"];
 
 /// Who chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +141,16 @@ impl Place {
             ..Flags::default()
         };
         Ok(flags.settings()?.get("data_dir").into())
+    }
+
+    /// Everything that is chosen, of a data directory that must hold a log already.
+    pub(crate) fn existing_config(&self) -> anyhow::Result<Config> {
+        let flags = Flags {
+            place: self.clone(),
+            ..Flags::default()
+        };
+        self.existing()?;
+        flags.settings()?.config()
     }
 
     /// The data directory, which must hold a log already: only `serve` and `import` make one.
@@ -158,6 +184,9 @@ impl Flags {
             "cors_origins" => self.cors_origins.as_ref(),
             "tls_certificate" => self.tls_certificate.as_ref(),
             "tls_key" => self.tls_key.as_ref(),
+            "log_key" => self.log_key.as_ref(),
+            "log_origin" => self.log_origin.as_ref(),
+            "log_anchors" => self.log_anchors.as_ref(),
             _ => self.log_format.as_ref(),
         }
     }
@@ -246,6 +275,8 @@ impl Settings {
         );
         let origins = self.get("cors_origins").split(',').map(str::trim);
         let origins = origins.filter(|it| !it.is_empty()).map(str::to_owned);
+        let anchors = self.get("log_anchors").split(',').map(str::trim);
+        let anchors = anchors.filter(|it| !it.is_empty());
         Ok(Config {
             data_dir: self.get("data_dir").into(),
             listen: self.parsed::<SocketAddr>("listen", "an address with a port")?,
@@ -256,6 +287,9 @@ impl Settings {
             requests_max: requests.get() as usize,
             cors_origins: origins.collect(),
             tls,
+            log_key: self.given("log_key").map(Into::into),
+            log_origin: self.given("log_origin").map(str::to_owned),
+            log_anchors: anchors.map(Into::into).collect(),
         })
     }
 
@@ -317,7 +351,7 @@ fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let text = match value {
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
-            Value::Array(items) if name == "cors_origins" => {
+            Value::Array(items) if LISTS.contains(&&*name) => {
                 let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
                 let texts = texts.with_context(|| format!("`{name}` is an array of strings"))?;
                 texts.join(",")
