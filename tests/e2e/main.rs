@@ -9,5 +9,6 @@ mod client;
 mod connections;
 mod events;
 mod input;
+mod proofs;
 mod restart;
 mod users;

@@ -8,6 +8,7 @@
 //! record ─ leaf hash ─▶ tree ─▶ root ─ with origin and size ─▶ checkpoint ─ Ed25519 ─▶ signed note
 //! ```
 
+mod bundle;
 mod checkpoint;
 mod consistency;
 mod frontier;
@@ -21,6 +22,7 @@ mod tile;
 mod tlog_proof;
 mod tree;
 
+pub use bundle::{BundleReader, BundleRecord, InvalidBundle, bundle_end, bundle_head};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use consistency::{prove_consistency, verify_consistency};
 pub use frontier::Frontier;

@@ -39,7 +39,7 @@ pub struct ConsistencyProof {
 /// A proof that convinces nobody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
-    #[error("the checkpoint is not to be believed: {0}")]
+    #[error("the checkpoint is not to be believed")]
     Checkpoint(#[from] InvalidCheckpoint),
     #[error(transparent)]
     Proof(#[from] ProofError),

@@ -94,6 +94,14 @@ impl Keys {
         Ok(Self { signer, history })
     }
 
+    /// The keys of a data directory in which there are some already.
+    pub(crate) fn existing(data: &Path, key_path: Option<&Path>) -> Result<Option<Self>, KeyError> {
+        if read_history(&data.join(HISTORY))?.is_none() {
+            return Ok(None);
+        }
+        Self::open(data, key_path, None).map(Some)
+    }
+
     /// Lets a new key follow, from this head of the log on.
     pub fn rotate(
         &mut self,

@@ -25,4 +25,4 @@ pub use anchors::AnchorError;
 pub use background::Background;
 pub use check::{TileCheck, TileDamage};
 pub use keys::{KeyError, Keys};
-pub use log::{OpenError, Options, ProveError, Status, TransparencyLog};
+pub use log::{OpenError, Options, ProveError, Status, TransparencyLog, rotate_key};

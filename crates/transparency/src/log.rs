@@ -2,10 +2,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use event_log::{EventLog, ReadError, leaf_hash};
+use event_log::{EventLog, ReadError, Scan, leaf_hash};
 use parking_lot::Mutex;
 use proofs::{
-    Checkpoint, ConsistencyProof, InclusionProof, InvalidNote, Tile, TreeHead, verify_inclusion,
+    Checkpoint, ConsistencyProof, Frontier, InclusionProof, InvalidNote, Tile, TreeHead,
+    TrustedKey, VerifierKey, verify_inclusion,
 };
 use types::Position;
 
@@ -128,16 +129,7 @@ impl TransparencyLog {
         let counts = Counts::default();
         let mut tree = open_tree(&*log, &directory, &counts)?;
         let trusted = keys.history().all();
-        let mut found = Vec::new();
-        for path in &options.anchors {
-            let checkpoint = checkpoint_in(path, &trusted)?;
-            found.extend(checkpoint.map(|checkpoint| (path.clone(), checkpoint)));
-        }
-        // What was published from here counts as well, as far as it can be read: it can be made again.
-        let own = directory.join(CHECKPOINT);
-        let note = read(&own).ok().flatten();
-        let checkpoint = note.and_then(|note| Checkpoint::open(&note, &trusted).ok());
-        found.extend(checkpoint.map(|checkpoint| (own, checkpoint)));
+        let found = checkpoints(options, &trusted)?;
         let size = tree.head().size;
         for (path, checkpoint) in &found {
             compare(path, checkpoint, size, |size| {
@@ -170,6 +162,27 @@ impl TransparencyLog {
         };
         opened.write_out(&opened.published.lock(), &opened.tree.lock());
         Ok(opened)
+    }
+
+    /// Compares the log with the anchors and with what was published from here, and changes nothing. Where
+    /// there are no keys yet there is nothing to compare.
+    pub fn compare(log: &Arc<dyn EventLog>, options: &Options) -> Result<(), OpenError> {
+        let data = &options.data_dir;
+        let Some(keys) = Keys::existing(data, options.key.as_deref())? else {
+            return Ok(());
+        };
+        let found = checkpoints(options, &keys.history().all())?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        // From the records and nothing else: the tiles are not to be trusted here.
+        let sizes: Vec<u64> = found.iter().map(|it| it.1.head.size).collect();
+        let heads = heads_at(&**log, &sizes)?;
+        let size = log.head().position.0;
+        for ((path, checkpoint), head) in found.iter().zip(heads) {
+            compare(path, checkpoint, size, |_| Ok::<_, OpenError>(head))?;
+        }
+        Ok(())
     }
 
     /// The directory with the tiles and the newest checkpoint.
@@ -391,6 +404,52 @@ impl TransparencyLog {
             }
         }
     }
+}
+
+/// Lets a new key follow the one that signs now, and returns its verifier key. The log must be open, so
+/// that no server has it.
+pub fn rotate_key(log: &Arc<dyn EventLog>, options: &Options) -> Result<VerifierKey, OpenError> {
+    let opened = TransparencyLog::open(Arc::clone(log), options)?;
+    let head = opened.published.lock().head;
+    let mut keys = opened.keys;
+    keys.rotate(&options.data_dir, options.key.as_deref(), head)?;
+    Ok(keys.signer().verifier().clone())
+}
+
+/// What the anchors say, and what was published from here as far as it can be read: that can be made
+/// again.
+fn checkpoints(
+    options: &Options,
+    trusted: &[TrustedKey],
+) -> Result<Vec<(PathBuf, Checkpoint)>, OpenError> {
+    let mut found = Vec::new();
+    for path in &options.anchors {
+        let checkpoint = checkpoint_in(path, trusted)?;
+        found.extend(checkpoint.map(|checkpoint| (path.clone(), checkpoint)));
+    }
+    let own = options.data_dir.join("tiles").join(CHECKPOINT);
+    let note = read(&own).ok().flatten();
+    let checkpoint = note.and_then(|note| Checkpoint::open(&note, trusted).ok());
+    found.extend(checkpoint.map(|checkpoint| (own, checkpoint)));
+    Ok(found)
+}
+
+/// The heads that the log had at these sizes, read from its records; at one that it never had, that of
+/// the whole.
+fn heads_at(log: &dyn EventLog, sizes: &[u64]) -> Result<Vec<TreeHead>, ReadError> {
+    let mut frontier = Frontier::default();
+    let mut heads = vec![frontier.head(); sizes.len()];
+    let mut scan = Scan::of(log);
+    let note = &mut |leaf| {
+        frontier.append(leaf);
+        for (head, size) in heads.iter_mut().zip(sizes) {
+            if frontier.size() == *size {
+                *head = frontier.head();
+            }
+        }
+    };
+    while scan.next(note)?.is_some() {}
+    Ok(heads)
 }
 
 /// The tree up to the head of the log, from the tiles that are there if they are those of the log.

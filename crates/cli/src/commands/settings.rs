@@ -143,6 +143,11 @@ impl Place {
         Ok(flags.settings()?.get("data_dir").into())
     }
 
+    /// Whether the command line names a data directory.
+    pub(crate) fn is_given(&self) -> bool {
+        self.data_dir.is_some()
+    }
+
     /// Everything that is chosen, of a data directory that must hold a log already.
     pub(crate) fn existing_config(&self) -> anyhow::Result<Config> {
         let flags = Flags {
