@@ -158,9 +158,9 @@ fn proofs_are_checked_by_an_implementation_of_its_own() {
 
     // What any web server could serve, and what this one does.
     for tile in ["0/000", "0/005.p/120", "1/000.p/5"] {
-        let served = bytes(&server, &format!("/v1/log/tile/{tile}"));
+        let answered = bytes(&server, &format!("/v1/log/tile/{tile}"));
         let published = data.join("tiles/tile").join(tile);
-        assert_eq!(fs::read(published).unwrap(), served, "{tile}");
+        assert_eq!(fs::read(published).unwrap(), answered, "{tile}");
     }
     server.stop();
     done(&script(&[
