@@ -342,6 +342,90 @@ fn tiles_that_are_gone_or_damaged_come_again() {
 }
 
 #[test]
+fn a_tenant_proves_that_its_history_is_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, files) = (
+        directory.path().join("data"),
+        Files(directory.path().to_owned()),
+    );
+    let server = TestServer::start(&data);
+    let ask = |method: &str, path: &str, body: &str| {
+        let answer = server.ask(method, path, body);
+        assert!(answer.status < 300, "{path}: {}", answer.text);
+        answer
+    };
+    for tenant in ["acme", "acme-2", "other"] {
+        ask(
+            "PUT",
+            &format!("/tenants/{tenant}"),
+            r#"{"name":"A tenant"}"#,
+        );
+    }
+    for n in 0..20 {
+        let tenant = if n % 3 == 0 { "other" } else { "acme" };
+        ask("PUT", &format!("/users/u{n}/tenants/{tenant}"), "{}");
+    }
+    ask("DELETE", "/users/u1/tenants/acme", "");
+    let through = ask("GET", "/healthz", "").position();
+    let recorded = ask("POST", "/v1/tenants/acme/log/checkpoint", "");
+    assert_eq!(recorded.body["through"], through);
+    let size = recorded.body["size"].as_u64().unwrap();
+    // What comes afterwards is for the next time.
+    ask("PUT", "/users/u50/tenants/acme", "{}");
+    let url = server.url();
+    let running = ["--url", &url, "--api-key", KEY];
+    let key = current_key(&bytes(&server, "/v1/log/keys"));
+    let export = |from: &[&str], tenant: &str, name: &str| {
+        let out = files.path(name);
+        let arguments = [&["log", "export-tenant", tenant, "--out", &out][..], from].concat();
+        (muster(&arguments), out)
+    };
+    let (output, bundle) = export(&running, "acme", "bundle");
+    done(&output);
+    let check = |bundle: &str, tenant: &str| {
+        muster(&["log", "check-tenant", tenant, bundle, "--key", &key])
+    };
+    let shown = done(&check(&bundle, "acme"));
+    assert_eq!(shown.lines().count() as u64, size);
+    assert_eq!(size, 1 + 13 + 1, "{shown}");
+    done(&script(&["tenant", &key, &bundle]));
+    assert!(!check(&bundle, "other").status.success());
+    assert!(!export(&running, "other", "never").0.status.success());
+
+    // Each record that is kept back is missed, although all that are left are in the log.
+    let text = fs::read_to_string(&bundle).unwrap();
+    let parts: Vec<&str> = text.split("\n\n").collect();
+    let records = parts.len() - 4;
+    for kept_back in 0..records {
+        let mut fewer = parts.clone();
+        fewer.remove(3 + kept_back);
+        let end = format!("end {}\n", records - 1);
+        *fewer.last_mut().unwrap() = &end;
+        let fewer = files.put("fewer", fewer.join("\n\n"));
+        done(&script(&["bundle", &key, &fewer]));
+        assert!(!check(&fewer, "acme").status.success(), "{kept_back}");
+        assert!(!script(&["tenant", &key, &fewer]).status.success());
+    }
+
+    // Later there is more, and again it is all.
+    let later = ask("POST", "/v1/tenants/acme/log/checkpoint", "");
+    assert_eq!(later.body["size"], size + 2);
+    assert_eq!(
+        server
+            .ask("POST", "/v1/tenants/nobody/log/checkpoint", "")
+            .status,
+        404
+    );
+    server.stop();
+    let (output, bundle) = export(&["--data-dir", data.to_str().unwrap()], "acme", "bundle");
+    done(&output);
+    assert_eq!(
+        done(&check(&bundle, "acme")).lines().count() as u64,
+        size + 2
+    );
+}
+
+#[test]
 fn what_cannot_be_proven_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::start(directory.path());

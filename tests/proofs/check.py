@@ -6,6 +6,7 @@
     check.py tiles KEY DIRECTORY               the tiles give the root of the checkpoint beside them
     check.py keys KEY KEYS                     print the keys that followed the one that is believed
     check.py bundle KEY BUNDLE                 every record of a bundle is in the log
+    check.py tenant KEY BUNDLE                 and the last one says that the others are all of a tenant's
 
 Needs nothing but Python. KEY is a verifier key, the others are files. Says what is wrong, and fails.
 """
@@ -19,6 +20,14 @@ from typing import NamedTuple
 
 def fail(reason: str) -> None:
     sys.exit(f"not proven: {reason}")
+
+
+def unbase64(text: str) -> bytes:
+    """Only the one way in which bytes are written: Python's own takes stray bits at the end."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        fail("this is not how base64 is written")
+    return data
 
 
 # --- Ed25519, RFC 8032 section 5.1 ------------------------------------------------------------------
@@ -96,7 +105,7 @@ class Checkpoint(NamedTuple):
 
 def read_key(text: str) -> Key:
     name, key_id, encoded = text.strip().split("+", 2)
-    data = base64.b64decode(encoded, validate=True)
+    data = unbase64(encoded)
     if data[0] != 1 or len(data) != 33:
         fail("the key is not of Ed25519")
     expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
@@ -114,7 +123,7 @@ def signers(note: str, keys: list[Key]) -> tuple[str, list[Key]]:
     found = []
     for line in signatures[:-1].split("\n"):
         dash, name, encoded = line.split(" ")
-        data = base64.b64decode(encoded, validate=True)
+        data = unbase64(encoded)
         for key in keys:
             if dash == "\u2014" and (key.name, key.key_id) == (name, data[:4]):
                 if not ed25519_verifies(key.public, text.encode(), data[4:]):
@@ -128,7 +137,7 @@ def open_checkpoint(note: str, keys: list[Key]) -> Checkpoint:
     origin, size, root = text.split("\n")[:3]
     if str(int(size)) != size:
         fail("the size is not written as a size")
-    checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True))
+    checkpoint = Checkpoint(origin, int(size), unbase64(root))
     good = [key for key in found if key.name == origin and (key.until is None or checkpoint.size <= key.until)]
     if not good:
         fail("no key that is believed has signed the checkpoint")
@@ -221,7 +230,7 @@ def roots_by_proof(old: int, new: int, known: bytes | None, proof: list[bytes]) 
 
 
 def hashes(lines: list[str]) -> list[bytes]:
-    return [base64.b64decode(line, validate=True) for line in lines]
+    return [unbase64(line) for line in lines]
 
 
 def check_proof(keys: list[Key], record: bytes, text: str) -> Checkpoint:
@@ -278,22 +287,28 @@ def check_tiles(keys: list[Key], directory: Path) -> Checkpoint:
     return checkpoint
 
 
-def check_bundle(keys: list[Key], text: str) -> Checkpoint:
+def check_bundle(keys: list[Key], text: str, of_tenant: bool = False) -> Checkpoint:
     paragraphs = text.split("\n\n")
     if paragraphs[0].split("\n")[0] != "muster-bundle@v1":
         fail("this is no bundle")
     checkpoint = open_checkpoint("\n\n".join(paragraphs[1:3]) + "\n", keys)
-    last = 0
+    last, records = 0, []
     for paragraph in paragraphs[3:-1]:
         title, record, *path = paragraph.split("\n")
         position = int(title.removeprefix("record "))
         if not last < position <= checkpoint.size:
             fail("the records are not in order")
-        last, leaf = position, leaf_hash(base64.b64decode(record, validate=True))
+        records.append(unbase64(record))
+        last, leaf = position, leaf_hash(records[-1])
         if root_by_path(position - 1, checkpoint.size, leaf, hashes(path)) != checkpoint.root:
             fail(f"record {position} is not in the log")
     if paragraphs[-1] != f"end {len(paragraphs) - 4}\n":
         fail("the bundle has another number of records")
+    if of_tenant:
+        # The last record holds the root of the others as text, and how many they are before that.
+        root = root_of([leaf_hash(record) for record in records[:-1]]).hex().encode()
+        if b"tenant.history_recorded" not in records[-1] or root not in records[-1]:
+            fail("the log says that the tenant's history has another root")
     return checkpoint
 
 
@@ -310,8 +325,8 @@ def main() -> None:
             checkpoint = check_consistency(trusted, paths[0].read_text(), paths[1].read_text())
         case "tiles":
             checkpoint = check_tiles(trusted, paths[0])
-        case "bundle":
-            checkpoint = check_bundle(trusted, paths[0].read_text())
+        case "bundle" | "tenant":
+            checkpoint = check_bundle(trusted, paths[0].read_text(), command == "tenant")
         case _:
             sys.exit(__doc__)
     print(f"proven: {checkpoint.origin} has {checkpoint.size} records, root {checkpoint.root.hex()}")

@@ -128,6 +128,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/log/proof/inclusion", log::inclusion, needs(LogVerify).within()),
         get("/v1/log/proof/consistency", log::consistency, needs(LogVerify).shared()),
         get("/v1/log/keys", log::keys, needs(LogVerify).shared()),
+        post("/v1/tenants/{tenant_id}/log/checkpoint", log::record_history, needs(TenantsWrite).within()),
         get("/v1/log/tile/{*tile}", log::tile, needs(LogVerify)),
         get("/v1/log/records/{position}", log::record, needs(EventsRead).within()),
         get("/audit-events", audit::page, needs(AuditRead)),

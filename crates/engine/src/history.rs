@@ -10,6 +10,7 @@ use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestam
 use crate::event_json::EventJson;
 use crate::record::RecordError;
 use crate::replay::ReplayError;
+use crate::tenant_history::{TenantHead, TenantTrees};
 
 /// Positions that are taken from the index at a time.
 const PIECE: usize = 1_024;
@@ -22,6 +23,7 @@ pub struct History {
     /// Held by whoever builds the read models of the past: they are as large as those of the
     /// present, so there is one at a time.
     pub(crate) replaying: Arc<Mutex<()>>,
+    tenant_trees: Arc<Mutex<TenantTrees>>,
 }
 
 /// Which events; all conditions must hold.
@@ -75,7 +77,7 @@ pub enum HistoryError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    #[error("somebody else is having the log replayed")]
+    #[error("somebody else is having the log read")]
     Busy,
 }
 
@@ -85,6 +87,7 @@ impl History {
             log,
             read_models,
             replaying: Arc::default(),
+            tenant_trees: Arc::default(),
         }
     }
 
@@ -182,6 +185,18 @@ impl History {
         };
         let of_tenant = matches!(stream, StreamId::Tenant(_) | StreamId::TenantMember(..));
         self.is_stream_within(&stream, root) && (of_tenant || everybody_is() && context_is())
+    }
+
+    /// How much there is about a tenant up to the present. The first time it reads the whole log, later
+    /// what was written since; one asks at a time.
+    pub fn tenant_head(
+        &self,
+        tenant: &TenantId,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<TenantHead, HistoryError> {
+        let mut trees = self.tenant_trees.try_lock().ok_or(HistoryError::Busy)?;
+        let until = self.read_models.checkpoint();
+        trees.head(&*self.log, tenant, until, still_wanted)
     }
 
     /// One page. It may hold fewer events than asked for although there are more, when many had to

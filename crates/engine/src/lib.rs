@@ -18,12 +18,13 @@ mod replay;
 mod sequence;
 mod stream_of;
 mod stream_versions;
+mod tenant_history;
 mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
 pub use events::{
     Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PersonalChoice, PreferencePagePublished,
-    SectionDetails, TenantDetails, TokenDetails, TopicDetails,
+    SectionDetails, TenantDetails, TenantHistoryRecorded, TokenDetails, TopicDetails,
 };
 
 pub use command::{
@@ -44,3 +45,4 @@ pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};
 pub use sequence::SequenceError;
+pub use tenant_history::{TenantHead, tenant_of};

@@ -17,7 +17,7 @@ use super::shapes::{
     token_with_itself, tolerant_limit,
 };
 use crate::routes::{
-    LinkedPage, Success, audiences, audit, brands, events, explain, keys, lists, members,
+    LinkedPage, Success, audiences, audit, brands, events, explain, keys, lists, log, members,
     memberships, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
     user_tokens, users,
 };
@@ -51,7 +51,7 @@ pub(super) fn all() -> Vec<Doc> {
         ("Brands", brands()),
         ("Users", users()),
         ("Events", events()),
-        ("Log", log()),
+        ("Log", checking()),
         ("Keys", keys()),
         ("Audit", audit()),
     ];
@@ -999,7 +999,7 @@ fn events() -> Vec<Doc> {
     ]
 }
 
-fn log() -> Vec<Doc> {
+fn checking() -> Vec<Doc> {
     let text = |doc: Doc, example: &str| {
         let schema = json!({"type": "string"});
         doc.answers_as(200, "text/plain", schema, json!(example))
@@ -1056,6 +1056,15 @@ fn log() -> Vec<Doc> {
                 "The verifier keys, the one that signs now first, and how each followed",
             ),
             "example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\n",
+        ),
+        post(
+            "/v1/tenants/{tenant_id}/log/checkpoint",
+            "Have the log take note of how much there is about a tenant",
+        )
+        .answers::<log::TenantHistory>(
+            200,
+            json!({"size": 12, "root": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+                   "through": 4711}),
         ),
         octets(get(
             "/v1/log/tile/{*tile}",

@@ -1,16 +1,22 @@
 //! What it takes to check the log from outside, in the text forms of C2SP.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use domain::TenantCommand;
+use engine::{Command, Committed, TenantHistoryRecorded};
 use proofs::Tile;
+use serde::Serialize;
 use transparency::{ProveError, TransparencyLog};
-use types::Position;
+use types::{Position, TenantId};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::extract::origin::Authenticated;
+use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::reach::Reach;
+use crate::routes::kept;
 use crate::state::ApiState;
 
 /// `GET /v1/log/checkpoint`: how large the log is and which root it has, signed now.
@@ -90,6 +96,49 @@ pub(crate) async fn record(
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| state.transparency.record(position);
     let record = state.scan(answer).await?.map_err(ApiError::from)?;
     Ok(octets(record))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TenantHistory {
+    /// Records about the tenant.
+    size: u64,
+    /// The root of the tree over them, in hexadecimal digits.
+    root: String,
+    /// Up to which position.
+    through: u64,
+}
+
+/// `POST /v1/tenants/{tenant_id}/log/checkpoint`: has the log take note of how much there is about the
+/// tenant.
+pub(crate) async fn record_history(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(tenant): Id<TenantId>,
+) -> Result<Response, ApiError> {
+    if state.read_models.tenants.details(&tenant).is_none() {
+        return Err(ApiError::tenant_not_found());
+    }
+    let of = tenant.clone();
+    let read = move |state: &ApiState, still_wanted: &dyn Fn() -> bool| {
+        state.history.tenant_head(&of, still_wanted)
+    };
+    let head = state.scan(read).await?.map_err(ApiError::from)?;
+    let recorded = TenantHistoryRecorded {
+        size: head.size,
+        root: head.root.to_string(),
+        through: head.through.0,
+    };
+    let shown = TenantHistory {
+        size: recorded.size,
+        root: recorded.root.clone(),
+        through: recorded.through,
+    };
+    let command = Command::Tenant {
+        tenant,
+        command: TenantCommand::RecordHistory(recorded),
+    };
+    let answer = move |_: &Committed| kept(StatusCode::OK, &shown);
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 /// What a key that is restricted to a tenant does not see is to it as if it were not there.

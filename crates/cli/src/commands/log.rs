@@ -3,6 +3,7 @@ mod check;
 mod prove;
 mod rotate;
 mod source;
+mod tenant;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     CheckConsistency(check::CheckConsistency),
     ExportBundle(bundle::ExportBundle),
     CheckBundle(bundle::CheckBundle),
+    ExportTenant(tenant::ExportTenant),
+    CheckTenant(tenant::CheckTenant),
     RotateKey(rotate::RotateKey),
 }
 
@@ -80,6 +83,8 @@ impl Options {
             Command::CheckConsistency(options) => options.run(),
             Command::ExportBundle(options) => options.run(),
             Command::CheckBundle(options) => options.run(),
+            Command::ExportTenant(options) => options.run(),
+            Command::CheckTenant(options) => options.run(),
             Command::RotateKey(options) => options.run(),
         }
     }

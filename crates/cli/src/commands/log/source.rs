@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use engine::{EventsQuery, History, Until};
+use engine::{EventsQuery, History, Order, Until};
 use serde::Deserialize;
 use transparency::TransparencyLog;
 use types::{PageLimit, Position, TenantId};
@@ -82,7 +82,25 @@ impl From {
     }
 }
 
+/// What the log says of how much there is about a tenant.
+#[derive(Debug, Deserialize)]
+pub(super) struct RecordedHead {
+    /// Where it says so.
+    #[serde(skip)]
+    pub(super) position: u64,
+    pub(super) size: u64,
+    pub(super) root: String,
+    pub(super) through: u64,
+}
+
 impl Filter {
+    pub(super) fn of_tenant(tenant: &str) -> Self {
+        Self {
+            tenant_id: Some(tenant.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// As a query, which is also what a bundle says that it was asked for.
     pub(super) fn query(&self) -> String {
         let pairs = [
@@ -110,6 +128,17 @@ struct Page {
 #[derive(Deserialize)]
 struct Item {
     position: u64,
+}
+
+#[derive(Deserialize)]
+struct Heads {
+    items: Vec<Head>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    position: u64,
+    data: RecordedHead,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +191,42 @@ impl Source {
             Self::Running(server) => server.get_bytes(&format!("/v1/log/records/{position}")),
             Self::Directory(opened) => Ok(opened.log.record(Position(position))?),
         }
+    }
+
+    /// What the log said last of how much there is about a tenant.
+    pub(super) fn recorded_head(&mut self, tenant: &str) -> anyhow::Result<Option<RecordedHead>> {
+        let (stream, event_type) = (format!("tenant-{tenant}"), "tenant.history_recorded");
+        let found = match self {
+            Self::Running(server) => {
+                let stream = encoded(&stream);
+                let path =
+                    format!("/v1/events?stream={stream}&type={event_type}&order=desc&limit=1");
+                let heads: Heads = server.get(&path)?;
+                heads.items.into_iter().next()
+            }
+            Self::Directory(opened) => {
+                let query = EventsQuery {
+                    stream: Some(stream),
+                    event_type: Some(event_type.to_owned()),
+                    order: Order::Descending,
+                    limit: PageLimit::clamped(1),
+                    ..EventsQuery::default()
+                };
+                let page = opened.history()?.page(&query, &|| true)?;
+                let event = page.items.into_iter().next();
+                event
+                    .map(|event| {
+                        let data = serde_json::from_str(event.data.get())?;
+                        let position = event.position;
+                        anyhow::Ok(Head { position, data })
+                    })
+                    .transpose()?
+            }
+        };
+        Ok(found.map(|head| RecordedHead {
+            position: head.position,
+            ..head.data
+        }))
     }
 
     /// The positions of the events that the filter takes, in order, up to `until`.
@@ -218,13 +283,17 @@ fn running_page(
 }
 
 impl Opened {
-    fn page(&mut self, filter: &Filter, after: u64, until: u64) -> anyhow::Result<Positions> {
+    fn history(&mut self) -> anyhow::Result<&History> {
         if self.history.is_none() {
             let rebuilt = engine::replay(&self.events, Until::Head, &mut |_| ())?;
             let history = History::new(Arc::clone(&self.events), rebuilt.read_models);
             self.history = Some(history);
         }
-        let history = self.history.as_ref().context("it was just made")?;
+        self.history.as_ref().context("it was just made")
+    }
+
+    fn page(&mut self, filter: &Filter, after: u64, until: u64) -> anyhow::Result<Positions> {
+        let history = self.history()?;
         let tenant = filter
             .tenant_id
             .as_deref()
