@@ -139,3 +139,24 @@ impl<'a> Scan<'a> {
         Err(ReadError::damaged(self.position(), what))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryLog;
+    use crate::conformance::record;
+
+    #[test]
+    fn what_is_written_meanwhile_is_for_the_next_reading() {
+        let log = MemoryLog::default();
+        log.append(&[record(0, 9), record(1, 9)]).expect("written");
+        let head = log.head();
+        let mut scan = Scan::of(&log);
+        log.append(&[record(2, 9)]).expect("written");
+        let mut leaves = 0;
+        while scan.next(&mut |_| leaves += 1).expect("good").is_some() {}
+        let report = scan.report(None);
+        assert_eq!((report.events, report.root, leaves), (2, head.root, 2));
+        assert_eq!(verify(&log, &mut |_| ()).events, 3);
+    }
+}

@@ -280,6 +280,12 @@ impl Settings {
         );
         let origins = self.get("cors_origins").split(',').map(str::trim);
         let origins = origins.filter(|it| !it.is_empty()).map(str::to_owned);
+        let origin = self.given("log_origin");
+        let wrong = |it: char| it.is_whitespace() || it.is_control() || it == '+';
+        if origin.is_some_and(|origin| origin.len() > 256 || origin.contains(wrong)) {
+            let expected = "a name of at most 256 bytes without spaces and pluses";
+            return Err(self.wrong("log_origin", expected));
+        }
         let anchors = self.get("log_anchors").split(',').map(str::trim);
         let anchors = anchors.filter(|it| !it.is_empty());
         Ok(Config {
@@ -293,7 +299,7 @@ impl Settings {
             cors_origins: origins.collect(),
             tls,
             log_key: self.given("log_key").map(Into::into),
-            log_origin: self.given("log_origin").map(str::to_owned),
+            log_origin: origin.map(str::to_owned),
             log_anchors: anchors.map(Into::into).collect(),
         })
     }
@@ -399,7 +405,8 @@ mod tests {
         };
         let environment = [("listen", "127.0.0.1:2"), ("tenant_levels", "2")];
         let file = "listen = \"127.0.0.1:3\"\ntenant_levels = 3\nrequests_max = 7\n\
-                    cors_origins = [\"https://a.example\", \"https://b.example\"]\n";
+                    cors_origins = [\"https://a.example\", \"https://b.example\"]\n\
+                    log_anchors = [\"/mnt/a\", \"/mnt/b\"]\n";
         let settings = settings(&flags, &environment, file).expect("settings");
         let config = settings.config().expect("a configuration");
         assert_eq!(config.listen.port(), 1);
@@ -408,6 +415,10 @@ mod tests {
         assert_eq!(
             config.cors_origins,
             ["https://a.example", "https://b.example"]
+        );
+        assert_eq!(
+            config.log_anchors,
+            [Path::new("/mnt/a"), Path::new("/mnt/b")]
         );
         assert_eq!(config.data_dir, Path::new("data"));
         let sources: Vec<String> = settings.shown().map(|it| it.2).take(4).collect();
@@ -436,6 +447,7 @@ mod tests {
             ("rate_burst = 5", "needs rate_per_second"),
             ("tls_key = \"k.pem\"", "needs tls_certificate"),
             ("requests_max = 0", "above 0"),
+            ("log_origin = \"my log\"", "without spaces"),
         ] {
             let settings = settings(&Flags::default(), &[], file).expect("settings");
             let wrong = settings.config().expect_err(file);

@@ -2,8 +2,9 @@
 //! parser panic.
 
 use proofs::{
-    Checkpoint, ConsistencyProof, Hash, InclusionProof, InvalidCheckpoint, InvalidHistory,
-    InvalidKey, KeyHistory, Note, SignerKey, Tile, TreeHead, TrustedKey, Unverified, VerifierKey,
+    BundleReader, BundleRecord, Checkpoint, ConsistencyProof, Hash, InclusionProof,
+    InvalidCheckpoint, InvalidHistory, InvalidKey, KeyHistory, Note, SignerKey, Tile, TreeHead,
+    TrustedKey, Unverified, VerifierKey, bundle_end, bundle_head,
 };
 use proptest::prelude::*;
 
@@ -205,6 +206,64 @@ fn a_consistency_proof_reads_back_and_knows_from_where() {
     assert!(read.verify(&forked, &trusted(&signer)).is_err());
 }
 
+fn bundle(size: u64, positions: &[u64], key: &SignerKey) -> String {
+    let tree = WholeTree::of_size(size);
+    let mut text = bundle_head("type=*", &checkpoint(size, key));
+    for position in positions {
+        let record = BundleRecord {
+            position: *position,
+            record: (position - 1).to_be_bytes().to_vec(),
+            hashes: tree.inclusion(position - 1, size),
+        };
+        text.push_str(&record.to_string());
+    }
+    text + &bundle_end(positions.len() as u64)
+}
+
+/// The positions that a bundle proves, if it is read to its end.
+fn read_bundle(text: &[u8], keys: &[TrustedKey]) -> Option<Vec<u64>> {
+    let mut reader = BundleReader::open(text, keys).ok()?;
+    let mut positions = Vec::new();
+    while let Some(record) = reader.next_record().ok()? {
+        positions.push(record.position);
+    }
+    Some(positions)
+}
+
+#[test]
+fn of_a_bundle_no_bit_can_be_altered_and_nothing_left_out() {
+    let signer = key(1);
+    let keys = trusted(&signer);
+    let text = bundle(9, &[2, 3, 9], &signer);
+    assert_eq!(read_bundle(text.as_bytes(), &keys), Some(vec![2, 3, 9]));
+    let after_filter = text.find("\n\n").unwrap();
+    for bit in 0..8 * text.len() {
+        let mut altered = text.clone().into_bytes();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        // What was asked for is claimed and not proven.
+        let is_claim = bit / 8 < after_filter && bit / 8 > "muster-bundle@v1".len();
+        assert!(
+            is_claim || read_bundle(&altered, &keys).is_none(),
+            "bit {bit}"
+        );
+    }
+    for end in 0..text.len() {
+        assert_eq!(read_bundle(&text.as_bytes()[..end], &keys), None, "{end}");
+    }
+    for positions in [&[3, 2][..], &[2, 2]] {
+        assert_eq!(
+            read_bundle(bundle(9, positions, &signer).as_bytes(), &keys),
+            None
+        );
+    }
+    let more = format!("{text}\n");
+    assert_eq!(read_bundle(more.as_bytes(), &keys), None);
+    assert_eq!(
+        read_bundle(bundle(9, &[], &signer).as_bytes(), &keys),
+        Some(vec![])
+    );
+}
+
 /// Pieces of which texts are made, so that chance gets past the first line.
 fn piece() -> impl Strategy<Value = String> {
     let line = prop::sample::select(vec![
@@ -231,6 +290,9 @@ fn read_all(bytes: &[u8]) {
     let keys = trusted(&key(1));
     let _ = Note::parse(bytes);
     let _ = Checkpoint::open(bytes, &keys);
+    if let Ok(mut bundle) = BundleReader::open(bytes, &keys) {
+        while let Ok(Some(_)) = bundle.next_record() {}
+    }
     let text = String::from_utf8_lossy(bytes);
     let _ = text.parse::<VerifierKey>();
     let _ = text.parse::<SignerKey>();

@@ -320,14 +320,14 @@ impl Opened {
 /// A value as it may stand in a query.
 fn encoded(value: &str) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~*:".contains(&it);
-    value.bytes().fold(String::new(), |mut text, byte| {
+    let parts = value.bytes().map(|byte| {
         if plain(byte) {
-            text.push(char::from(byte));
+            char::from(byte).to_string()
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            format!("%{byte:02X}")
         }
-        text
-    })
+    });
+    parts.collect()
 }
 
 fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
