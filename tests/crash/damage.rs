@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::budget::Budget;
 use crate::load::Load;
 use crate::oracle::{Export, check_journal, examine};
-use crate::process::{Server, offline};
+use crate::process::{Outcome, Server, offline};
 use crate::random::Random;
 use crate::report::{Fault, Report};
 use crate::tree::{Entry, Tree};
@@ -99,9 +99,21 @@ impl Store {
         let what = format!("{:?} store, {}: {kind}", self.end, path.display());
         let directory = scratch()?;
         tree.write(directory.path())?;
-        let command = *random.pick(&[&["export"][..], &["export"], &["digest"], &["replay"]]);
+        let command = *random.pick(&[
+            &["export"][..],
+            &["log", "verify"],
+            &["digest"],
+            &["replay"],
+        ]);
         if !self.first_opens(command, directory.path(), &what, &tree, report)? {
             return Ok(());
+        }
+        // Somebody may have opened it only because nothing is known to be wrong yet: whoever reads
+        // everything must agree.
+        let verified = offline(directory.path(), &["log", "verify"])?;
+        if verified.panicked() || !verified.succeeded() && !said_of_derived(&verified) {
+            let what = format!("{what}: verify after {command:?} was content");
+            report.find_failure(Fault::SilentDamage, &what, &verified, Some(&tree));
         }
         // Whatever the first command made of the directory, all that was there is still told.
         let exported = offline(directory.path(), &["export"])?;
@@ -192,6 +204,13 @@ impl Store {
             .collect();
         random.pick(&files).to_path_buf()
     }
+}
+
+/// What is no part of the records may be damaged while they are good: tiles and keys.
+fn said_of_derived(verified: &Outcome) -> bool {
+    ["tile", "log-key"]
+        .iter()
+        .any(|word| verified.stderr.contains(word))
 }
 
 /// In memory where that is possible: thousands of copies of a store are made, and damage does not

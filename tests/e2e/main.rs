@@ -11,5 +11,6 @@ mod connections;
 mod erasure;
 mod events;
 mod input;
+mod proofs;
 mod restart;
 mod users;

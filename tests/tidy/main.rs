@@ -9,12 +9,14 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// Every crate, with the workspace crates that it may depend on (docs/ARCHITECTURE.md).
 const ALLOWED: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("proofs", &[]),
     ("events", &["types"]),
     ("domain", &["types", "events"]),
-    ("event-log", &["types"]),
+    ("event-log", &["types", "proofs"]),
     ("projections", &["types", "events"]),
     ("event-log-sled", &["types", "event-log"]),
     ("vault", &["types"]),
+    ("transparency", &["types", "proofs", "event-log"]),
     (
         "engine",
         &[
@@ -27,7 +29,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("auth", &["types"]),
-    ("api", &["types", "domain", "projections", "engine", "auth"]),
+    (
+        "api",
+        &[
+            "types",
+            "proofs",
+            "domain",
+            "projections",
+            "engine",
+            "transparency",
+            "auth",
+        ],
+    ),
     (
         "server",
         &[
@@ -40,11 +53,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "events",
             "projections",
             "vault",
+            "proofs",
+            "transparency",
         ],
     ),
     (
         "cli",
-        &["types", "engine", "event-log", "projections", "server"],
+        &[
+            "types",
+            "proofs",
+            "engine",
+            "event-log",
+            "projections",
+            "transparency",
+            "server",
+            "vault",
+        ],
     ),
     (
         "bench",

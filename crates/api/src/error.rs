@@ -9,6 +9,7 @@ use domain::{
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
 use serde_json::Value;
+use transparency::ProveError;
 use types::filter::InvalidRule;
 use types::{AudienceId, InvalidId, InvalidPatch, InvalidPath, InvalidPattern, StreamVersion};
 use utoipa::ToSchema;
@@ -101,6 +102,8 @@ codes! {
     KEY_NOT_FOUND = "key_not_found", NOT_FOUND;
     AUDIT_EVENT_NOT_FOUND = "audit_event_not_found", NOT_FOUND;
     EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
+    SIZE_NOT_FOUND = "size_not_found", NOT_FOUND;
+    TILE_NOT_FOUND = "tile_not_found", NOT_FOUND;
     ROUTE_NOT_FOUND = "route_not_found", NOT_FOUND;
     METHOD_NOT_ALLOWED = "method_not_allowed", METHOD_NOT_ALLOWED;
     ID_TAKEN = "id_taken", CONFLICT;
@@ -403,6 +406,10 @@ impl ApiError {
         Self::new(EVENT_NOT_FOUND, "there is no event at this position")
     }
 
+    pub(crate) fn tile_not_found() -> Self {
+        Self::new(TILE_NOT_FOUND, "the log has no such tile")
+    }
+
     pub(crate) fn route_not_found() -> Self {
         Self::new(ROUTE_NOT_FOUND, "Not Found")
     }
@@ -600,6 +607,26 @@ impl From<AudienceRefusal> for ApiError {
         };
         error.through = refusal.through().cloned();
         error
+    }
+}
+
+impl From<ProveError> for ApiError {
+    fn from(error: ProveError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProveError::NoSuchPosition { .. } => Self::event_not_found(),
+            ProveError::NoSuchSize { .. } => Self::new(SIZE_NOT_FOUND, message),
+            ProveError::NotInTree { .. } => Self::new(INVALID_PARAMETER, message).at("/size"),
+            ProveError::Backwards { .. } => Self::new(INVALID_PARAMETER, message).at("/from"),
+            ProveError::Rebuilding => Self::new(BUSY, message),
+            ProveError::Log(_) | ProveError::Failed(_) => {
+                tracing::error!(%error, "the log cannot be proven");
+                Self::new(
+                    INTERNAL,
+                    "the event log cannot be read; the server's log says more",
+                )
+            }
+        }
     }
 }
 

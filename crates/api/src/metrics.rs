@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use transparency::Status;
 
 /// What the server counts. Every name stands here, and in docs/OPERATING.md.
 pub struct Metrics {
@@ -35,6 +36,12 @@ struct Now {
     people: Gauge<u64, AtomicU64>,
     audiences: Gauge<u64, AtomicU64>,
     audience_changes: Gauge<u64, AtomicU64>,
+    checkpoint: Gauge<u64, AtomicU64>,
+    scrubbed: Gauge<u64, AtomicU64>,
+    scrubs: Gauge<u64, AtomicU64>,
+    damage: Gauge<u64, AtomicU64>,
+    tiles_rebuilt: Gauge<u64, AtomicU64>,
+    anchors_failing: Gauge<u64, AtomicU64>,
     memory: Gauge<u64, AtomicU64>,
     cpu: Gauge<f64, AtomicU64>,
     files: Gauge<u64, AtomicU64>,
@@ -58,6 +65,7 @@ pub(crate) struct Moment {
     pub(crate) audiences: u64,
     /// How often somebody joined an audience or left one since the start.
     pub(crate) audience_changes: u64,
+    pub(crate) log: Status,
     pub(crate) process: Process,
 }
 
@@ -204,6 +212,36 @@ impl Now {
             &self.audience_changes,
         );
         whole(
+            "log_checkpoint_size",
+            "Records that the newest published checkpoint covers",
+            &self.checkpoint,
+        );
+        whole(
+            "log_scrub_position",
+            "Up to where the scrubber has read the log this time",
+            &self.scrubbed,
+        );
+        whole(
+            "log_scrubs",
+            "How often the scrubber has read the whole log since the start",
+            &self.scrubs,
+        );
+        whole(
+            "log_damaged_position",
+            "The first damaged position that the scrubber found; must stay 0",
+            &self.damage,
+        );
+        whole(
+            "log_tiles_rebuilt",
+            "How often the tiles were not those of the records, and were made again",
+            &self.tiles_rebuilt,
+        );
+        whole(
+            "log_anchors_failing",
+            "Anchors that could not be written the last time",
+            &self.anchors_failing,
+        );
+        whole(
             "process_resident_memory_bytes",
             "Memory that is in use",
             &self.memory,
@@ -230,6 +268,12 @@ impl Now {
         self.people.set(moment.people);
         self.audiences.set(moment.audiences);
         self.audience_changes.set(moment.audience_changes);
+        self.checkpoint.set(moment.log.checkpoint);
+        self.scrubbed.set(moment.log.scrubbed);
+        self.scrubs.set(moment.log.scrubs);
+        self.damage.set(moment.log.damage);
+        self.tiles_rebuilt.set(moment.log.tiles_rebuilt);
+        self.anchors_failing.set(moment.log.anchors_failing);
         self.memory.set(moment.process.memory_bytes);
         self.cpu.set(moment.process.cpu_seconds);
         self.files.set(moment.process.open_files);

@@ -164,7 +164,7 @@ fn plain((name, schema): (String, RefOr<Schema>)) -> (String, Value) {
 
 /// The whole description.
 pub(crate) fn document() -> Value {
-    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut schemas: BTreeMap<String, Value> = BTreeMap::new();
     let mut error = vec![(Body::name().into_owned(), Body::schema())];
     Body::schemas(&mut error);
@@ -186,7 +186,9 @@ pub(crate) fn document() -> Value {
         for (name, schema) in doc.schemas {
             schemas.insert(name, schema);
         }
-        let of_path = paths.entry(endpoint.path).or_default();
+        // What goes on to the end of a path is not told from other parts there.
+        let path = endpoint.path.replace("{*", "{");
+        let of_path = paths.entry(path).or_default();
         of_path.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
     }
     for (path, summary) in [
@@ -214,7 +216,7 @@ pub(crate) fn document() -> Value {
         let operation = json!({
             "summary": summary, "tags": ["Server"], "security": [], "responses": responses,
         });
-        let of_path = paths.entry(path).or_default();
+        let of_path = paths.entry(path.to_owned()).or_default();
         of_path.insert("get".to_owned(), operation);
     }
     json!({
@@ -372,9 +374,11 @@ fn parameters(endpoint: &Endpoint, doc: &Doc) -> Vec<Value> {
     let mut parameters = Vec::new();
     let in_path = endpoint.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        let name = name.trim_start_matches('*');
         let schema = match name {
             "position" => json!({"type": "integer", "minimum": 0}),
             "list_id" => shapes::list_id(),
+            "tile" => json!({"type": "string", "pattern": "^[0-7]/[0-9]{3}(\\.p/[1-9][0-9]?)?$"}),
             _ => shapes::id(),
         };
         Some(json!({"name": name, "in": "path", "required": true, "schema": schema}))

@@ -6,9 +6,9 @@ use auth::Grant::{
 };
 use auth::Scope::{
     AudiencesRead, AudiencesWrite, AuditRead, BrandsRead, BrandsWrite, EventsRead, KeysRead,
-    KeysWrite, ListsRead, ListsWrite, MetricsRead, PreferencesRead, PreferencesWrite, ProfilesRead,
-    ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead, TopicsWrite,
-    UserTokensIssue, UsersErase, UsersRead, UsersWrite,
+    KeysWrite, ListsRead, ListsWrite, LogVerify, MetricsRead, PreferencesRead, PreferencesWrite,
+    ProfilesRead, ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead,
+    TopicsWrite, UserTokensIssue, UsersErase, UsersRead, UsersWrite,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::routing::get as answer_get;
@@ -23,9 +23,9 @@ use crate::endpoint::Versioned::{
 use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
 use crate::routes::{
-    audiences, audit, backtest, brands, events, explain, health, keys, lists, members, memberships,
-    metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens,
-    users,
+    audiences, audit, backtest, brands, events, explain, health, keys, lists, log, members,
+    memberships, metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
+    user_tokens, users,
 };
 use crate::state::ApiState;
 use crate::{admission, openapi, request};
@@ -126,6 +126,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/users/{user_id}/effective-profile", users::effective_profile::get, needs(UsersRead).within()),
         get("/v1/events", events::page, needs(EventsRead).within()),
         get("/v1/events/{position}", events::get, needs(EventsRead).within()),
+        get("/v1/log/checkpoint", log::checkpoint, needs(LogVerify).shared()),
+        get("/v1/log/proof/inclusion", log::inclusion, needs(LogVerify).within()),
+        get("/v1/log/proof/consistency", log::consistency, needs(LogVerify).shared()),
+        get("/v1/log/keys", log::keys, needs(LogVerify).shared()),
+        post("/v1/tenants/{tenant_id}/log/checkpoint", log::record_history, needs(TenantsWrite).within()),
+        get("/v1/log/tile/{*tile}", log::tile, needs(LogVerify)),
+        get("/v1/log/records/{position}", log::record, needs(EventsRead).within()),
         get("/audit-events", audit::page, needs(AuditRead)),
         get("/audit-events/{audit_event_id}", audit::get, needs(AuditRead)),
         get("/v1/keys", keys::list, needs(KeysRead)),

@@ -16,6 +16,7 @@ pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod lists;
+pub(crate) mod log;
 pub(crate) mod members;
 pub(crate) mod memberships;
 pub(crate) mod metrics;

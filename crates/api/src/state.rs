@@ -10,6 +10,7 @@ use engine::{
 };
 use projections::{KeyView, ReadModels};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use transparency::TransparencyLog;
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
 use crate::admission::replayed;
@@ -40,6 +41,7 @@ pub struct Parts {
     pub(crate) engine: Engine,
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
+    pub(crate) transparency: Arc<TransparencyLog>,
     pub(crate) authenticator: Authenticator,
     /// The past; nothing in a state that is of the past itself.
     pub(crate) moments: Option<PastMoments>,
@@ -93,6 +95,7 @@ impl ApiState {
         engine: Engine,
         read_models: Arc<ReadModels>,
         history: History,
+        transparency: Arc<TransparencyLog>,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
         snapshots: Arc<Snapshots>,
@@ -104,6 +107,7 @@ impl ApiState {
             engine,
             read_models,
             history,
+            transparency,
             authenticator,
             metrics,
             rates: Rates::new(options.rate_limit),
@@ -133,6 +137,7 @@ impl ApiState {
             engine,
             read_models,
             history,
+            transparency: Arc::clone(&self.transparency),
             authenticator,
             moments: None,
             moment: Some(now),

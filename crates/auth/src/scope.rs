@@ -41,6 +41,8 @@ scopes! {
     /// Lists and subscriptions to them.
     ListsRead = "lists:read",
     ListsWrite = "lists:write",
+    /// Checkpoints, proofs and tiles of the log.
+    LogVerify = "log:verify",
     MetricsRead = "metrics:read",
     /// What people choose: preferences and quiet hours.
     PreferencesRead = "preferences:read",

@@ -1,6 +1,6 @@
 use events::{
     TenantCreated, TenantDefaultPreferenceCleared, TenantDefaultPreferenceSet, TenantDeleted,
-    TenantDetails, TenantEvent, TenantUpdated,
+    TenantDetails, TenantEvent, TenantHistoryRecorded, TenantUpdated,
 };
 use types::{Choice, TenantId, TopicId};
 
@@ -18,6 +18,8 @@ pub enum TenantCommand {
     ClearDefaultPreference {
         topic: TopicId,
     },
+    /// Take note of how much there is about the tenant.
+    RecordHistory(TenantHistoryRecorded),
     Delete,
 }
 
@@ -76,6 +78,9 @@ impl Decider for Tenant {
                     vec![]
                 }
             }
+            (TenantCommand::RecordHistory(recorded), Some(_)) => {
+                vec![TenantEvent::HistoryRecorded(recorded)]
+            }
             (TenantCommand::Delete, Some(_)) => vec![TenantEvent::Deleted(TenantDeleted {})],
         })
     }
@@ -85,6 +90,8 @@ impl Decider for Tenant {
             TenantEvent::Created(TenantCreated(details))
             | TenantEvent::Updated(TenantUpdated(details)) => *state = Some(details.clone()),
             TenantEvent::Deleted(TenantDeleted {}) => *state = None,
+            // It says something of the log, and nothing of the tenant.
+            TenantEvent::HistoryRecorded(_) => {}
             TenantEvent::DefaultPreferenceSet(TenantDefaultPreferenceSet { topic, choice }) => {
                 if let Some(details) = state {
                     let defaults = &mut details.default_preferences;
@@ -172,6 +179,25 @@ mod tests {
             topic: topic("news"),
             choice: choice(status),
         })
+    }
+
+    #[test]
+    fn the_history_of_a_tenant_is_recorded_as_often_as_asked() {
+        let recorded = || TenantHistoryRecorded {
+            size: 3,
+            root: "00".repeat(32),
+            through: 9,
+        };
+        let record = || TenantCommand::RecordHistory(recorded());
+        given::<Tenant>([])
+            .when(record())
+            .then_refused(TenantRefusal::NotFound);
+        given::<Tenant>([created()])
+            .when(record())
+            .then([TenantEvent::HistoryRecorded(recorded())]);
+        given::<Tenant>([created(), TenantEvent::HistoryRecorded(recorded())])
+            .when(record())
+            .then([TenantEvent::HistoryRecorded(recorded())]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::event_store::EventStore;
 use crate::record::RecordError;
 use crate::replay::ReplayError;
 use crate::snapshots::Snapshots;
+use crate::tenant_history::{TenantHead, TenantTrees};
 
 /// Positions that are taken from the index at a time.
 const PIECE: usize = 1_024;
@@ -26,6 +27,7 @@ pub struct History {
     pub(crate) replaying: Arc<Mutex<()>>,
     /// From where they can be built without the whole log.
     pub(crate) snapshots: Option<Arc<Snapshots>>,
+    pub(crate) tenant_trees: Arc<Mutex<TenantTrees>>,
 }
 
 /// Which events; all conditions must hold.
@@ -79,7 +81,7 @@ pub enum HistoryError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    #[error("somebody else is having the log replayed")]
+    #[error("somebody else is having the log read")]
     Busy,
 }
 
@@ -90,6 +92,7 @@ impl History {
             read_models,
             replaying: Arc::default(),
             snapshots: None,
+            tenant_trees: Arc::default(),
         }
     }
 
@@ -212,6 +215,18 @@ impl History {
         };
         let of_tenant = matches!(stream, StreamId::Tenant(_) | StreamId::TenantMember(..));
         self.is_stream_within(&stream, root) && (of_tenant || everybody_is() && context_is())
+    }
+
+    /// How much there is about a tenant up to the present. The first time it reads the whole log, later
+    /// what was written since; one asks at a time.
+    pub fn tenant_head(
+        &self,
+        tenant: &TenantId,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<TenantHead, HistoryError> {
+        let mut trees = self.tenant_trees.try_lock().ok_or(HistoryError::Busy)?;
+        let until = self.read_models.checkpoint();
+        trees.head(&*self.store.log, tenant, until, still_wanted)
     }
 
     /// One page. It may hold fewer events than asked for although there are more, when many had to

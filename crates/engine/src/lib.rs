@@ -23,12 +23,13 @@ mod sequence;
 mod snapshots;
 mod stream_of;
 mod stream_versions;
+mod tenant_history;
 mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
 pub use events::{
     Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PersonalChoice, PreferencePagePublished,
-    SectionDetails, TenantDetails, TokenDetails, TopicDetails,
+    SectionDetails, TenantDetails, TenantHistoryRecorded, TokenDetails, TopicDetails,
 };
 
 pub use backtest::BacktestPoint;
@@ -54,3 +55,4 @@ pub use replay::{Rebuilt, ReplayError, Until, check, replay, replay_on};
 pub use sealing::SealError;
 pub use sequence::SequenceError;
 pub use snapshots::{Checksum, ChunkCipher, ChunkPlace, SnapshotError, Snapshots, Turn, Written};
+pub use tenant_history::{TenantHead, tenant_of};

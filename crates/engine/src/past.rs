@@ -47,6 +47,7 @@ impl History {
                 store: self.store.clone(),
                 read_models: Arc::clone(&read_models),
                 replaying: Arc::clone(&self.replaying),
+                tenant_trees: Arc::clone(&self.tenant_trees),
                 snapshots: self.snapshots.clone(),
             },
             read_models,

@@ -158,9 +158,9 @@ impl Sequence {
             TenantEvent::Created(TenantCreated(details))
             | TenantEvent::Updated(TenantUpdated(details)) => details.parent_tenant_id.as_ref(),
             TenantEvent::Deleted(_) => None,
-            TenantEvent::DefaultPreferenceSet(_) | TenantEvent::DefaultPreferenceCleared(_) => {
-                return true;
-            }
+            TenantEvent::DefaultPreferenceSet(_)
+            | TenantEvent::DefaultPreferenceCleared(_)
+            | TenantEvent::HistoryRecorded(_) => return true,
         };
         let levels_below = self.tenants.levels_below(tenant);
         let parent_of = |it: &TenantId| self.tenants.parent(it).cloned();

@@ -28,6 +28,8 @@ mod open;
 mod sled_tree;
 mod store;
 mod survey;
+#[cfg(test)]
+mod tests_of_flips;
 mod trial;
 
 pub use compact::{CompactError, Compacted, compact};

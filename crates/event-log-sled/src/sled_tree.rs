@@ -129,6 +129,9 @@ impl SledTree {
                 "the block has no number of parts",
             ));
         };
+        if u16::from_be_bytes(*count) == 0 {
+            return Err(ReadError::damaged(first, "the block has no parts"));
+        }
         let mut bytes = bytes.to_vec();
         for number in 1..u16::from_be_bytes(*count) {
             bytes.extend(part(number)?);

@@ -9,7 +9,6 @@ mod error;
 mod index;
 mod log;
 mod memory;
-mod merkle;
 mod record;
 mod verify;
 
@@ -21,6 +20,6 @@ pub use log::{
     check_limits,
 };
 pub use memory::MemoryLog;
-pub use merkle::{Frontier, Hash, leaf_hash};
+pub use proofs::{Frontier, Hash, leaf_hash};
 pub use record::{NewRecord, Reader, Record, Subjects, encode, put_bytes, put_varint};
-pub use verify::{Damage, Report, verify};
+pub use verify::{Damage, Report, Scan, verify};

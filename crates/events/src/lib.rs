@@ -49,7 +49,7 @@ pub use section::{SectionCreated, SectionDeleted, SectionDetails, SectionEvent, 
 pub use subject::{SubjectErased, SubjectEvent, SubjectRegistered};
 pub use tenant::{
     TenantCreated, TenantDefaultPreferenceCleared, TenantDefaultPreferenceSet, TenantDeleted,
-    TenantDetails, TenantEvent, TenantUpdated,
+    TenantDetails, TenantEvent, TenantHistoryRecorded, TenantUpdated,
 };
 pub use tenant_member::{
     TenantMemberAdded, TenantMemberEvent, TenantMemberRemoved, TenantMemberUpdated,

@@ -14,6 +14,7 @@ aggregate_events! {
         DefaultPreferenceSet(TenantDefaultPreferenceSet) = "tenant.default_preference_set", v 1;
         DefaultPreferenceCleared(TenantDefaultPreferenceCleared) =
             "tenant.default_preference_cleared", v 1;
+        HistoryRecorded(TenantHistoryRecorded) = "tenant.history_recorded", v 1;
     }
 }
 
@@ -55,4 +56,16 @@ pub struct TenantDefaultPreferenceSet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantDefaultPreferenceCleared {
     pub topic: TopicId,
+}
+
+/// How much there was about the tenant in the log, so that nothing of it can be left out later: the head
+/// of a tree (RFC 6962) over the records whose context is the tenant, in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantHistoryRecorded {
+    /// Records.
+    pub size: u64,
+    /// SHA-256 in lower-case hexadecimal digits.
+    pub root: String,
+    /// Up to which position of the log; this event comes later, and is not among them.
+    pub through: u64,
 }

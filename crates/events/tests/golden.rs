@@ -144,6 +144,11 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         r#"{"topic":"news","choice":{"status":"OPTED_OUT","routing":["email","inbox"]}}"#,
     ),
     ("tenant.deleted", 1, "{}"),
+    (
+        "tenant.history_recorded",
+        1,
+        r#"{"size":300,"root":"6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d","through":4711}"#,
+    ),
     ("tenant.member_added", 1, r#"{"profile":{"role":"admin"}}"#),
     ("tenant.member_removed", 1, "{}"),
     (

@@ -481,6 +481,7 @@ impl State {
                 let before = self.tenants[number].live.take();
                 self.note_references(id, before.as_ref(), None);
             }
+            TenantEvent::HistoryRecorded(_) => {}
             TenantEvent::DefaultPreferenceSet(TenantDefaultPreferenceSet { topic, choice }) => {
                 if let Some(live) = &mut self.tenants[number].live {
                     let defaults = &mut live.details.default_preferences;

@@ -17,6 +17,7 @@ use projections::ReadModels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use transparency::{Background, TransparencyLog};
 use types::{Clock, CommandId, Position, SystemClock};
 
 use crate::config::Config;
@@ -42,6 +43,7 @@ pub struct Server {
     store: EventStore,
     snapshots: Arc<Snapshots>,
     snapshot_events: Option<NonZeroU64>,
+    transparency: Arc<TransparencyLog>,
     read_models: Arc<ReadModels>,
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
@@ -81,9 +83,11 @@ impl Server {
             Arc::clone(&progress),
         );
         let (data_dir, master_key) = (config.data_dir.clone(), config.master_key.clone());
-        let snapshot_events = config.snapshot_events;
+        let (snapshot_events, checkable) = (config.snapshot_events, config.transparency());
         let opening = tokio::task::spawn_blocking(move || {
             let store = open_store(&data_dir, &master_key)?;
+            // An anchor that says something else is told before anything is built on the log.
+            let transparency = TransparencyLog::open(Arc::clone(&store.log), &checkable)?;
             let snapshots = open_snapshots(&data_dir, &store)?;
             let head = store.log.head().position;
             let tell = &mut |position| {
@@ -95,10 +99,11 @@ impl Server {
             if let Some(every) = snapshot_events {
                 snapshots::take_at_start(&snapshots, &store.log, &rebuilt, every);
             }
-            anyhow::Ok((store, snapshots, rebuilt, signing_secret(&data_dir)?))
+            let secret = signing_secret(&data_dir)?;
+            anyhow::Ok((store, Arc::new(transparency), snapshots, rebuilt, secret))
         });
         let opened = opening.await.context("opening the log panicked")??;
-        let (store, snapshots, rebuilt, secret) = opened;
+        let (store, transparency, snapshots, rebuilt, secret) = opened;
         let snapshots = Arc::new(snapshots);
         let read_models = Arc::clone(&rebuilt.read_models);
         let (observing, forgetting) = (Arc::clone(&metrics), Arc::clone(&snapshots));
@@ -130,6 +135,7 @@ impl Server {
             engine.clone(),
             Arc::clone(&read_models),
             history,
+            Arc::clone(&transparency),
             authenticator,
             Arc::clone(&metrics),
             Arc::clone(&snapshots),
@@ -145,6 +151,7 @@ impl Server {
             store,
             snapshots,
             snapshot_events: config.snapshot_events,
+            transparency,
             read_models,
             metrics,
             tls,
@@ -177,6 +184,7 @@ impl Server {
             store,
             snapshots,
             snapshot_events,
+            transparency,
             read_models,
             metrics,
             tls,
@@ -194,6 +202,7 @@ impl Server {
                 }
             }
         });
+        let publishing = Background::start(transparency)?;
         let (told, telling) = watch::channel(false);
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
@@ -229,8 +238,12 @@ impl Server {
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
         let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;
-        // Closing the log syncs the head file; it blocks.
-        let closed = tokio::task::spawn_blocking(move || store.log.close()).await;
+        // Publishing the last checkpoint, and closing the log, which syncs the head file, block.
+        let closed = tokio::task::spawn_blocking(move || {
+            publishing.stop();
+            store.log.close()
+        });
+        let closed = closed.await;
         closed.context("closing the log panicked")??;
         match outcome {
             Ok(Ok(())) => Ok(Stopped::Asked),

@@ -31,6 +31,12 @@ pub struct Config {
     pub snapshot_events: Option<NonZeroU64>,
     /// Past states that are kept for whoever asks again, each as large as the present one.
     pub past_states_max: usize,
+    /// The key that signs checkpoints; in the data directory, and made there, unless given.
+    pub log_key: Option<PathBuf>,
+    /// What the log is called in its checkpoints; made up at the first start unless given.
+    pub log_origin: Option<String>,
+    /// Files elsewhere that get every checkpoint, and are compared with the log at a start.
+    pub log_anchors: Vec<PathBuf>,
 }
 
 impl Default for Config {
@@ -48,6 +54,21 @@ impl Default for Config {
             tls: None,
             snapshot_events: NonZeroU64::new(500_000),
             past_states_max: 2,
+            log_key: None,
+            log_origin: None,
+            log_anchors: vec![],
+        }
+    }
+}
+
+impl Config {
+    /// What is chosen of how the log can be checked.
+    pub fn transparency(&self) -> transparency::Options {
+        transparency::Options {
+            data_dir: self.data_dir.clone(),
+            key: self.log_key.clone(),
+            origin: self.log_origin.clone(),
+            anchors: self.log_anchors.clone(),
         }
     }
 }

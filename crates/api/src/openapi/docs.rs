@@ -17,12 +17,12 @@ use super::shapes::{
     token_with_itself, tolerant_limit,
 };
 use crate::routes::{
-    LinkedPage, Success, audiences, audit, backtest, brands, events, explain, keys, lists, members,
-    memberships, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
+    LinkedPage, Success, audiences, audit, backtest, brands, events, explain, keys, lists, log,
+    members, memberships, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
     user_tokens, users,
 };
 
-pub(super) const AREAS: [&str; 13] = [
+pub(super) const AREAS: [&str; 14] = [
     "Profiles",
     "Lists",
     "Audiences",
@@ -33,13 +33,14 @@ pub(super) const AREAS: [&str; 13] = [
     "Brands",
     "Users",
     "Events",
+    "Log",
     "Keys",
     "Server",
     "Audit",
 ];
 
 pub(super) fn all() -> Vec<Doc> {
-    let areas: [(&str, Vec<Doc>); 12] = [
+    let areas: [(&str, Vec<Doc>); 13] = [
         ("Profiles", profiles()),
         ("Lists", lists()),
         ("Audiences", audiences()),
@@ -50,6 +51,7 @@ pub(super) fn all() -> Vec<Doc> {
         ("Brands", brands()),
         ("Users", users()),
         ("Events", events()),
+        ("Log", checking()),
         ("Keys", keys()),
         ("Audit", audit()),
     ];
@@ -1025,6 +1027,84 @@ fn events() -> Vec<Doc> {
             any_object(),
             event(),
         ),
+    ]
+}
+
+fn checking() -> Vec<Doc> {
+    let text = |doc: Doc, example: &str| {
+        let schema = json!({"type": "string"});
+        doc.answers_as(200, "text/plain", schema, json!(example))
+    };
+    let octets = |doc: Doc| {
+        let schema = json!({"type": "string", "format": "binary"});
+        doc.answers_as(200, "application/octet-stream", schema, json!(""))
+    };
+    let checkpoint = "example.com/log\n1\nbjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=\n\n\
+                      \u{2014} example.com/log …\n";
+    let size = || json!({"type": "integer", "minimum": 0});
+    let proof = format!("c2sp.org/tlog-proof@v1\nindex 0\n\n{checkpoint}");
+    vec![
+        text(
+            get(
+                "/v1/log/checkpoint",
+                "How large the log is and which root it has, signed (c2sp.org/tlog-checkpoint)",
+            ),
+            checkpoint,
+        ),
+        text(
+            get(
+                "/v1/log/proof/inclusion",
+                "That a record is in the log (c2sp.org/tlog-proof)",
+            )
+            .required_query(
+                "position",
+                "Which record; its index in the tree is one less.",
+                json!({"type": "integer", "minimum": 1}),
+            )
+            .query(
+                "size",
+                "In the tree of the first so many records; of all unless given.",
+                if_any(&size()),
+            ),
+            &proof,
+        ),
+        text(
+            get(
+                "/v1/log/proof/consistency",
+                "That the log only grew: `old` and the smaller size, hashes, a checkpoint",
+            )
+            .required_query("from", "The smaller size.", size())
+            .query(
+                "to",
+                "The larger size; that of the whole log unless given.",
+                if_any(&size()),
+            ),
+            &format!("old 0\n\n{checkpoint}"),
+        ),
+        text(
+            get(
+                "/v1/log/keys",
+                "The verifier keys, the one that signs now first, and how each followed",
+            ),
+            "example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\n",
+        ),
+        post(
+            "/v1/tenants/{tenant_id}/log/checkpoint",
+            "Have the log take note of how much there is about a tenant",
+        )
+        .answers::<log::TenantHistory>(
+            200,
+            json!({"size": 12, "root": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+                   "through": 4711}),
+        ),
+        octets(get(
+            "/v1/log/tile/{*tile}",
+            "Hashes of the tree (c2sp.org/tlog-tiles): `level/index` or `level/index.p/width`",
+        )),
+        octets(get(
+            "/v1/log/records/{position}",
+            "A record as it is stored, which is what the tree covers",
+        )),
     ]
 }
 

@@ -17,6 +17,7 @@ pub(crate) async fn get(State(state): State<ApiState>, _: Authenticated) -> Resp
         people: u64::from(models.subjects.next().0),
         audiences: models.audiences.len() as u64,
         audience_changes: models.audiences.change_count(),
+        log: state.transparency.status(),
         process: (state.process)(),
     };
     let text = state.metrics.encode(&moment);

@@ -1,8 +1,16 @@
+mod bundle;
+mod check;
+mod prove;
+mod rotate;
+mod source;
+mod tenant;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use event_log::Damage;
+use event_log::{Damage, Scan};
 use serde_json::json;
+use transparency::{TileCheck, TransparencyLog};
 use types::Position;
 
 use super::settings::Place;
@@ -17,7 +25,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read everything, and compare checksums, positions and the tree.
+    /// Read everything, and compare checksums, positions, the tree, its tiles and the anchors.
     Verify(Common),
     /// Say how large the log is and what it holds.
     Stats(Common),
@@ -31,6 +39,17 @@ enum Command {
     },
     /// Rewrite the log into less space. Every event and the root stay what they are.
     Compact(Common),
+    Checkpoint(prove::Checkpoint),
+    Keys(prove::Keys),
+    Prove(prove::Prove),
+    ProveConsistency(prove::ProveConsistency),
+    CheckProof(check::CheckProof),
+    CheckConsistency(check::CheckConsistency),
+    ExportBundle(bundle::ExportBundle),
+    CheckBundle(bundle::CheckBundle),
+    ExportTenant(tenant::ExportTenant),
+    CheckTenant(tenant::CheckTenant),
+    RotateKey(rotate::RotateKey),
 }
 
 #[derive(Debug, Args)]
@@ -56,14 +75,34 @@ impl Options {
                 rewrite_head: false,
             } => common.doctor(),
             Command::Compact(common) => common.compact(),
+            Command::Checkpoint(options) => options.run(),
+            Command::Keys(options) => options.run(),
+            Command::Prove(options) => options.run(),
+            Command::ProveConsistency(options) => options.run(),
+            Command::CheckProof(options) => options.run(),
+            Command::CheckConsistency(options) => options.run(),
+            Command::ExportBundle(options) => options.run(),
+            Command::CheckBundle(options) => options.run(),
+            Command::ExportTenant(options) => options.run(),
+            Command::CheckTenant(options) => options.run(),
+            Command::RotateKey(options) => options.run(),
         }
     }
 }
 
 impl Common {
     fn verify(&self) -> anyhow::Result<ExitCode> {
+        let config = self.data.existing_config()?;
         let store = self.data.store()?;
-        let mut report = event_log::verify(&*store.log, &mut |_| ());
+        let mut scan = Scan::of(&*store.log);
+        let mut tiles = TileCheck::of(&config.data_dir.join("tiles"));
+        let mut report = loop {
+            match scan.next(&mut |leaf| tiles.leaf(leaf)) {
+                Ok(Some(_)) => {}
+                Ok(None) => break scan.report(None),
+                Err(error) => break scan.report(Some(error)),
+            }
+        };
         // The bytes are what was written; whether they are events that can follow each other
         // is looked at here.
         if report.damage.is_none()
@@ -78,11 +117,20 @@ impl Common {
             });
         }
         let damage = report.damage.as_ref();
+        let tile = tiles.damage();
+        // Tiles that are wrong are said and nothing worse: the next start makes them again.
+        let anchors = match damage {
+            None => TransparencyLog::compare(&store.log, &config.transparency()).err(),
+            Some(_) => None,
+        };
         if self.json {
             output::data_json(&json!({
                 "events": report.events,
                 "blocks": report.blocks,
                 "root": report.root.to_string(),
+                "tiles": tiles.checked(),
+                "damaged_tile": tile.map(|tile| tile.path.display().to_string()),
+                "anchors": anchors.as_ref().map(ToString::to_string),
                 "damage": damage.map(|damage| json!({
                     "position": damage.position.0,
                     "last_good": damage.last_good.0,
@@ -93,9 +141,26 @@ impl Common {
             output::data(&format!("events {}", report.events))?;
             output::data(&format!("blocks {}", report.blocks))?;
             output::data(&format!("root {}", report.root))?;
+            output::data(&format!("tiles {}", tiles.checked()))?;
+        }
+        if let Some(tile) = tile {
+            output::problem(&format!(
+                "the tile {} is not that of the records: {}. The records are good, and the next \
+                 start makes the tiles again",
+                tile.path.display(),
+                tile.what,
+            ));
+        }
+        if let Some(error) = &anchors {
+            output::problem(&error.to_string());
         }
         let Some(damage) = damage else {
-            return Ok(ExitCode::SUCCESS);
+            let is_good = tile.is_none() && anchors.is_none();
+            return Ok(if is_good {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         };
         output::problem(&format!(
             "the log is damaged at position {} (the last good one is {}): {}",

@@ -32,6 +32,16 @@ pub(crate) struct Address {
     ca_certificate: Option<PathBuf>,
 }
 
+impl Address {
+    pub(crate) fn of(url: String, api_key: String, ca_certificate: Option<PathBuf>) -> Self {
+        Self {
+            url,
+            api_key,
+            ca_certificate,
+        }
+    }
+}
+
 /// A running server.
 pub(crate) struct Server {
     agent: ureq::Agent,
@@ -95,6 +105,16 @@ impl Server {
         &self.url
     }
 
+    /// What is no JSON.
+    pub(crate) fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let (status, bytes) = self.ask_patiently(path, Asking::Get)?;
+        if status == 200 {
+            return Ok(bytes);
+        }
+        answer::<Nothing>(path, status, &text(bytes)?)?;
+        bail!("the answer of {path} is not as expected")
+    }
+
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.ask(path, Asking::Get)
     }
@@ -114,23 +134,28 @@ impl Server {
         path: &str,
         body: &str,
     ) -> anyhow::Result<T> {
-        let (status, text) = self.ask_once(path, Asking::Post(body)).with_context(|| {
+        let (status, bytes) = self.ask_once(path, Asking::Post(body)).with_context(|| {
             format!(
                 "{} cannot be asked for {path}, or did not answer: whether it is done is not known",
                 self.url
             )
         })?;
-        answer(path, status, &text)
+        answer(path, status, &text(bytes)?)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<T> {
+        let (status, bytes) = self.ask_patiently(path, asking)?;
+        answer(path, status, &text(bytes)?)
     }
 
     /// Asks until there is an answer that is not only a matter of time.
-    fn ask<T: DeserializeOwned>(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<T> {
+    fn ask_patiently(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<(u16, Vec<u8>)> {
         let mut pause = FIRST_PAUSE;
         let started = Instant::now();
         for attempt in 1..=ATTEMPTS_MAX {
             let again = match self.ask_once(path, asking) {
                 Ok((429 | 503, _)) => anyhow!("the server is busy"),
-                Ok((status, text)) => return answer(path, status, &text),
+                Ok(answered) => return Ok(answered),
                 Err(error) => error,
             };
             if attempt == ATTEMPTS_MAX || started.elapsed() >= PATIENCE {
@@ -142,7 +167,7 @@ impl Server {
         unreachable!("the last attempt returns")
     }
 
-    fn ask_once(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<(u16, String)> {
+    fn ask_once(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<(u16, Vec<u8>)> {
         const AUTHORIZATION: &str = "Authorization";
         let url = format!("{}{path}", self.url);
         let agent = &self.agent;
@@ -163,8 +188,12 @@ impl Server {
         };
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        Ok((status, body.read_to_string()?))
+        Ok((status, body.read_to_vec()?))
     }
+}
+
+fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
+    String::from_utf8(bytes).context("the answer is not UTF-8")
 }
 
 fn answer<T: DeserializeOwned>(path: &str, status: u16, text: &str) -> anyhow::Result<T> {

@@ -74,6 +74,16 @@ pub(crate) struct Flags {
     /// present.
     #[arg(long, value_name = "STATES")]
     past_states_max: Option<String>,
+    /// The key that signs checkpoints of the log; `log-key` in the data directory unless given.
+    #[arg(long, value_name = "FILE")]
+    log_key: Option<String>,
+    /// What the log is called in its checkpoints, such as `example.com/muster`; made up at the first
+    /// start unless given.
+    #[arg(long, value_name = "NAME")]
+    log_origin: Option<String>,
+    /// Files on other disks that get every checkpoint and are compared at a start, separated by commas.
+    #[arg(long, value_name = "FILES")]
+    log_anchors: Option<String>,
     /// How traces are written: `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -97,7 +107,7 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 15] = [
+const KNOWN: [Known; 18] = [
     known("data_dir", "data"),
     known("master_key_file", ""),
     Known {
@@ -120,8 +130,14 @@ const KNOWN: [Known; 15] = [
     known("tls_key", ""),
     known("snapshot_events", "500000"),
     known("past_states_max", "2"),
+    known("log_key", ""),
+    known("log_origin", ""),
+    known("log_anchors", ""),
     known("log_format", "text"),
 ];
+
+/// Those that are arrays of strings in a file, and separated by commas elsewhere.
+const LISTS: [&str; 2] = ["cors_origins", "log_anchors"];
 
 /// Who chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +173,21 @@ impl Place {
     /// The event log that is there, with its keys.
     pub(crate) fn store(&self) -> anyhow::Result<EventStore> {
         server::open_store(&self.existing()?, &self.master_key()?)
+    }
+
+    /// Whether the command line names a data directory.
+    pub(crate) fn is_given(&self) -> bool {
+        self.data_dir.is_some()
+    }
+
+    /// Everything that is chosen, of a data directory that must hold a log already.
+    pub(crate) fn existing_config(&self) -> anyhow::Result<Config> {
+        let flags = Flags {
+            place: self.clone(),
+            ..Flags::default()
+        };
+        self.existing()?;
+        flags.settings()?.config()
     }
 
     /// The data directory, which must hold a log already: only `serve` and `import` make one.
@@ -195,6 +226,9 @@ impl Flags {
             "tls_key" => self.tls_key.as_ref(),
             "snapshot_events" => self.snapshot_events.as_ref(),
             "past_states_max" => self.past_states_max.as_ref(),
+            "log_key" => self.log_key.as_ref(),
+            "log_origin" => self.log_origin.as_ref(),
+            "log_anchors" => self.log_anchors.as_ref(),
             _ => self.log_format.as_ref(),
         }
     }
@@ -283,6 +317,14 @@ impl Settings {
         );
         let origins = self.get("cors_origins").split(',').map(str::trim);
         let origins = origins.filter(|it| !it.is_empty()).map(str::to_owned);
+        let origin = self.given("log_origin");
+        let wrong = |it: char| it.is_whitespace() || it.is_control() || it == '+';
+        if origin.is_some_and(|origin| origin.len() > 256 || origin.contains(wrong)) {
+            let expected = "a name of at most 256 bytes without spaces and pluses";
+            return Err(self.wrong("log_origin", expected));
+        }
+        let anchors = self.get("log_anchors").split(',').map(str::trim);
+        let anchors = anchors.filter(|it| !it.is_empty());
         Ok(Config {
             data_dir: self.get("data_dir").into(),
             master_key: self.master_key()?,
@@ -296,6 +338,9 @@ impl Settings {
             tls,
             snapshot_events: NonZeroU64::new(self.parsed("snapshot_events", "a whole number")?),
             past_states_max: self.past_states_max()?,
+            log_key: self.given("log_key").map(Into::into),
+            log_origin: origin.map(str::to_owned),
+            log_anchors: anchors.map(Into::into).collect(),
         })
     }
 
@@ -376,7 +421,7 @@ fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let text = match value {
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
-            Value::Array(items) if name == "cors_origins" => {
+            Value::Array(items) if LISTS.contains(&&*name) => {
                 let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
                 let texts = texts.with_context(|| format!("`{name}` is an array of strings"))?;
                 texts.join(",")
@@ -419,7 +464,8 @@ mod tests {
         };
         let environment = [("listen", "127.0.0.1:2"), ("tenant_levels", "2")];
         let file = "listen = \"127.0.0.1:3\"\ntenant_levels = 3\nrequests_max = 7\n\
-                    cors_origins = [\"https://a.example\", \"https://b.example\"]\n";
+                    cors_origins = [\"https://a.example\", \"https://b.example\"]\n\
+                    log_anchors = [\"/mnt/a\", \"/mnt/b\"]\n";
         let settings = settings(&flags, &environment, file).expect("settings");
         let config = settings.config().expect("a configuration");
         assert_eq!(config.listen.port(), 1);
@@ -428,6 +474,10 @@ mod tests {
         assert_eq!(
             config.cors_origins,
             ["https://a.example", "https://b.example"]
+        );
+        assert_eq!(
+            config.log_anchors,
+            [Path::new("/mnt/a"), Path::new("/mnt/b")]
         );
         assert_eq!(config.data_dir, Path::new("data"));
         let sources: Vec<String> = settings.shown().map(|it| it.2).take(6).collect();
@@ -457,6 +507,7 @@ mod tests {
             ("tls_key = \"k.pem\"", "needs tls_certificate"),
             ("requests_max = 0", "above 0"),
             ("master_key = \"0a\"\nmaster_key_file = \"k\"", "both given"),
+            ("log_origin = \"my log\"", "without spaces"),
         ] {
             let settings = settings(&Flags::default(), &[], file).expect("settings");
             let wrong = settings.config().expect_err(file);

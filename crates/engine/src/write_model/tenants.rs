@@ -35,7 +35,8 @@ impl WriteModel {
                 }
             }
             TenantCommand::SetDefaultPreference { .. }
-            | TenantCommand::ClearDefaultPreference { .. } => {}
+            | TenantCommand::ClearDefaultPreference { .. }
+            | TenantCommand::RecordHistory(_) => {}
         }
         for event in Tenant::decide(&state, command)? {
             Tenant::evolve(&mut state, &event);
