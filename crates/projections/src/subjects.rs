@@ -66,26 +66,35 @@ impl Subjects {
         out.put(&(by_user.len() as u64))?;
         for number in (0..).take(by_user.len()) {
             let user_id = self.user_id(SubjectId(number));
-            out.put(&user_id)?;
+            out.put(&user_id.ok_or(io::ErrorKind::InvalidData)?)?;
         }
         out.put_all(by_user.values())
     }
 
-    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let restored = Self::default();
-        for (number, user_id) in (0..).zip(input.take_all::<Option<UserId>>()?) {
-            let user_id = user_id?.ok_or(io::ErrorKind::InvalidData)?;
-            restored.numbers.insert(user_id.clone(), SubjectId(number));
-            restored.users.push(user_id);
+    /// Reads who has which number. Whoever is to be found by user id is found once the rest was put in
+    /// its place, on whatever thread.
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<(Self, Vec<SubjectId>)> {
+        let users: Vec<UserId> = input.take_into()?;
+        let in_order: Vec<SubjectId> = input.take_into()?;
+        let is_known = |number: &SubjectId| number.index() < users.len();
+        if users.len() != in_order.len() || !in_order.iter().all(is_known) {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        let in_order = input.take_all::<SubjectId>()?.map(|number| {
-            let number = number?;
-            let user_id = restored.user_id(number).ok_or(io::ErrorKind::InvalidData)?;
-            Ok((user_id, number))
-        });
-        let in_order = in_order.collect::<io::Result<BTreeMap<_, _>>>()?;
-        *restored.by_user.write() = in_order;
-        Ok(restored)
+        let restored = Self {
+            numbers: DashMap::with_capacity(users.len()),
+            users: users.into_iter().collect(),
+            by_user: RwLock::default(),
+        };
+        Ok((restored, in_order))
+    }
+
+    /// Puts people in the order of their user ids, in which these are, and finds them by user id.
+    pub(crate) fn index(&self, in_order: Vec<SubjectId>) {
+        let user_id = |number: SubjectId| Some((self.user_id(number)?, number));
+        *self.by_user.write() = in_order.into_iter().filter_map(user_id).collect();
+        for (number, (_, user_id)) in (0..).zip(&self.users) {
+            self.numbers.insert(user_id.clone(), SubjectId(number));
+        }
     }
 }
 

@@ -199,6 +199,23 @@ impl Read for ChunkReader {
         self.place += taken;
         Ok(taken)
     }
+
+    /// Most of what is read is a few bytes that are there.
+    fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        if let Some(rest) = self.chunk.get(self.place..self.place + bytes.len()) {
+            bytes.copy_from_slice(rest);
+            self.place += bytes.len();
+            return Ok(());
+        }
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.read(&mut bytes[filled..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => filled += read,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
