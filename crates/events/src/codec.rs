@@ -139,8 +139,8 @@ impl<'a> Decoder<'a> {
 }
 
 fn io_error(error: bincode::Error) -> io::Error {
-    match *error {
-        bincode::ErrorKind::Io(error) => error,
-        error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    if let bincode::ErrorKind::Io(error) = *error {
+        return error;
     }
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

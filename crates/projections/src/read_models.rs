@@ -37,8 +37,10 @@ pub struct SavedPart<'a> {
     pub name: &'static str,
     /// As [`Projection::VERSION`].
     pub version: u16,
-    pub save: Box<dyn Fn(&mut Encoder<'_>) -> io::Result<()> + 'a>,
+    pub save: Box<Save<'a>>,
 }
+
+type Save<'a> = dyn Fn(&mut Encoder<'_>) -> io::Result<()> + 'a;
 
 impl Default for ReadModels {
     fn default() -> Self {
