@@ -10,6 +10,9 @@ use types::{Clock as _, SystemClock, Timestamp};
 
 use crate::client::{Answer, KEY, TestServer};
 
+/// In nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
+
 struct Random(u64);
 
 impl Random {
@@ -183,7 +186,6 @@ fn then(server: &TestServer, path: &str, as_of: &str) -> Answer {
     server.ask_with("GET", path, &headers)
 }
 
-#[expect(clippy::print_stdout, reason = "a failing run is repeated by its seed")]
 #[test]
 fn what_was_answered_then_is_answered_as_of_then() {
     let seed = std::env::var("MUSTER_AS_OF_SEED").map_or_else(
@@ -308,7 +310,6 @@ fn a_moment_that_is_none_is_refused() {
 }
 
 /// A backtest counts what previews count, moment by moment.
-#[expect(clippy::print_stdout, reason = "a failing run is repeated by its seed")]
 #[test]
 fn a_backtest_counts_what_previews_do() {
     let seed = std::env::var("MUSTER_AS_OF_SEED").map_or_else(
@@ -319,7 +320,6 @@ fn a_backtest_counts_what_previews_do() {
     let mut random = Random(seed);
     let data = tempfile::tempdir().unwrap();
     let mut server = start(data.path());
-    const MILLISECOND: u64 = 1_000_000;
     let milliseconds = || SystemClock.now().0 / MILLISECOND;
     let time = |milliseconds: u64| Timestamp(milliseconds * MILLISECOND).to_rfc3339_millis();
     let first = milliseconds();

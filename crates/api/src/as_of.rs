@@ -117,7 +117,7 @@ impl PastMoment {
     }
 }
 
-/// PastMoments about which somebody asked, the one that was asked for last at the end.
+/// The moments about which somebody asked, the one that was asked for last at the end.
 pub(crate) struct PastMoments {
     snapshots: Arc<Snapshots>,
     kept_max: usize,

@@ -89,6 +89,9 @@ pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 /// The largest single value of a stream of values, in bytes: a set of four billion people.
 const VALUE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// Values that are read in one go.
+const BATCH_VALUES: u64 = 1_024;
+
 fn stream_options() -> impl Options {
     bincode::DefaultOptions::new().with_varint_encoding()
 }
@@ -141,8 +144,30 @@ impl<'a> Decoder<'a> {
     pub fn take_all<T: DeserializeOwned>(
         &mut self,
     ) -> io::Result<impl Iterator<Item = io::Result<T>>> {
-        let count: u64 = self.take()?;
-        Ok((0..count).map(move |_| self.take()))
+        let mut left: u64 = self.take()?;
+        let mut batch = Vec::new().into_iter();
+        Ok(std::iter::from_fn(move || {
+            if batch.as_slice().is_empty() {
+                match self.take_batch(&mut left) {
+                    Ok(taken) => batch = taken.into_iter(),
+                    Err(error) => {
+                        left = 0;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            batch.next().map(Ok)
+        }))
+    }
+
+    /// Some of the values that are left. They share what it takes to read them.
+    fn take_batch<T: DeserializeOwned>(&mut self, left: &mut u64) -> io::Result<Vec<T>> {
+        let options = stream_options().with_limit(VALUE_BYTES_MAX);
+        let mut reading = bincode::Deserializer::with_reader(&mut *self.0, options);
+        let count = BATCH_VALUES.min(*left);
+        *left -= count;
+        let values = (0..count).map(|_| T::deserialize(&mut reading).map_err(io_error));
+        values.collect()
     }
 
     /// All of them in one collection.
@@ -152,8 +177,8 @@ impl<'a> Decoder<'a> {
 }
 
 fn io_error(error: bincode::Error) -> io::Error {
-    match *error {
-        bincode::ErrorKind::Io(error) => error,
-        error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    if let bincode::ErrorKind::Io(error) = *error {
+        return error;
     }
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

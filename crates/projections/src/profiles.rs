@@ -229,7 +229,7 @@ impl Profiles {
 
 impl Profiles {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
-        out.put(&self.end())?;
+        out.put(&u64::from(self.end()))?;
         for number in 0..self.end() {
             let profile = self.slots.get(number as usize);
             let profile = profile.and_then(ArcSwapOption::load_full);
@@ -242,9 +242,8 @@ impl Profiles {
     pub(crate) fn restore(input: &mut Decoder<'_>, subjects: Arc<Subjects>) -> io::Result<Self> {
         type Saved = Option<(JsonDocument, Timestamp, Timestamp)>;
         let restored = Self::new(subjects);
-        for _ in 0..input.take::<u32>()? {
-            let profile = input.take::<Saved>()?;
-            let profile = profile.map(|(document, created_at, updated_at)| {
+        for profile in input.take_all::<Saved>()? {
+            let profile = profile?.map(|(document, created_at, updated_at)| {
                 Arc::new(StoredProfile {
                     document,
                     created_at,

@@ -1,6 +1,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event};
@@ -36,8 +37,10 @@ pub struct SavedPart<'a> {
     pub name: &'static str,
     /// As [`Projection::VERSION`].
     pub version: u16,
-    pub save: Box<dyn Fn(&mut Encoder<'_>) -> io::Result<()> + 'a>,
+    pub save: Box<Save<'a>>,
 }
+
+type Save<'a> = dyn Fn(&mut Encoder<'_>) -> io::Result<()> + 'a;
 
 impl Default for ReadModels {
     fn default() -> Self {
@@ -232,7 +235,20 @@ impl ReadModels {
     /// then what it was, and every later event has the same effect; only what was remembered of recent
     /// changes of audiences is not.
     pub fn restore(checkpoint: Position, input: &mut Decoder<'_>) -> io::Result<Self> {
-        let subjects = Arc::new(Subjects::restore(input)?);
+        let (subjects, in_order) = Subjects::restore(input)?;
+        let subjects = Arc::new(subjects);
+        // Nothing that follows finds people by user id, so that is prepared on a core of its own.
+        thread::scope(|scope| {
+            scope.spawn(|| subjects.index(in_order));
+            Self::restore_others(checkpoint, Arc::clone(&subjects), input)
+        })
+    }
+
+    fn restore_others(
+        checkpoint: Position,
+        subjects: Arc<Subjects>,
+        input: &mut Decoder<'_>,
+    ) -> io::Result<Self> {
         let restored = Self {
             profiles: Profiles::restore(input, Arc::clone(&subjects))?,
             subjects,

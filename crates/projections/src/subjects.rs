@@ -106,23 +106,36 @@ impl Subjects {
         out.put_all(self.by_user.read().values())
     }
 
-    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let restored = Self::default();
-        for (number, user_id) in (0..).zip(input.take_all::<Option<UserId>>()?) {
-            let user_id = user_id?;
-            if let Some(user_id) = &user_id {
-                restored.numbers.insert(user_id.clone(), SubjectId(number));
-            }
-            restored.users.write().push(user_id);
+    /// Reads who has which number. Whoever is to be found by user id is found once the rest was put in
+    /// its place, on whatever thread.
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<(Self, Vec<SubjectId>)> {
+        let users: Vec<Option<UserId>> = input.take_into()?;
+        let in_order: Vec<SubjectId> = input.take_into()?;
+        let is_known = |number: &SubjectId| {
+            let user_id = users.get(number.index());
+            user_id.is_some_and(Option::is_some)
+        };
+        let known = users.iter().flatten().count();
+        if known != in_order.len() || !in_order.iter().all(is_known) {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        let in_order = input.take_all::<SubjectId>()?.map(|number| {
-            let number = number?;
-            let user_id = restored.user_id(number).ok_or(io::ErrorKind::InvalidData)?;
-            Ok((user_id, number))
-        });
-        let in_order = in_order.collect::<io::Result<BTreeMap<_, _>>>()?;
-        *restored.by_user.write() = in_order;
-        Ok(restored)
+        let restored = Self {
+            numbers: DashMap::with_capacity(known),
+            users: RwLock::new(users),
+            by_user: RwLock::default(),
+        };
+        Ok((restored, in_order))
+    }
+
+    /// Puts people in the order of their user ids, in which these are, and finds them by user id.
+    pub(crate) fn index(&self, in_order: Vec<SubjectId>) {
+        let user_id = |number: SubjectId| Some((self.user_id(number)?, number));
+        *self.by_user.write() = in_order.into_iter().filter_map(user_id).collect();
+        for (number, user_id) in (0..).zip(&*self.users.read()) {
+            if let Some(user_id) = user_id {
+                self.numbers.insert(user_id.clone(), SubjectId(number));
+            }
+        }
     }
 }
 

@@ -2,7 +2,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest id of any kind, in bytes.
 pub const ID_BYTES_MAX: usize = 512;
@@ -43,8 +44,7 @@ macro_rules! opaque_id {
     ($(#[$meta:meta])* $id:ident) => {
         $(#[$meta])*
         /// 1 to 512 bytes without control characters, otherwise opaque.
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $id(Arc<str>);
 
         impl $id {
@@ -86,8 +86,7 @@ opaque_id! {
 
 /// The caller's id of a person: 1 to 512 bytes without control characters, otherwise opaque, but not what
 /// [`UserId::erased`] gives.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
 const ERASED: &str = "erased:";
@@ -118,8 +117,7 @@ impl UserId {
 }
 
 /// The id of a list: one to four parts separated by dots, without `*`, `#` or white space.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListId(Arc<str>);
 
 impl ListId {
@@ -142,6 +140,21 @@ impl ListId {
     }
 }
 
+/// Reads text where it lies: there are millions of ids to be read.
+struct Text<F>(F);
+
+impl<T, F: FnOnce(&str) -> Result<T, InvalidId>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an id")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        self.0(text).map_err(E::custom)
+    }
+}
+
 macro_rules! text_id {
     ($id:ident) => {
         impl fmt::Display for $id {
@@ -161,6 +174,18 @@ macro_rules! text_id {
 
             fn try_from(raw: String) -> Result<Self, InvalidId> {
                 Self::parse(&raw)
+            }
+        }
+
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(|text: &str| Self::parse(text)))
             }
         }
 

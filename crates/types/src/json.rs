@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -183,8 +183,23 @@ impl<'de> Deserialize<'de> for JsonDocument {
             let value = parse_json(raw.get().as_bytes()).map_err(D::Error::custom)?;
             Ok(Self::from_value(&value))
         } else {
-            String::deserialize(deserializer).map(|text| Self(text.into()))
+            deserializer.deserialize_str(Text)
         }
+    }
+}
+
+/// Takes the text over where it lies.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = JsonDocument;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the text of a document")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<JsonDocument, E> {
+        Ok(JsonDocument(text.into()))
     }
 }
 

@@ -239,6 +239,23 @@ impl Read for ChunkReader {
         self.place += taken;
         Ok(taken)
     }
+
+    /// Most of what is read is a few bytes that are there.
+    fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        if let Some(rest) = self.chunk.get(self.place..self.place + bytes.len()) {
+            bytes.copy_from_slice(rest);
+            self.place += bytes.len();
+            return Ok(());
+        }
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.read(&mut bytes[filled..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => filled += read,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -265,7 +282,7 @@ mod tests {
     #[test]
     fn what_is_read_is_what_was_written() {
         for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 7] {
-            let bytes: Vec<u8> = (0..length).map(|it| (it % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..=250_u8).cycle().take(length).collect();
             assert_eq!(read(&written(&bytes)).unwrap(), bytes, "{length} bytes");
         }
     }

@@ -1,5 +1,6 @@
 //! What snapshots hold, and what becomes of those that cannot be used.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ fn what_snapshots_hold_changes_with_its_version_only() {
             let mut bytes: Vec<u8> = Vec::new();
             (part.save)(&mut Encoder::new(&mut bytes)).unwrap();
             let hash = hex(&Sha256::digest(&bytes));
-            lines += &format!("{} v{} {hash}\n", part.name, part.version);
+            writeln!(lines, "{} v{} {hash}", part.name, part.version).unwrap();
         }
     }
     if env::var_os("UPDATE_GOLDEN").is_some() {

@@ -95,7 +95,9 @@ impl Expression {
     pub(super) fn predicates(&self, into: &mut Vec<PredicateId>) {
         match self {
             Self::All(parts) | Self::Any(parts) => {
-                parts.iter().for_each(|part| part.predicates(into));
+                for part in parts {
+                    part.predicates(into);
+                }
             }
             Self::Not(part) => part.predicates(into),
             Self::Is(predicate) => into.push(*predicate),

@@ -340,8 +340,15 @@ pub(super) fn build_all(
     still_wanted: &dyn Fn() -> bool,
 ) -> Option<Vec<Column>> {
     const ROWS_UNASKED: u32 = 4_096;
+    const FEW: usize = 16;
     let members = wanted.iter().flat_map(|want| want.path.members());
     let members: HashSet<String> = members.map(escaped_key).collect();
+    // A few names are compared faster than one is hashed.
+    let few: Option<Vec<&String>> = (members.len() <= FEW).then(|| members.iter().collect());
+    let is_wanted = |member: &str| match &few {
+        Some(few) => few.iter().any(|it| *it == member),
+        None => members.contains(member),
+    };
     let mut columns: Vec<Column> = wanted
         .iter()
         .map(|want| Column::new(want.path.clone()))
@@ -353,7 +360,7 @@ pub(super) fn build_all(
         let Some(document) = profiles.document(SubjectId(row)) else {
             continue;
         };
-        let profile = document.members(|member| members.contains(member));
+        let profile = document.members(is_wanted);
         if !profile.is_empty() {
             for column in &mut columns {
                 column.update(row, Some(&profile), |_, _| ());
