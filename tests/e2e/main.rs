@@ -5,6 +5,7 @@
 mod access;
 mod as_of;
 mod audiences;
+mod backup;
 mod cli;
 mod client;
 mod connections;

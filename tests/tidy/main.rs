@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("projections", &["types", "events"]),
     ("event-log-sled", &["types", "event-log"]),
     ("vault", &["types"]),
+    ("backup", &["types", "event-log"]),
     ("transparency", &["types", "proofs", "event-log"]),
     (
         "engine",
@@ -32,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "api",
         &[
+            "backup",
             "types",
             "proofs",
             "domain",
@@ -44,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "backup",
             "types",
             "api",
             "auth",
@@ -60,6 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "backup",
             "types",
             "proofs",
             "engine",

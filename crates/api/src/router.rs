@@ -5,10 +5,10 @@ use auth::Grant::{
     ReadBrands, ReadPreferences, ReadUserTokens, WriteBrands, WritePreferences, WriteUserTokens,
 };
 use auth::Scope::{
-    AudiencesRead, AudiencesWrite, AuditRead, BrandsRead, BrandsWrite, EventsRead, KeysRead,
-    KeysWrite, ListsRead, ListsWrite, LogVerify, MetricsRead, PreferencesRead, PreferencesWrite,
-    ProfilesRead, ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead,
-    TopicsWrite, UserTokensIssue, UsersErase, UsersRead, UsersWrite,
+    AudiencesRead, AudiencesWrite, AuditRead, BackupRead, BrandsRead, BrandsWrite, EventsRead,
+    KeysRead, KeysWrite, ListsRead, ListsWrite, LogVerify, MetricsRead, PreferencesRead,
+    PreferencesWrite, ProfilesRead, ProfilesWrite, TenantsRead, TenantsWrite, TokensRead,
+    TokensWrite, TopicsRead, TopicsWrite, UserTokensIssue, UsersErase, UsersRead, UsersWrite,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::routing::get as answer_get;
@@ -23,7 +23,7 @@ use crate::endpoint::Versioned::{
 use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
 use crate::routes::{
-    audiences, audit, backtest, brands, events, explain, health, keys, lists, log, members,
+    audiences, audit, backtest, backup, brands, events, explain, health, keys, lists, log, members,
     memberships, metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
     user_tokens, users,
 };
@@ -141,6 +141,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         delete("/v1/keys/{key_id}", keys::revoke, needs(KeysWrite).version_of(Key)),
         post("/v1/keys/{key_id}/rotate", keys::rotate, needs(KeysWrite)),
         post("/auth/issue-token", user_tokens::issue, needs(UserTokensIssue).within()),
+        get("/v1/backup", backup::get, needs(BackupRead)),
         get("/metrics", metrics::get, needs(MetricsRead)),
     ]
 }

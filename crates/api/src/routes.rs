@@ -10,6 +10,7 @@ use crate::request::{AnswerPosition, entity_tag};
 pub(crate) mod audiences;
 pub(crate) mod audit;
 pub(crate) mod backtest;
+pub(crate) mod backup;
 pub(crate) mod brands;
 pub(crate) mod events;
 pub(crate) mod explain;

@@ -1,9 +1,11 @@
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use auth::{KeyHash, Principal, Rights, Scopes, SigningSecret, UserAccess};
 use axum::http::HeaderValue;
 use axum::response::Response;
+use backup::NamedFile;
 use dashmap::DashMap;
 use engine::{
     Answer, Command, Committed, Engine, ExecuteError, History, Once, PastState, Snapshots, Terms,
@@ -20,6 +22,7 @@ use crate::error::ApiError;
 use crate::extract::origin::Caller;
 use crate::metrics::{Metrics, Process};
 use crate::rate::{RateLimit, Rates};
+use crate::routes::backup::BACKUPS_MAX;
 use crate::routes::{answered, at};
 
 /// Requests that read much of the log or of the profiles at the same time; others wait their turn.
@@ -55,6 +58,9 @@ pub struct Parts {
     /// Whoever asks does so over TLS.
     pub(crate) secure: bool,
     pub(crate) process: fn() -> Process,
+    /// What a backup holds besides the log.
+    pub(crate) files: Files,
+    pub(crate) backups: Arc<Semaphore>,
     /// Requests that are answered at the same time.
     pub(crate) requests: Semaphore,
     scans: Arc<Semaphore>,
@@ -80,7 +86,12 @@ pub struct ApiOptions {
     pub secure: bool,
     /// What the operating system says of the process.
     pub process: fn() -> Process,
+    /// Reads what a backup holds besides the log.
+    pub files: Files,
 }
+
+/// Reads the small files of the data directory that cannot be made again.
+pub type Files = Arc<dyn Fn() -> io::Result<Vec<NamedFile>> + Send + Sync>;
 
 impl Deref for ApiState {
     type Target = Parts;
@@ -115,6 +126,8 @@ impl ApiState {
             cors_origins: options.cors_origins,
             secure: options.secure,
             process: options.process,
+            files: options.files,
+            backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
             requests: Semaphore::new(options.requests_max),
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
@@ -147,6 +160,8 @@ impl ApiState {
             cors_origins: vec![],
             secure: self.secure,
             process: self.process,
+            files: Arc::clone(&self.files),
+            backups: Arc::clone(&self.backups),
             requests: Semaphore::new(0),
             scans: Arc::clone(&self.scans),
             scans_asked: Arc::clone(&self.scans_asked),

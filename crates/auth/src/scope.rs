@@ -33,6 +33,8 @@ scopes! {
     AudiencesWrite = "audiences:write",
     /// Who did what of those things that administer the server.
     AuditRead = "audit:read",
+    /// Everything there is, keys included.
+    BackupRead = "backup:read",
     BrandsRead = "brands:read",
     BrandsWrite = "brands:write",
     EventsRead = "events:read",

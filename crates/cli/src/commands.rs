@@ -1,3 +1,4 @@
+mod backup;
 mod config;
 mod digest;
 mod erase;
@@ -6,6 +7,7 @@ mod import;
 mod key;
 mod log;
 mod replay;
+mod restore;
 mod serve;
 mod server;
 mod settings;
@@ -35,6 +37,8 @@ enum Command {
     Log(log::Options),
     Users(users::Options),
     Erase(erase::Options),
+    Backup(backup::Options),
+    Restore(restore::Options),
     Vault(vault::Options),
     Key(key::Options),
     Config(config::Options),
@@ -55,6 +59,8 @@ impl Cli {
             Command::Log(options) => options.run(),
             Command::Users(options) => options.run(),
             Command::Erase(options) => options.run(),
+            Command::Backup(options) => options.run(),
+            Command::Restore(options) => options.run(),
             Command::Vault(options) => options.run(),
             Command::Key(options) => options.run(),
             Command::Config(options) => options.run(),

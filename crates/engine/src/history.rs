@@ -105,6 +105,10 @@ impl History {
         }
     }
 
+    pub fn log(&self) -> &dyn EventLog {
+        &*self.store.log
+    }
+
     /// The last durable position.
     pub fn head(&self) -> Position {
         self.store.log.head().position

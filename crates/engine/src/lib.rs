@@ -27,6 +27,7 @@ mod tenant_history;
 mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
+pub use event_log::Head;
 pub use events::{
     Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PersonalChoice, PreferencePagePublished,
     SectionDetails, TenantDetails, TenantHistoryRecorded, TokenDetails, TopicDetails,

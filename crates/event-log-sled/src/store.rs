@@ -93,8 +93,8 @@ impl SledLog {
         replace()
     }
 
-    /// Appends records as another store has them.
-    pub(crate) fn append_stored(&self, group: &[Vec<u8>]) -> Result<Head, AppendError> {
+    /// Appends records as another store has them, from the next position on.
+    pub fn append_stored(&self, group: &[Vec<u8>]) -> Result<Head, AppendError> {
         self.append_with(group.is_empty(), |edge| {
             Commit::of_stored(group, edge).map_err(|error| error.to_string())
         })

@@ -25,7 +25,7 @@ use crate::secret::signing_secret;
 use crate::snapshots::open_snapshots;
 use crate::starting::Starting;
 use crate::store::open_store;
-use crate::{clock, connections, process, self_check, snapshots, tls};
+use crate::{clock, connections, process, restore, self_check, snapshots, tls};
 
 /// How long open requests may take to end once the server is told to stop. Together with the next
 /// it stays below the ten seconds after which supervisors usually kill.
@@ -289,6 +289,10 @@ fn api_options(config: &Config) -> anyhow::Result<ApiOptions> {
             .collect::<Result<_, _>>()?,
         secure: config.tls.is_some(),
         process: process::process,
+        files: Arc::new({
+            let data_dir = config.data_dir.clone();
+            move || restore::files(&data_dir)
+        }),
     })
 }
 

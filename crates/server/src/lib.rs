@@ -6,6 +6,7 @@ mod config;
 mod connections;
 mod master_key;
 mod process;
+mod restore;
 mod secret;
 mod self_check;
 mod snapshots;
@@ -18,6 +19,7 @@ pub use app::{Server, Stopped, check};
 pub use config::{Config, TlsFiles};
 pub use engine::TENANT_LEVELS_LOADED;
 pub use master_key::{MasterKeySource, write_master_key};
+pub use restore::restore;
 pub use secret::rotate_signing_secret;
 pub use snapshots::open_snapshots;
 pub use store::{

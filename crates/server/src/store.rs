@@ -16,8 +16,8 @@ use crate::master_key::MasterKeySource;
 /// Opens the event log of a data directory, and makes one where there is none.
 pub fn open_log(data: &Path) -> anyhow::Result<Arc<dyn EventLog>> {
     ensure!(
-        !importing(data).exists(),
-        "an import into {} was not finished: remove the directory and import again",
+        !being_filled(data).exists(),
+        "an import into {} or a restore was not finished: remove the directory and begin again",
         data.display(),
     );
     Ok(Arc::new(SledLog::open(data, &SledLogOptions::default())?))
@@ -68,7 +68,7 @@ pub fn import_log(
         "{} already holds events; import needs an empty data directory",
         data.display(),
     );
-    let mark = importing(data);
+    let mark = being_filled(data);
     File::create(&mark)?.sync_all()?;
     File::open(data)?.sync_all()?;
     import(&store)?;
@@ -78,8 +78,8 @@ pub fn import_log(
     Ok(store)
 }
 
-/// There while an import is under way.
-fn importing(data: &Path) -> PathBuf {
+/// There while an import or a restore is under way.
+pub(crate) fn being_filled(data: &Path) -> PathBuf {
     data.join("importing")
 }
 

@@ -1044,6 +1044,21 @@ fn checking() -> Vec<Doc> {
     let size = || json!({"type": "integer", "minimum": 0});
     let proof = format!("c2sp.org/tlog-proof@v1\nindex 0\n\n{checkpoint}");
     vec![
+        get(
+            "/v1/backup",
+            "Everything after a position, to be kept elsewhere (`muster backup`)",
+        )
+        .query(
+            "after",
+            "What the backup holds already; nothing unless given.",
+            if_any(&position()),
+        )
+        .answers_as(
+            200,
+            "application/octet-stream",
+            json!({"type": "string", "format": "binary"}),
+            json!(""),
+        ),
         text(
             get(
                 "/v1/log/checkpoint",

@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
@@ -14,6 +15,7 @@ const ATTEMPTS_MAX: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// After so long nobody is asked again: whoever does not answer is asked twice.
+const AUTHORIZATION: &str = "Authorization";
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The longest answer that is taken, in bytes: a page ends far earlier.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -119,6 +121,28 @@ impl Server {
         self.ask(path, Asking::Get)
     }
 
+    /// An answer that is read as it comes, however long it takes as long as something comes.
+    pub(crate) fn stream(&self, path: &str) -> anyhow::Result<impl Read + use<>> {
+        let url = format!("{}{path}", self.url);
+        let asked = self
+            .agent
+            .get(&url)
+            .config()
+            .timeout_global(None)
+            .timeout_recv_response(Some(ANSWER_TIME_MAX))
+            .build();
+        let mut response = asked
+            .header(AUTHORIZATION, &self.authorization)
+            .call()
+            .with_context(|| format!("{} cannot be asked for {path}", self.url))?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let text = response.body_mut().read_to_string()?;
+            return Err(refused(status, &text).into());
+        }
+        Ok(response.into_body().into_reader())
+    }
+
     /// For what has no answer.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.ask::<Nothing>(path, Asking::Delete).map(|_| ())
@@ -168,7 +192,6 @@ impl Server {
     }
 
     fn ask_once(&self, path: &str, asking: Asking<'_>) -> anyhow::Result<(u16, Vec<u8>)> {
-        const AUTHORIZATION: &str = "Authorization";
         let url = format!("{}{path}", self.url);
         let agent = &self.agent;
         let mut response = match asking {
@@ -201,15 +224,19 @@ fn answer<T: DeserializeOwned>(path: &str, status: u16, text: &str) -> anyhow::R
         204 => "null",
         200 | 201 => text,
         _ => {
-            let problem = serde_json::from_str(text).unwrap_or_else(|_| Problem {
-                message: text.to_owned(),
-                code: None,
-                path: None,
-            });
-            return Err(Refused { status, problem }.into());
+            return Err(refused(status, text).into());
         }
     };
     serde_json::from_str(text).with_context(|| format!("the answer of {path} is not as expected"))
+}
+
+fn refused(status: u16, text: &str) -> Refused {
+    let problem = serde_json::from_str(text).unwrap_or_else(|_| Problem {
+        message: text.to_owned(),
+        code: None,
+        path: None,
+    });
+    Refused { status, problem }
 }
 
 /// What is asked, and with which body.

@@ -1,0 +1,132 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use backup::{BackupSet, NamedFile};
+use engine::Until;
+use event_log::{EventLog as _, Head};
+use event_log_sled::{SledLog, SledLogOptions};
+use types::Position;
+use vault::Vault;
+
+use crate::master_key::MasterKeySource;
+use crate::store::{being_filled, open_store};
+
+/// The files of a data directory that cannot be made again from the log.
+const FILES: [&str; 5] = [
+    Vault::FILE,
+    MasterKeySource::FILE,
+    "token-secret",
+    "log-key",
+    "log-keys",
+];
+
+/// Records written in one commit.
+const GROUP_RECORDS: usize = 1_024;
+const GROUP_BYTES: usize = 256 * 1024;
+
+/// What a backup holds besides the log. The master key is among it only where it lies beside the data.
+pub(crate) fn files(data: &Path) -> io::Result<Vec<NamedFile>> {
+    let mut files = Vec::new();
+    for name in FILES {
+        match fs::read(data.join(name)) {
+            Ok(content) => {
+                let name = name.to_owned();
+                files.push(NamedFile { name, content });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+/// Fills a data directory that is not there yet, or is empty, with the events of a backup up to a moment.
+/// Until that is done nobody can open it. People who were erased before the backup was taken stay erased,
+/// whatever the moment.
+pub fn restore(
+    set: &BackupSet,
+    data: &Path,
+    master_key: &MasterKeySource,
+    until: Until,
+    progress: &mut dyn FnMut(Position),
+) -> anyhow::Result<Head> {
+    let is_empty = match fs::read_dir(data) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(error).context(data.display().to_string()),
+    };
+    ensure!(
+        is_empty,
+        "{} is not empty; a backup is restored into a new data directory",
+        data.display(),
+    );
+    let files = set.files()?;
+    fs::create_dir_all(data)?;
+    let mark = being_filled(data);
+    File::create(&mark)?.sync_all()?;
+    let head = write_records(set, data, until, progress)?;
+    // A backup holds its checkpoint as well, which is of no use here.
+    for file in files.iter().filter(|it| FILES.contains(&&*it.name)) {
+        write_secret(&data.join(&file.name), &file.content)?;
+    }
+    fs::remove_file(&mark)?;
+    File::open(data)?.sync_all()?;
+    // Whether the keys fit is told now, and erasures that the backup has as events are finished.
+    let store = open_store(data, master_key)
+        .context("the events are restored; the keys that open them do not fit")?;
+    store.log.close()?;
+    Ok(head)
+}
+
+fn write_records(
+    set: &BackupSet,
+    data: &Path,
+    until: Until,
+    progress: &mut dyn FnMut(Position),
+) -> anyhow::Result<Head> {
+    let log = SledLog::open(data, &SledLogOptions::default())?;
+    let (mut group, mut bytes) = (Vec::new(), 0);
+    set.read(&mut |position, record, stored| {
+        let is_wanted = match until {
+            Until::Head => true,
+            Until::Position(last) => position <= last,
+            Until::Time(last) => record.recorded_at <= last,
+        };
+        if !is_wanted {
+            return anyhow::Ok(ControlFlow::Break(()));
+        }
+        bytes += stored.len();
+        group.push(stored.to_owned());
+        if group.len() == GROUP_RECORDS || bytes >= GROUP_BYTES {
+            log.append_stored(&group)?;
+            group.clear();
+            bytes = 0;
+            progress(position);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    log.append_stored(&group)?;
+    if let Until::Position(wanted) = until {
+        ensure!(
+            log.head().position >= wanted,
+            "the backup ends at position {}, and {wanted} was asked for",
+            log.head().position,
+        );
+    }
+    log.close()?;
+    Ok(log.head())
+}
+
+fn write_secret(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
