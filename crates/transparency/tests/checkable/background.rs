@@ -1,11 +1,12 @@
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use proofs::Checkpoint;
 use transparency::{Background, Options, TransparencyLog};
 
-use crate::world::{World, files, trusted};
+use crate::world::{World, check_inclusion, files, trusted};
 
 fn published(log: &TransparencyLog) -> u64 {
     let note = fs::read(log.directory().join("checkpoint")).unwrap();
