@@ -426,6 +426,31 @@ fn a_tenant_proves_that_its_history_is_complete() {
 }
 
 #[test]
+fn an_erasure_leaves_every_record_what_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files(directory.path().to_owned());
+    let server = TestServer::start(&directory.path().join("data"));
+    write(&server, "a", 3);
+    let kept = files.put("kept", bytes(&server, "/v1/log/checkpoint"));
+    let record = bytes(&server, "/v1/log/records/2");
+    let key = current_key(&bytes(&server, "/v1/log/keys"));
+    let erased = server.ask("POST", "/v1/users/a0/erase", "");
+    assert_eq!(erased.status, 200, "{}", erased.text);
+
+    assert_eq!(bytes(&server, "/v1/log/records/2"), record);
+    let path = "/v1/log/proof/inclusion?position=2";
+    let (proof, record) = (
+        files.put("proof", bytes(&server, path)),
+        files.put("record", record),
+    );
+    done(&script(&["proof", &key, &record, &proof]));
+    let path = "/v1/log/proof/consistency?from=6";
+    let proof = files.put("proof", bytes(&server, path));
+    done(&script(&["consistency", &key, &kept, &proof]));
+    server.stop();
+}
+
+#[test]
 fn what_cannot_be_proven_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let server = TestServer::start(directory.path());

@@ -45,9 +45,6 @@ const ONCE_ONLY: [HeaderName; 7] = [
     header::CONTENT_TYPE,
 ];
 
-/// The one endpoint that says nothing about the state.
-pub(crate) const METRICS: &str = "/metrics";
-
 /// What each route asks of whoever comes, by path and method.
 type Routes = HashMap<&'static str, HashMap<Method, Access>>;
 
@@ -254,6 +251,14 @@ async fn may(
     Ok(Admitted::Present)
 }
 
+/// Whether what is asked is always of the present: the measures of the process; and the log itself, of
+/// which a proof names the size that it is about.
+pub(crate) fn has_no_past(route: &str) -> bool {
+    const METRICS: &str = "/metrics";
+    const LOG: &str = "/v1/log/";
+    route == METRICS || route.starts_with(LOG)
+}
+
 /// The moment about which a request that reads asks, if it is not the present.
 ///
 /// Whoever reaches no further than a tenant, or than some people, asks about the present only: what was
@@ -265,8 +270,7 @@ async fn moment(
     is_narrow: bool,
     principal: &Principal,
 ) -> Result<Option<Arc<PastMoment>>, ApiError> {
-    // The measures of the process are those of the present, whatever is asked.
-    if route == METRICS {
+    if has_no_past(route) {
         return Ok(None);
     }
     let Some(as_of) = AsOf::of(parts, state).await? else {

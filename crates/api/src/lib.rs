@@ -25,4 +25,4 @@ pub use openapi::files as documentation;
 pub use rate::RateLimit;
 pub use router::router;
 pub use starting::{Progress, starting_router};
-pub use state::{ApiOptions, ApiState, Authenticator, Files};
+pub use state::{ApiOptions, ApiState, Authenticator, Files, Sources};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema as _, ToSchema};
 
-use crate::admission::METRICS;
+use crate::admission::has_no_past;
 use crate::as_of::AS_OF;
 use crate::endpoint::{Endpoint, Restricted};
 use crate::error::Body;
@@ -390,7 +390,7 @@ fn parameters(endpoint: &Endpoint, doc: &Doc) -> Vec<Value> {
             "description": it.text, "schema": it.schema,
         }));
     }
-    if endpoint.method == Method::GET && endpoint.path != METRICS {
+    if endpoint.method == Method::GET && !has_no_past(endpoint.path) {
         let position = json!({"type": "integer", "minimum": 0});
         let time = json!({"type": "string", "format": "date-time"});
         let schema = json!({"anyOf": [position, time, {"type": "string", "maxLength": 0}]});

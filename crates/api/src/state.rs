@@ -93,6 +93,17 @@ pub struct ApiOptions {
 /// Reads the small files of the data directory that cannot be made again.
 pub type Files = Arc<dyn Fn() -> io::Result<Vec<NamedFile>> + Send + Sync>;
 
+/// Where answers come from, and by what they are counted.
+pub struct Sources {
+    pub engine: Engine,
+    pub read_models: Arc<ReadModels>,
+    pub history: History,
+    pub transparency: Arc<TransparencyLog>,
+    pub authenticator: Authenticator,
+    pub metrics: Arc<Metrics>,
+    pub snapshots: Arc<Snapshots>,
+}
+
 impl Deref for ApiState {
     type Target = Parts;
 
@@ -102,16 +113,16 @@ impl Deref for ApiState {
 }
 
 impl ApiState {
-    pub fn new(
-        engine: Engine,
-        read_models: Arc<ReadModels>,
-        history: History,
-        transparency: Arc<TransparencyLog>,
-        authenticator: Authenticator,
-        metrics: Arc<Metrics>,
-        snapshots: Arc<Snapshots>,
-        options: ApiOptions,
-    ) -> Self {
+    pub fn new(sources: Sources, options: ApiOptions) -> Self {
+        let Sources {
+            engine,
+            read_models,
+            history,
+            transparency,
+            authenticator,
+            metrics,
+            snapshots,
+        } = sources;
         Self(Arc::new(Parts {
             moments: Some(PastMoments::new(snapshots, options.past_states_max)),
             moment: None,

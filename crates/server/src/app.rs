@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{ApiOptions, ApiState, Authenticator, Metrics, Progress, RateLimit};
+use api::{ApiOptions, ApiState, Authenticator, Metrics, Progress, RateLimit, Sources};
 use auth::{ADMIN, ApiKey};
 use axum::http::HeaderValue;
 use engine::{
@@ -131,16 +131,16 @@ impl Server {
             .with_snapshots(Arc::clone(&snapshots));
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
-        let state = ApiState::new(
-            engine.clone(),
-            Arc::clone(&read_models),
+        let sources = Sources {
+            engine: engine.clone(),
+            read_models: Arc::clone(&read_models),
             history,
-            Arc::clone(&transparency),
+            transparency: Arc::clone(&transparency),
             authenticator,
-            Arc::clone(&metrics),
-            Arc::clone(&snapshots),
-            options,
-        );
+            metrics: Arc::clone(&metrics),
+            snapshots: Arc::clone(&snapshots),
+        };
+        let state = ApiState::new(sources, options);
         starting.stop().await;
         Ok(Self {
             listener,

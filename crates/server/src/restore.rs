@@ -8,12 +8,11 @@ use anyhow::{Context as _, ensure};
 use backup::{BackupSet, NamedFile};
 use engine::Until;
 use event_log::{EventLog as _, Head};
-use event_log_sled::{SledLog, SledLogOptions};
 use types::Position;
 use vault::Vault;
 
 use crate::master_key::MasterKeySource;
-use crate::store::{being_filled, open_store};
+use crate::store::{being_filled, log_being_filled, open_store};
 
 /// The files of a data directory that cannot be made again from the log.
 const FILES: [&str; 5] = [
@@ -88,7 +87,7 @@ fn write_records(
     until: Until,
     progress: &mut dyn FnMut(Position),
 ) -> anyhow::Result<Head> {
-    let log = SledLog::open(data, &SledLogOptions::default())?;
+    let log = log_being_filled(data)?;
     let (mut group, mut bytes) = (Vec::new(), 0);
     set.read(&mut |position, record, stored| {
         let is_wanted = match until {

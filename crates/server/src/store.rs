@@ -78,6 +78,11 @@ pub fn import_log(
     Ok(store)
 }
 
+/// The log of a data directory that has the mark of [`being_filled`].
+pub(crate) fn log_being_filled(data: &Path) -> anyhow::Result<SledLog> {
+    Ok(SledLog::open(data, &SledLogOptions::default())?)
+}
+
 /// There while an import or a restore is under way.
 pub(crate) fn being_filled(data: &Path) -> PathBuf {
     data.join("importing")

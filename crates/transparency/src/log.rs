@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event_log::{EventLog, ReadError, Scan, leaf_hash};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use proofs::{
     Checkpoint, ConsistencyProof, Frontier, InclusionProof, InvalidNote, Tile, TreeHead,
     TrustedKey, VerifierKey, verify_inclusion,
@@ -160,7 +160,7 @@ impl TransparencyLog {
             counts,
             is_running: AtomicBool::new(false),
         };
-        opened.write_out(&opened.published.lock(), &opened.tree.lock());
+        opened.write_out(&opened.published.lock(), &mut opened.tree.lock());
         Ok(opened)
     }
 
@@ -198,11 +198,12 @@ impl TransparencyLog {
     /// published, and to the anchors.
     pub fn checkpoint(&self) -> Result<String, ProveError> {
         let mut published = self.published.lock();
-        let head = self.catch_up()?;
+        let mut tree = self.caught_up()?;
+        let head = tree.head();
         if published.head != head {
             published.note = self.sign(head)?;
             published.head = head;
-            self.write_out(&published, &self.tree.lock());
+            self.write_out(&published, &mut tree);
         }
         Ok(published.note.clone())
     }
@@ -228,17 +229,15 @@ impl TransparencyLog {
         }
         let leaf = leaf_hash(&self.record(Position(position))?);
         let index = position - 1;
-        self.catch_up()?;
-        let (tree_head, hashes) = {
-            let mut tree = self.tree.lock();
-            let made = tree.head_at(size).and_then(|tree_head| {
-                let hashes = tree.inclusion(index, size)?;
-                verify_inclusion(leaf, index, &tree_head, &hashes)
-                    .map_err(|error| TreeError::Tiles(error.to_string()))?;
-                Ok((tree_head, hashes))
-            });
-            made.map_err(|error| self.fail(error))?
-        };
+        let mut tree = self.caught_up()?;
+        let made = tree.head_at(size).and_then(|tree_head| {
+            let hashes = tree.inclusion(index, size)?;
+            verify_inclusion(leaf, index, &tree_head, &hashes)
+                .map_err(|error| TreeError::Tiles(error.to_string()))?;
+            Ok((tree_head, hashes))
+        });
+        drop(tree);
+        let (tree_head, hashes) = made.map_err(|error| self.fail(error))?;
         Ok(InclusionProof {
             index,
             hashes,
@@ -256,18 +255,16 @@ impl TransparencyLog {
         if to > head {
             return Err(ProveError::NoSuchSize { size: to, head });
         }
-        self.catch_up()?;
-        let (tree_head, hashes) = {
-            let mut tree = self.tree.lock();
-            let made = tree.head_at(to).and_then(|tree_head| {
-                let old = tree.head_at(from)?;
-                let hashes = tree.consistency(from, to)?;
-                proofs::verify_consistency(&old, &tree_head, &hashes)
-                    .map_err(|error| TreeError::Tiles(error.to_string()))?;
-                Ok((tree_head, hashes))
-            });
-            made.map_err(|error| self.fail(error))?
-        };
+        let mut tree = self.caught_up()?;
+        let made = tree.head_at(to).and_then(|tree_head| {
+            let old = tree.head_at(from)?;
+            let hashes = tree.consistency(from, to)?;
+            proofs::verify_consistency(&old, &tree_head, &hashes)
+                .map_err(|error| TreeError::Tiles(error.to_string()))?;
+            Ok((tree_head, hashes))
+        });
+        drop(tree);
+        let (tree_head, hashes) = made.map_err(|error| self.fail(error))?;
         Ok(ConsistencyProof {
             from,
             hashes,
@@ -277,8 +274,7 @@ impl TransparencyLog {
 
     /// The bytes of a tile, if the log is large enough to have it.
     pub fn tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, ProveError> {
-        self.catch_up()?;
-        let hashes = self.tree.lock().tile(tile);
+        let hashes = self.caught_up()?.tile(tile);
         let hashes = hashes.map_err(|error| self.fail(error))?;
         Ok(hashes.map(|hashes| Tile::to_bytes(&hashes)))
     }
@@ -310,9 +306,8 @@ impl TransparencyLog {
         *self.tree.lock() = empty;
         self.counts.rebuilt.fetch_add(1, Ordering::Relaxed);
         self.rebuild.store(false, Ordering::Release);
-        self.catch_up()?;
-        let (published, tree) = (self.published.lock(), self.tree.lock());
-        self.write_out(&published, &tree);
+        let (published, mut tree) = (self.published.lock(), self.caught_up()?);
+        self.write_out(&published, &mut tree);
         Ok(())
     }
 
@@ -339,25 +334,26 @@ impl TransparencyLog {
         self.log.head().position.0 != self.counts.published.load(Ordering::Relaxed)
     }
 
-    /// Brings the tree up to the head that the log has now, and compares the two.
-    fn catch_up(&self) -> Result<TreeHead, ProveError> {
-        if self.rebuild.load(Ordering::Acquire) {
-            return Err(ProveError::Rebuilding);
-        }
-        let head = self.log.head();
+    /// The tree, brought up to the head of the log and compared with it. As long as it is held, its head is
+    /// one that the log had.
+    fn caught_up(&self) -> Result<MutexGuard<'_, Tree>, ProveError> {
         loop {
+            if self.rebuild.load(Ordering::Acquire) {
+                return Err(ProveError::Rebuilding);
+            }
             // A piece at a time, so that others get their turn.
             let mut tree = self.tree.lock();
+            let head = self.log.head();
             let is_done = tree.read_on(&*self.log, head.position);
             if !is_done.map_err(|error| self.fail(error))? {
                 continue;
             }
             let reached = tree.head();
-            if reached.size == head.position.0 && reached.root != head.root {
-                let what = "the records have another root than the head of the log".to_owned();
-                return Err(self.fail(TreeError::Tiles(what)));
+            if reached.size == head.position.0 && reached.root == head.root {
+                return Ok(tree);
             }
-            return Ok(reached);
+            let what = "the records have another root than the head of the log".to_owned();
+            return Err(self.fail(TreeError::Tiles(what)));
         }
     }
 
@@ -368,9 +364,9 @@ impl TransparencyLog {
     }
 
     /// Puts a checkpoint where it is published. First the tiles, so that nobody looks for one in vain.
-    fn write_out(&self, published: &Published, tree: &Tree) {
+    fn write_out(&self, published: &Published, tree: &mut Tree) {
         let size = published.head.size;
-        let written = tree.write_edge().and_then(|()| {
+        let written = tree.write_edge(size).and_then(|()| {
             let keys = self.keys.history().to_string();
             replace(
                 &self.directory.join("keys"),

@@ -147,11 +147,11 @@ impl Tree {
         Ok(full.get(..width).map(<[Hash]>::to_vec))
     }
 
-    /// Has the tiles that a checkpoint of the size that this tree has needs besides the full ones.
-    pub(crate) fn write_edge(&self) -> Result<(), TreeError> {
-        for tile in Tile::partial_of(self.edge.size()) {
-            if let Some(hashes) = self.edge.tile(tile) {
-                self.tiles.write_partial(tile, hashes)?;
+    /// Has the tiles on disk that a checkpoint of this size needs besides the full ones.
+    pub(crate) fn write_edge(&mut self, size: u64) -> Result<(), TreeError> {
+        for tile in Tile::partial_of(size) {
+            if let Some(hashes) = self.tile(tile)? {
+                self.tiles.write_partial(tile, &hashes)?;
             }
         }
         Ok(())

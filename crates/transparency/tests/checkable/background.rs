@@ -1,11 +1,12 @@
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use proofs::Checkpoint;
 use transparency::{Background, Options, TransparencyLog};
 
-use crate::world::{World, files, trusted};
+use crate::world::{World, check_inclusion, files, trusted};
 
 fn published(log: &TransparencyLog) -> u64 {
     let note = fs::read(log.directory().join("checkpoint")).unwrap();
@@ -62,4 +63,46 @@ impl World {
     fn open_directory(&self) -> std::path::PathBuf {
         self.open().directory().to_owned()
     }
+}
+
+#[test]
+fn everybody_is_given_good_proofs_while_the_log_grows() {
+    let mut world = World::with(200);
+    let log = Arc::new(world.open());
+    let background = Background::start(Arc::clone(&log)).unwrap();
+    let done = AtomicBool::new(false);
+    let proofs = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for reader in 0..3_u64 {
+            let (log, done, proofs) = (&log, &done, &proofs);
+            scope.spawn(move || {
+                let mut kept: Option<Checkpoint> = None;
+                for n in reader.. {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let note = log.checkpoint().unwrap();
+                    let checkpoint = Checkpoint::open(note.as_bytes(), &trusted(log)).unwrap();
+                    let size = checkpoint.head.size;
+                    check_inclusion(log, n * 7_919 % size + 1, Some(size));
+                    if let Some(old) = kept.replace(checkpoint) {
+                        let proof = log.consistency(old.head.size, Some(size)).unwrap();
+                        proof.verify(&old.head, &trusted(log)).unwrap();
+                    }
+                    proofs.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..60 {
+            world.write(97);
+            let before = proofs.load(Ordering::Relaxed);
+            while proofs.load(Ordering::Relaxed) < before + 3 {
+                thread::yield_now();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    background.stop();
+    assert_eq!(published(&log), 200 + 60 * 97);
+    assert_eq!(log.status().tiles_rebuilt, 0);
 }
