@@ -76,7 +76,7 @@ fn a_rule_can_be_tried_before_it_is_saved() {
         ),
         (
             "/v1/audiences/preview",
-            json!({"filter": pros, "as_of": 500}),
+            json!({"filter": pros, "as_of": 1_000_000}),
             "/as_of",
         ),
         (

@@ -39,6 +39,7 @@ def body_of(route: str, topic: str) -> Any:
 WITHOUT_EFFECT = {
     "/v1/audiences/backtest",
     "/v1/audiences/preview",
+    "/v1/audiences/backtest",
     "/v1/audiences/{audience_id}/diff",
     "/v1/members/query",
     "/auth/issue-token",
