@@ -10,4 +10,5 @@ mod connections;
 mod events;
 mod input;
 mod restart;
+mod stream;
 mod users;

@@ -147,7 +147,8 @@ fn refuse_twice(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
+/// Whose credential a request carries.
+pub(crate) fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
     let credential = headers.get(header::AUTHORIZATION);
     let credential = credential.ok_or_else(ApiError::credential_missing)?;
     let bearer = credential.to_str().ok().and_then(|credential| {

@@ -20,6 +20,8 @@ pub struct Metrics {
     group_events: Histogram,
     flush_seconds: Histogram,
     fold_seconds: Histogram,
+    event_streams: Gauge,
+    events_streamed: Counter,
     audience_checks: Counter,
     audience_divergence: Counter,
     now: Now,
@@ -140,6 +142,18 @@ impl Default for Metrics {
             Unit::Seconds,
             fold_seconds.clone(),
         );
+        let event_streams = Gauge::<i64, AtomicI64>::default();
+        registry.register(
+            "event_streams",
+            "Streams of events that are open",
+            event_streams.clone(),
+        );
+        let events_streamed = Counter::default();
+        registry.register(
+            "events_streamed",
+            "Events that were handed to streams",
+            events_streamed.clone(),
+        );
         let audience_checks = Counter::default();
         registry.register(
             "audience_checks",
@@ -164,6 +178,8 @@ impl Default for Metrics {
             group_events,
             flush_seconds,
             fold_seconds,
+            event_streams,
+            events_streamed,
             audience_checks,
             audience_divergence,
             now,
@@ -276,6 +292,15 @@ impl Metrics {
     /// A connection is open until what is returned is dropped.
     pub fn connection(&self) -> Counted {
         Counted::in_gauge(&self.connections)
+    }
+
+    /// A stream of events is open until what is returned is dropped.
+    pub(crate) fn event_stream(&self) -> Counted {
+        Counted::in_gauge(&self.event_streams)
+    }
+
+    pub(crate) fn streamed(&self, events: usize) {
+        self.events_streamed.inc_by(events as u64);
     }
 
     pub(crate) fn refused_credential(&self) {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use dashmap::DashMap;
 use engine::{Answer, Command, Committed, Engine, ExecuteError, History, Once, Terms};
 use projections::{KeyView, ReadModels};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
 use crate::admission::replayed;
@@ -16,12 +16,15 @@ use crate::error::ApiError;
 use crate::extract::origin::Caller;
 use crate::metrics::{Metrics, Process};
 use crate::rate::{RateLimit, Rates};
+use crate::routes::events::stream::STREAMS_MAX;
 use crate::routes::{answered, at};
 
 /// Requests that read much of the log or of the profiles at the same time; others wait their turn.
 const SCANS_MAX: usize = 4;
 /// Requests that wait for their turn; more are told that the server is busy.
 const SCANS_WAITING_MAX: usize = 64;
+/// Streams of events that read from the log at the same time; others wait their turn.
+const STREAM_TURNS: usize = 4;
 
 /// Bytes of large bodies that are in work at the same time, from reading them to answering.
 const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -52,6 +55,11 @@ pub struct Parts {
     /// Those that run and those that wait.
     scans_asked: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    /// Room for streams of events.
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) stream_turns: Arc<Semaphore>,
+    /// Turns true when the server is told to stop: what would go on for ever ends then.
+    pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) answers: Answers,
 }
 
@@ -86,6 +94,7 @@ impl ApiState {
         history: History,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
+        stopping: watch::Receiver<bool>,
         options: ApiOptions,
     ) -> Self {
         Self(Arc::new(Parts {
@@ -103,6 +112,9 @@ impl ApiState {
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
             bodies: space(BODIES_BYTES_MAX),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            stream_turns: Arc::new(Semaphore::new(STREAM_TURNS)),
+            stopping,
             answers: Answers::default(),
         }))
     }

@@ -47,6 +47,8 @@ pub struct EventsQuery {
     pub until: Option<Timestamp>,
     pub order: Order,
     pub limit: PageLimit,
+    /// A page that holds more bytes than this is not filled further; [`PageLimit::BYTES_MAX`] unless given.
+    pub bytes_max: Option<usize>,
     /// Event types of which one has to match, if there are any: each as in `event_type`.
     pub event_types: &'static [&'static str],
     /// Only what is about this tenant, those below it, and their members and lists.
@@ -65,6 +67,9 @@ pub struct EventsPage<T = EventJson> {
     pub items: Vec<T>,
     /// Where to go on, if there may be more: the last position looked at.
     pub next: Option<Position>,
+    /// Oldest first: everything up to here has been looked at, and what matches is in this page or in
+    /// those before it.
+    pub through: Position,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -204,15 +209,19 @@ impl History {
         still_wanted: &dyn Fn() -> bool,
         show: impl Fn(&Record<'_>) -> Result<Option<T>, HistoryError>,
     ) -> Result<EventsPage<T>, HistoryError> {
+        // Before it is asked whom the conditions name: who is not known now may be named later, by events
+        // after this one.
+        let head = self.read_models.checkpoint();
         let mut page = EventsPage {
             items: Vec::new(),
             next: None,
+            through: head,
         };
         let Some(selection) = self.selection(query) else {
             return Ok(page);
         };
         let mut reader = Reader::of(&*self.log);
-        let (after, before) = self.bounds(query, &mut reader)?;
+        let (after, before) = bounds(query, head, &mut reader)?;
         let mut from = if query.order == Order::Ascending {
             after
         } else {
@@ -232,12 +241,17 @@ impl History {
                 at_most: PIECE,
             };
             let candidates = selection.candidates(self.log.index(), span);
-            if candidates.is_empty() || !still_wanted() {
+            if candidates.is_empty() {
+                return Ok(page);
+            }
+            if !still_wanted() {
+                page.through = from;
                 return Ok(page);
             }
             for position in candidates {
                 if examined == EVENTS_EXAMINED_MAX {
                     page.next = Some(from);
+                    page.through = from;
                     return Ok(page);
                 }
                 examined += 1;
@@ -250,8 +264,9 @@ impl History {
                     && let Some(item) = show(&record)?
                 {
                     let full = page.items.len() == query.limit.rows();
-                    if full || bytes > PageLimit::BYTES_MAX {
+                    if full || bytes > query.bytes_max.unwrap_or(PageLimit::BYTES_MAX) {
                         page.next = Some(from);
+                        page.through = from;
                         return Ok(page);
                     }
                     bytes += record.payload.len() + record.metadata.len();
@@ -311,30 +326,6 @@ impl History {
         })
     }
 
-    /// The positions between which to look, both exclusive, times included.
-    fn bounds(
-        &self,
-        query: &EventsQuery,
-        reader: &mut Reader<'_>,
-    ) -> Result<(Position, Position), HistoryError> {
-        let head = self.read_models.checkpoint();
-        let mut after = query.after.unwrap_or_default();
-        let mut before = query.before.unwrap_or(head.next()).min(head.next());
-        if let Some(since) = query.since {
-            let first = first_position(head, |position| {
-                Ok(reader.record(position)?.recorded_at >= since)
-            })?;
-            after = after.max(Position(first.0 - 1));
-        }
-        if let Some(until) = query.until {
-            let end = first_position(head, |position| {
-                Ok(reader.record(position)?.recorded_at > until)
-            })?;
-            before = before.min(end);
-        }
-        Ok((after, before))
-    }
-
     /// The streams that are shown by this name: a list id and a user id may both hold a colon, so
     /// there can be several.
     fn streams(&self, shown: &str) -> Vec<StreamId> {
@@ -371,6 +362,29 @@ impl History {
                 .collect(),
         }
     }
+}
+
+/// The positions between which to look, both exclusive, times included.
+fn bounds(
+    query: &EventsQuery,
+    head: Position,
+    reader: &mut Reader<'_>,
+) -> Result<(Position, Position), HistoryError> {
+    let mut after = query.after.unwrap_or_default();
+    let mut before = query.before.unwrap_or(head.next()).min(head.next());
+    if let Some(since) = query.since {
+        let first = first_position(head, |position| {
+            Ok(reader.record(position)?.recorded_at >= since)
+        })?;
+        after = after.max(Position(first.0 - 1));
+    }
+    if let Some(until) = query.until {
+        let end = first_position(head, |position| {
+            Ok(reader.record(position)?.recorded_at > until)
+        })?;
+        before = before.min(end);
+    }
+    Ok((after, before))
 }
 
 /// The first position for which something holds that holds for all later ones; the one after the

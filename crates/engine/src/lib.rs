@@ -18,6 +18,7 @@ mod replay;
 mod sequence;
 mod stream_of;
 mod stream_versions;
+mod subscription;
 mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
@@ -44,3 +45,4 @@ pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};
 pub use sequence::SequenceError;
+pub use subscription::{Followed, Subscription};

@@ -42,6 +42,7 @@ pub struct Server {
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
     new_key: Option<ApiKey>,
+    stopping: watch::Sender<bool>,
 }
 
 /// Whether a server could be started with these settings, as far as can be told without starting it.
@@ -98,12 +99,14 @@ impl Server {
         let history = History::new(Arc::clone(&log), Arc::clone(&read_models));
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
+        let (stopping, told) = watch::channel(false);
         let state = ApiState::new(
             engine.clone(),
             Arc::clone(&read_models),
             history,
             authenticator,
             Arc::clone(&metrics),
+            told,
             options,
         );
         Ok(Self {
@@ -117,6 +120,7 @@ impl Server {
             metrics,
             tls,
             new_key,
+            stopping,
         })
     }
 
@@ -146,19 +150,20 @@ impl Server {
             read_models,
             metrics,
             tls,
+            stopping,
             ..
         } = self;
         let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
         let ticking = tokio::spawn(ticking);
         let checking = tokio::spawn(self_check::run(read_models, Arc::clone(&metrics)));
-        let (told, telling) = watch::channel(false);
+        let told = stopping.subscribe();
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
             listener,
             tls,
             router,
             metrics,
-            telling,
+            told,
             REQUESTS_TIME_MAX,
         ));
         tokio::select! {
@@ -175,7 +180,7 @@ impl Server {
                 anyhow::bail!("serving ended by itself");
             }
         }
-        told.send_replace(true);
+        stopping.send_replace(true);
         ticking.abort();
         checking.abort();
         // Only once they are gone is ours the last handle of the engine.

@@ -967,27 +967,47 @@ fn events() -> Vec<Doc> {
         "command_id": "0197a0c2-7d00-7000-8000-000000000000", "subjects": ["ada"], "data": {}})
     };
     let text = || json!({"type": "string"});
+    let filtered = |doc: Doc| {
+        doc.query(
+            "stream",
+            "The name of a stream, such as `profile-ada`.",
+            text(),
+        )
+        .query("type", "A type, or the beginning of one and `*`.", text())
+        .query("subject", "A user id.", text())
+        .query("actor", "The id of a credential.", text())
+        .query("correlation_id", "The id of a request.", text())
+    };
     vec![
-        paged_strictly(in_tenant(get("/v1/events", "What happened")))
-            .query(
-                "stream",
-                "The name of a stream, such as `profile-ada`.",
-                text(),
-            )
-            .query("type", "A type, or the beginning of one and `*`.", text())
-            .query("subject", "A user id.", text())
-            .query("actor", "The id of a credential.", text())
-            .query("correlation_id", "The id of a request.", text())
-            .query("after", "Only after this position.", if_any(&position()))
-            .query("before", "Only before this position.", if_any(&position()))
-            .query("since", "Recorded then or later.", if_any(&moment()))
-            .query("until", "Recorded then or earlier.", if_any(&moment()))
-            .query(
-                "order",
-                "Oldest first unless `desc`.",
-                one_of(&["asc", "desc"]),
-            )
-            .answers::<events::EventsPage>(200, json!({"items": [event()], "paging": last_page()})),
+        filtered(paged_strictly(in_tenant(get(
+            "/v1/events",
+            "What happened",
+        ))))
+        .query("after", "Only after this position.", if_any(&position()))
+        .query("before", "Only before this position.", if_any(&position()))
+        .query("since", "Recorded then or later.", if_any(&moment()))
+        .query("until", "Recorded then or earlier.", if_any(&moment()))
+        .query(
+            "order",
+            "Oldest first unless `desc`.",
+            one_of(&["asc", "desc"]),
+        )
+        .answers::<events::EventsPage>(200, json!({"items": [event()], "paging": last_page()})),
+        filtered(in_tenant(get(
+            "/v1/events/stream",
+            "What happens, as it happens",
+        )))
+        .query(
+            "after",
+            "Only after this position; from now on unless given. `Last-Event-ID` wins over it.",
+            if_any(&position()),
+        )
+        .answers_as(
+            200,
+            "text/event-stream",
+            text(),
+            json!("id: 7\ndata: {\"position\":7}\n\n"),
+        ),
         get("/v1/events/{position}", "One event").answers_as(
             200,
             "application/json",
