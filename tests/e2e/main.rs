@@ -11,4 +11,6 @@ mod events;
 mod input;
 mod restart;
 mod stream;
+mod target;
 mod users;
+mod webhooks;

@@ -19,13 +19,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["types", "events", "domain", "event-log", "projections"],
     ),
     ("auth", &["types"]),
-    ("api", &["types", "domain", "projections", "engine", "auth"]),
+    ("delivery", &["types", "projections", "engine", "auth"]),
+    (
+        "api",
+        &[
+            "types",
+            "domain",
+            "projections",
+            "engine",
+            "auth",
+            "delivery",
+        ],
+    ),
     (
         "server",
         &[
             "types",
             "api",
             "auth",
+            "delivery",
             "engine",
             "event-log",
             "event-log-sled",

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
+use delivery::Counts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -8,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use types::Position;
 
 /// What the server counts. Every name stands here, and in docs/OPERATING.md.
 pub struct Metrics {
@@ -24,6 +26,7 @@ pub struct Metrics {
     events_streamed: Counter,
     audience_checks: Counter,
     audience_divergence: Counter,
+    webhook_lag: Family<OfWebhook, Gauge<u64, AtomicU64>>,
     now: Now,
 }
 
@@ -37,6 +40,7 @@ struct Now {
     people: Gauge<u64, AtomicU64>,
     audiences: Gauge<u64, AtomicU64>,
     audience_changes: Gauge<u64, AtomicU64>,
+    deliveries: Family<DeliveryOutcome, Gauge<u64, AtomicU64>>,
     memory: Gauge<u64, AtomicU64>,
     cpu: Gauge<f64, AtomicU64>,
     files: Gauge<u64, AtomicU64>,
@@ -60,6 +64,8 @@ pub(crate) struct Moment {
     pub(crate) audiences: u64,
     /// How often somebody joined an audience or left one since the start.
     pub(crate) audience_changes: u64,
+    /// How attempts to tell webhooks ended since the start.
+    pub(crate) deliveries: Counts,
     pub(crate) process: Process,
 }
 
@@ -85,6 +91,16 @@ struct Asked {
 struct Route {
     method: &'static str,
     route: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfWebhook {
+    webhook: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DeliveryOutcome {
+    outcome: &'static str,
 }
 
 /// From half a millisecond to some eight seconds.
@@ -166,6 +182,12 @@ impl Default for Metrics {
             "Memberships in which an audience and its rule disagreed; must stay 0",
             audience_divergence.clone(),
         );
+        let webhook_lag = Family::default();
+        registry.register(
+            "webhook_lag_events",
+            "Events that a webhook has not looked at yet",
+            Family::clone(&webhook_lag),
+        );
         let now = Now::default();
         now.register(&mut registry);
         Self {
@@ -182,6 +204,7 @@ impl Default for Metrics {
             events_streamed,
             audience_checks,
             audience_divergence,
+            webhook_lag,
             now,
         }
     }
@@ -227,6 +250,11 @@ impl Now {
         whole("process_open_fds", "Files that are open", &self.files);
         whole("process_threads", "Threads", &self.threads);
         registry.register(
+            "webhook_deliveries",
+            "How attempts to tell webhooks ended since the start",
+            Family::clone(&self.deliveries),
+        );
+        registry.register(
             "process_cpu_seconds",
             "Time that the process computed",
             self.cpu.clone(),
@@ -246,6 +274,19 @@ impl Now {
         self.people.set(moment.people);
         self.audiences.set(moment.audiences);
         self.audience_changes.set(moment.audience_changes);
+        let Counts {
+            delivered,
+            failed,
+            given_up,
+        } = moment.deliveries;
+        for (outcome, count) in [
+            ("delivered", delivered),
+            ("failed", failed),
+            ("given_up", given_up),
+        ] {
+            let outcome = DeliveryOutcome { outcome };
+            self.deliveries.get_or_create(&outcome).set(count);
+        }
         self.memory.set(moment.process.memory_bytes);
         self.cpu.set(moment.process.cpu_seconds);
         self.files.set(moment.process.open_files);
@@ -329,6 +370,15 @@ impl Metrics {
         self.requests.get_or_create(&asked).inc();
         let seconds = self.request_seconds.get_or_create(&Route { method, route });
         seconds.observe(took.as_secs_f64());
+    }
+
+    /// How far each webhook has got, of those that there are.
+    pub(crate) fn webhooks_reached(&self, head: u64, reached: Vec<(String, Position)>) {
+        self.webhook_lag.clear();
+        for (webhook, Position(position)) in reached {
+            let lag = self.webhook_lag.get_or_create(&OfWebhook { webhook });
+            lag.set(head.saturating_sub(position));
+        }
     }
 
     pub(crate) fn encode(&self, moment: &Moment) -> String {

@@ -8,7 +8,7 @@ use auth::Scope::{
     AudiencesRead, AudiencesWrite, AuditRead, BrandsRead, BrandsWrite, EventsRead, KeysRead,
     KeysWrite, ListsRead, ListsWrite, MetricsRead, PreferencesRead, PreferencesWrite, ProfilesRead,
     ProfilesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead, TopicsWrite,
-    UserTokensIssue, UsersRead, UsersWrite,
+    UserTokensIssue, UsersRead, UsersWrite, WebhooksRead, WebhooksWrite,
 };
 use axum::http::{HeaderName, HeaderValue};
 use axum::routing::get as answer_get;
@@ -25,6 +25,7 @@ use crate::error::ApiError;
 use crate::routes::{
     audiences, audit, brands, events, explain, health, keys, lists, members, memberships, metrics,
     preferences, preview, profiles, subscriptions, tenants, tokens, topics, user_tokens, users,
+    webhooks,
 };
 use crate::state::ApiState;
 use crate::{admission, openapi, request};
@@ -132,6 +133,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         delete("/v1/keys/{key_id}", keys::revoke, needs(KeysWrite).version_of(Key)),
         post("/v1/keys/{key_id}/rotate", keys::rotate, needs(KeysWrite)),
         post("/auth/issue-token", user_tokens::issue, needs(UserTokensIssue).within()),
+        get("/v1/webhooks", webhooks::list, needs(WebhooksRead)),
+        post("/v1/webhooks", webhooks::create, needs(WebhooksWrite)),
+        get("/v1/webhooks/{webhook_id}", webhooks::get, needs(WebhooksRead)),
+        delete("/v1/webhooks/{webhook_id}", webhooks::remove, needs(WebhooksWrite)),
+        get("/v1/webhooks/{webhook_id}/deliveries", webhooks::deliveries, needs(WebhooksRead)),
+        get("/v1/webhooks/{webhook_id}/dead-letters", webhooks::dead_letters, needs(WebhooksRead)),
+        post("/v1/webhooks/{webhook_id}/redeliver", webhooks::redeliver, needs(WebhooksWrite)),
         get("/metrics", metrics::get, needs(MetricsRead)),
     ]
 }

@@ -5,6 +5,7 @@ use auth::{KeyHash, Principal, Rights, Scopes, SigningSecret, UserAccess};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use dashmap::DashMap;
+use delivery::Delivery;
 use engine::{Answer, Command, Committed, Engine, ExecuteError, History, Once, Terms};
 use projections::{KeyView, ReadModels};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -40,6 +41,7 @@ pub struct Parts {
     pub(crate) engine: Engine,
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
+    pub(crate) delivery: Delivery,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rates: Rates,
@@ -88,10 +90,15 @@ impl Deref for ApiState {
 }
 
 impl ApiState {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each part once, where the server is put together"
+    )]
     pub fn new(
         engine: Engine,
         read_models: Arc<ReadModels>,
         history: History,
+        delivery: Delivery,
         authenticator: Authenticator,
         metrics: Arc<Metrics>,
         stopping: watch::Receiver<bool>,
@@ -101,6 +108,7 @@ impl ApiState {
             engine,
             read_models,
             history,
+            delivery,
             authenticator,
             metrics,
             rates: Rates::new(options.rate_limit),

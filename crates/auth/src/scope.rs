@@ -61,6 +61,9 @@ scopes! {
     /// Everything about a person at once.
     UsersRead = "users:read",
     UsersWrite = "users:write",
+    /// Who is told of what happens, and how that goes.
+    WebhooksRead = "webhooks:read",
+    WebhooksWrite = "webhooks:write",
 }
 
 /// The word for every scope, those to come included.

@@ -50,7 +50,7 @@ pub struct EventsQuery {
     /// A page that holds more bytes than this is not filled further; [`PageLimit::BYTES_MAX`] unless given.
     pub bytes_max: Option<usize>,
     /// Event types of which one has to match, if there are any: each as in `event_type`.
-    pub event_types: &'static [&'static str],
+    pub event_types: Vec<String>,
     /// Only what is about this tenant, those below it, and their members and lists.
     pub within: Option<TenantId>,
 }
@@ -60,6 +60,16 @@ pub enum Order {
     #[default]
     Ascending,
     Descending,
+}
+
+/// What is said of an event without reading what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    pub position: Position,
+    pub event_type: String,
+    pub stream: String,
+    /// The people that it is about.
+    pub subjects: Vec<SubjectId>,
 }
 
 /// One page of events, or of what is made of each.
@@ -165,6 +175,7 @@ impl History {
             | StreamId::Brand(_)
             | StreamId::Clock
             | StreamId::Key(_)
+            | StreamId::Webhook(_)
             | StreamId::Request => false,
         }
     }
@@ -199,6 +210,22 @@ impl History {
         let within = query.within.as_ref();
         self.gather(query, still_wanted, |record| {
             self.show_within(record, within).map(Some)
+        })
+    }
+
+    /// As [`History::page`], of what is said of events from outside.
+    pub fn outlines(
+        &self,
+        query: &EventsQuery,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<EventsPage<Outline>, HistoryError> {
+        self.gather(query, still_wanted, |record| {
+            Ok(Some(Outline {
+                position: record.position,
+                event_type: record.event_type.to_owned(),
+                stream: record.stream.to_owned(),
+                subjects: record.subjects.iter().collect(),
+            }))
         })
     }
 
@@ -521,6 +548,11 @@ fn types(query: &EventsQuery) -> Option<Vec<&'static str>> {
             .filter(|name| one.as_ref().is_none_or(|one| one.contains(name)))
             .collect(),
     )
+}
+
+/// Every type of event that there is.
+pub fn event_types() -> impl Iterator<Item = &'static str> {
+    Event::types().map(|(name, _)| name)
 }
 
 fn types_matching(pattern: &str) -> Vec<&'static str> {

@@ -191,6 +191,7 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
         | Event::Brand(_)
         | Event::Clock(_)
         | Event::Key(_)
+        | Event::Webhook(_)
         | Event::Request(_) => {
             // These hold no people, so the name is the stream's own.
             let stream = StreamId::parse(&event.stream)?;

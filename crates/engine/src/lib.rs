@@ -24,7 +24,7 @@ mod write_model;
 pub use domain::limits::TENANT_LEVELS_LOADED;
 pub use events::{
     Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PersonalChoice, PreferencePagePublished,
-    SectionDetails, TenantDetails, TokenDetails, TopicDetails,
+    SectionDetails, TenantDetails, TokenDetails, TopicDetails, WebhookRegistered,
 };
 
 pub use command::{
@@ -37,7 +37,7 @@ pub use executor::{
     EngineOptions, GroupWritten, Observer, Writer, WriterFailure, start, start_observed,
 };
 pub use handle::{Committed, Engine, ExecuteError, Terms};
-pub use history::{EventsPage, EventsQuery, History, HistoryError, Order};
+pub use history::{EventsPage, EventsQuery, History, HistoryError, Order, Outline, event_types};
 pub use importer::{ImportError, Importer};
 pub use membership::{ChangesPage, MembershipEvent};
 pub use once::{Answer, Once, RequestKey};

@@ -115,7 +115,8 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
         | (Event::PreferencePage(_), StreamId::PreferencePage)
         | (Event::Brand(_), StreamId::Brand(_))
         | (Event::Clock(_), StreamId::Clock)
-        | (Event::Key(_), StreamId::Key(_)) => subjects.is_empty(),
+        | (Event::Key(_), StreamId::Key(_))
+        | (Event::Webhook(_), StreamId::Webhook(_)) => subjects.is_empty(),
         (Event::Request(_), StreamId::Request) => subjects.len() <= 1,
         (Event::Audience(event), StreamId::Audience(_)) => {
             if let AudienceEvent::Defined(AudienceDefined {

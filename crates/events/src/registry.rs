@@ -5,7 +5,7 @@ use crate::codec::DecodeError;
 use crate::{
     AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, PreferenceEvent,
     PreferencePageEvent, ProfileEvent, RequestEvent, SectionEvent, SubjectEvent, TenantEvent,
-    TenantMemberEvent, TokenEvent, TopicEvent,
+    TenantMemberEvent, TokenEvent, TopicEvent, WebhookEvent,
 };
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
@@ -202,6 +202,7 @@ events! {
     Brand(BrandEvent),
     Clock(ClockEvent),
     Key(KeyEvent),
+    Webhook(WebhookEvent),
     Request(RequestEvent),
 }
 

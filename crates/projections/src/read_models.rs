@@ -8,7 +8,7 @@ use types::{JsonDocument, Position, Timestamp};
 use crate::audiences::{Others, Sets};
 use crate::{
     Audiences, Brands, Digest, Keys, Lists, Preferences, Profiles, Projection, Requests, Subjects,
-    Tenants, Tokens, Topics,
+    Tenants, Tokens, Topics, Webhooks,
 };
 use crate::{audiences, lists, preferences, tenants, tokens, topics};
 
@@ -25,6 +25,7 @@ pub struct ReadModels {
     pub audiences: Audiences,
     pub keys: Keys,
     pub requests: Requests,
+    pub webhooks: Webhooks,
     checkpoint: AtomicU64,
 }
 
@@ -43,6 +44,7 @@ impl Default for ReadModels {
             audiences: Audiences::default(),
             keys: Keys::default(),
             requests: Requests::default(),
+            webhooks: Webhooks::default(),
             checkpoint: AtomicU64::default(),
         }
     }
@@ -143,6 +145,7 @@ impl ReadModels {
                 Event::Audience(_) | Event::Clock(_) => {}
                 Event::Key(_) => self.keys.apply(envelope),
                 Event::Request(_) => self.requests.apply(envelope),
+                Event::Webhook(_) => self.webhooks.apply(envelope),
             }
             // Audiences come last: they follow from what the others now hold.
             let others = Others {
@@ -178,6 +181,7 @@ impl ReadModels {
             of(&self.brands),
             of(&self.keys),
             of(&self.requests),
+            of(&self.webhooks),
         ];
         let mut digest = Digest::default();
         self.audiences.read().digest(&mut digest);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use api::{ApiOptions, ApiState, Authenticator, Metrics, RateLimit};
 use auth::{ADMIN, ApiKey};
 use axum::http::HeaderValue;
+use delivery::Delivery;
 use engine::{
     Actor, Command, Engine, EngineOptions, History, KeyToIssue, Origin, Until, Writer, replay,
     start_observed,
@@ -20,13 +21,15 @@ use tokio_rustls::TlsAcceptor;
 use types::{Clock, CommandId, SystemClock};
 
 use crate::config::Config;
-use crate::secret::signing_secret;
+use crate::secret::{signing_secret, webhook_secret};
 use crate::store::open_log;
 use crate::{clock, connections, process, self_check, tls};
 
 /// How long open requests may take to end once the server is told to stop. Together with the next
 /// it stays below the ten seconds after which supervisors usually kill.
 const REQUESTS_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long webhooks may take to note what they have told, after that.
+const DELIVERY_TIME_MAX: Duration = Duration::from_millis(1_500);
 /// How long the last group may then take to be written.
 const WRITER_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -42,6 +45,7 @@ pub struct Server {
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
     new_key: Option<ApiKey>,
+    delivery: Delivery,
     stopping: watch::Sender<bool>,
 }
 
@@ -71,9 +75,11 @@ impl Server {
         let opening = tokio::task::spawn_blocking(move || {
             let log = open_log(&data_dir)?;
             let rebuilt = replay(&log, Until::Head, &mut |_| ())?;
-            anyhow::Ok((log, rebuilt, signing_secret(&data_dir)?))
+            let secrets = (signing_secret(&data_dir)?, webhook_secret(&data_dir)?);
+            anyhow::Ok((log, rebuilt, secrets))
         });
-        let (log, rebuilt, secret) = opening.await.context("opening the log panicked")??;
+        let (log, rebuilt, (secret, secret_of_webhooks)) =
+            opening.await.context("opening the log panicked")??;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -97,6 +103,14 @@ impl Server {
             None
         };
         let history = History::new(Arc::clone(&log), Arc::clone(&read_models));
+        let delivery = Delivery::new(
+            history.clone(),
+            Arc::clone(&read_models),
+            engine.progress(),
+            secret_of_webhooks,
+            config.data_dir.join("webhooks"),
+            config.webhooks,
+        );
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
         let (stopping, told) = watch::channel(false);
@@ -104,6 +118,7 @@ impl Server {
             engine.clone(),
             Arc::clone(&read_models),
             history,
+            delivery.clone(),
             authenticator,
             Arc::clone(&metrics),
             told,
@@ -120,6 +135,7 @@ impl Server {
             metrics,
             tls,
             new_key,
+            delivery,
             stopping,
         })
     }
@@ -150,11 +166,13 @@ impl Server {
             read_models,
             metrics,
             tls,
+            delivery,
             stopping,
             ..
         } = self;
         let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
         let ticking = tokio::spawn(ticking);
+        let mut delivering = tokio::spawn(delivery.run(stopping.subscribe()));
         let checking = tokio::spawn(self_check::run(read_models, Arc::clone(&metrics)));
         let told = stopping.subscribe();
         let router = api::router(state);
@@ -173,6 +191,7 @@ impl Server {
                 serving.abort();
                 ticking.abort();
                 checking.abort();
+                delivering.abort();
                 return Ok(Stopped::LogFailed(why));
             }
             ended = &mut serving => {
@@ -186,6 +205,9 @@ impl Server {
         // Only once they are gone is ours the last handle of the engine.
         let _ = tokio::join!(ticking, checking);
         serving.await.context("serving panicked")?;
+        // What was told is noted within this time, or is told again.
+        let _ = tokio::time::timeout(DELIVERY_TIME_MAX, &mut delivering).await;
+        delivering.abort();
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
         let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;

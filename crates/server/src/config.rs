@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+pub use delivery::DeliveryOptions;
+
 /// What an operator chooses.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,6 +25,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// The certificate with its chain and its key, both as PEM; plain HTTP unless given.
     pub tls: Option<TlsFiles>,
+    /// How webhooks are told.
+    pub webhooks: DeliveryOptions,
 }
 
 impl Default for Config {
@@ -37,6 +41,7 @@ impl Default for Config {
             requests_max: 4_096,
             cors_origins: vec![],
             tls: None,
+            webhooks: DeliveryOptions::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ mod telemetry;
 mod tls;
 
 pub use app::{Server, Stopped, check};
-pub use config::{Config, TlsFiles};
+pub use config::{Config, DeliveryOptions, TlsFiles};
 pub use engine::TENANT_LEVELS_LOADED;
 pub use secret::rotate_signing_secret;
 pub use store::{compact_log, doctor, import_log, open_log, rewrite_head};

@@ -32,6 +32,8 @@ def body_of(route: str, topic: str) -> Any:
         "/v1/users:batch": {"users": [{"user_id": f"user-{uuid4().hex}", "profile": {"n": 1}}, {}]},
         "/v1/keys": {"name": "Key", "scopes": ["profiles:read"]},
         "/v1/keys/{key_id}/rotate": {"grace": "1 hour"},
+        "/v1/webhooks": {"url": "https://nowhere.invalid/", "types": ["list.restored"]},
+        "/v1/webhooks/{webhook_id}/redeliver": {"from": 1},
     }.get(route)
 
 
@@ -49,11 +51,12 @@ def test_every_post_takes_effect_once(wire: httpx.Client, courier: Courier, topi
     topic = wire.post(topic_path, json={"name": "T", "default_status": "OPTED_IN"}).json()["id"]
     section = topic_path.split("/")[3]
     key_id = wire.post("/v1/keys", json={"name": "old", "scopes": ["admin"]}).json()["id"]
+    webhook = wire.post("/v1/webhooks", json=body_of("/v1/webhooks", topic)).json()["id"]
     posts = [it for it in all_routes(wire) if it.method == "POST" and it.path not in WITHOUT_EFFECT]
-    assert len(posts) == 11
+    assert len(posts) == 13
     for route in posts:
         ids = {"user_id": f"user-{uuid4().hex}", "list_id": f"list-{uuid4().hex}"}
-        path = route.with_ids(ids | {"section_id": section, "key_id": key_id})
+        path = route.with_ids(ids | {"section_id": section, "key_id": key_id, "webhook_id": webhook})
         body, key = body_of(route.path, topic), {"Idempotency-Key": uuid4().hex}
         first = wire.post(path, json=body, headers=key)
         assert first.status_code < 300, f"{route}: {first.text}"
@@ -61,8 +64,9 @@ def test_every_post_takes_effect_once(wire: httpx.Client, courier: Courier, topi
         position = first.headers["muster-position"]
         answer = first.json() if first.content else None
         if answer is not None:
-            # The key itself is shown once and kept nowhere.
+            # The key itself is shown once and kept nowhere, and so is a secret.
             answer.pop("key", None)
+            answer.pop("secret", None)
         for again_body in (body, {"other": "body"}, None):
             content = {"json": again_body} if again_body is not None else {}
             again = wire.post(path, headers=key, **content)

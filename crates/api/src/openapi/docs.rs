@@ -2,8 +2,8 @@
 
 use axum::http::Method;
 use domain::limits::{
-    CHOICES_MAX, LISTS_MAX, RECIPIENTS_MAX, SAMPLE_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX,
-    USERS_MAX,
+    CHOICES_MAX, LISTS_MAX, RECIPIENTS_MAX, SAMPLE_MAX, URL_BYTES_MAX, USER_TENANTS_MAX,
+    USER_TOKENS_MAX, USERS_MAX, WEBHOOK_TYPES_MAX,
 };
 use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, DIGEST};
 use serde_json::{Value, json};
@@ -19,10 +19,10 @@ use super::shapes::{
 use crate::routes::{
     LinkedPage, Success, audiences, audit, brands, events, explain, keys, lists, members,
     memberships, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
-    user_tokens, users,
+    user_tokens, users, webhooks,
 };
 
-pub(super) const AREAS: [&str; 13] = [
+pub(super) const AREAS: [&str; 14] = [
     "Profiles",
     "Lists",
     "Audiences",
@@ -34,12 +34,13 @@ pub(super) const AREAS: [&str; 13] = [
     "Users",
     "Events",
     "Keys",
+    "Webhooks",
     "Server",
     "Audit",
 ];
 
 pub(super) fn all() -> Vec<Doc> {
-    let areas: [(&str, Vec<Doc>); 12] = [
+    let areas: [(&str, Vec<Doc>); 13] = [
         ("Profiles", profiles()),
         ("Lists", lists()),
         ("Audiences", audiences()),
@@ -51,6 +52,7 @@ pub(super) fn all() -> Vec<Doc> {
         ("Users", users()),
         ("Events", events()),
         ("Keys", keys()),
+        ("Webhooks", webhooks()),
         ("Audit", audit()),
     ];
     let mut all = Vec::new();
@@ -1079,6 +1081,70 @@ fn keys() -> Vec<Doc> {
             json!({"scope": "user_id:ada read:preferences", "expires_in": "2 hours"}),
         )
         .answers::<user_tokens::Issued>(200, json!({"token": "eyJ…"})),
+    ]
+}
+
+fn webhooks() -> Vec<Doc> {
+    let webhook = || {
+        json!({"id": "0197a0c2-7d00-7000-8000-000000000000", "url": "https://example.com/hook",
+                          "types": ["profile.*", "audiences:user:matched"], "audience_id": null,
+                          "created_at": "2026-11-25T10:00:00.000Z", "position": 7, "behind": 0,
+                          "pending": 0, "failing": 0, "dead_letters": 0})
+    };
+    let new = || {
+        let mut new = webhook();
+        new["secret"] = "whsec_…".into();
+        new
+    };
+    let mut types = array(&text(1_024), WEBHOOK_TYPES_MAX);
+    types["minItems"] = 1.into();
+    let body = object([
+        ("url!", text(URL_BYTES_MAX)),
+        ("types!", types),
+        ("audience_id", nullable(id())),
+    ]);
+    let delivery = json!({"position": 7, "part": 0, "subject": 3, "attempt": 1,
+                          "at": "2026-11-25T10:00:00.000Z", "milliseconds": 12,
+                          "status": 200, "error": null});
+    let given_up = json!({"position": 7, "part": 0, "subject": 3, "attempts": 16,
+                          "at": "2026-11-25T10:00:00.000Z", "status": 500, "error": "status"});
+    vec![
+        get("/v1/webhooks", "Every webhook, oldest first").answers::<webhooks::WebhooksPage>(
+            200,
+            json!({"items": [webhook()], "paging": last_page()}),
+        ),
+        post(
+            "/v1/webhooks",
+            "Have what happens from now on told to a URL",
+        )
+        .asks(
+            body,
+            json!({"url": "https://example.com/hook",
+                       "types": ["profile.*", "audiences:user:matched"]}),
+        )
+        .answers::<webhooks::NewWebhook>(201, new()),
+        get("/v1/webhooks/{webhook_id}", "A webhook, but not its secret")
+            .answers::<webhooks::Webhook>(200, webhook()),
+        delete("/v1/webhooks/{webhook_id}", "Remove a webhook").answers_nothing(),
+        paged_strictly(get(
+            "/v1/webhooks/{webhook_id}/deliveries",
+            "The last attempts to tell it something, newest first",
+        ))
+        .answers::<webhooks::DeliveriesPage>(
+            200,
+            json!({"items": [delivery], "paging": last_page()}),
+        ),
+        paged_strictly(get(
+            "/v1/webhooks/{webhook_id}/dead-letters",
+            "What was given up, oldest first",
+        ))
+        .answers::<webhooks::GivenUpPage>(200, json!({"items": [given_up], "paging": last_page()})),
+        post(
+            "/v1/webhooks/{webhook_id}/redeliver",
+            "Tell it once more what happened at a position and since",
+        )
+        .asks(object([("from!", position())]), json!({"from": 7}))
+        .answers::<webhooks::Redelivered>(202, json!({"from": 7})),
     ]
 }
 

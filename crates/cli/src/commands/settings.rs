@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
-use server::{Config, LogFormat, TlsFiles};
+use server::{Config, DeliveryOptions, LogFormat, TlsFiles};
 use toml::{Table, Value};
 
 /// Where settings are read from if nobody says.
@@ -63,6 +64,18 @@ pub(crate) struct Flags {
     /// The key of the certificate, as PEM.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+    /// Whether webhooks may be on this machine or in a private network: `allow` or `refuse`.
+    #[arg(long, value_name = "RULE")]
+    webhook_private_targets: Option<String>,
+    /// How long a webhook's target has for an answer, in milliseconds.
+    #[arg(long, value_name = "N")]
+    webhook_timeout_ms: Option<String>,
+    /// The pause after a first failed attempt to tell a webhook, in milliseconds; it doubles, up to an hour.
+    #[arg(long, value_name = "N")]
+    webhook_retry_ms: Option<String>,
+    /// After so many attempts a delivery to a webhook is given up.
+    #[arg(long, value_name = "N")]
+    webhook_attempts_max: Option<String>,
     /// How traces are written: `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -86,7 +99,7 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 15] = [
     known("data_dir", "data"),
     known("listen", "127.0.0.1:8080"),
     Known {
@@ -101,6 +114,10 @@ const KNOWN: [Known; 11] = [
     known("cors_origins", ""),
     known("tls_certificate", ""),
     known("tls_key", ""),
+    known("webhook_private_targets", "refuse"),
+    known("webhook_timeout_ms", "10000"),
+    known("webhook_retry_ms", "1000"),
+    known("webhook_attempts_max", "16"),
     known("log_format", "text"),
 ];
 
@@ -158,6 +175,10 @@ impl Flags {
             "cors_origins" => self.cors_origins.as_ref(),
             "tls_certificate" => self.tls_certificate.as_ref(),
             "tls_key" => self.tls_key.as_ref(),
+            "webhook_private_targets" => self.webhook_private_targets.as_ref(),
+            "webhook_timeout_ms" => self.webhook_timeout_ms.as_ref(),
+            "webhook_retry_ms" => self.webhook_retry_ms.as_ref(),
+            "webhook_attempts_max" => self.webhook_attempts_max.as_ref(),
             _ => self.log_format.as_ref(),
         }
     }
@@ -256,6 +277,27 @@ impl Settings {
             requests_max: requests.get() as usize,
             cors_origins: origins.collect(),
             tls,
+            webhooks: self.webhooks()?,
+        })
+    }
+
+    fn webhooks(&self) -> anyhow::Result<DeliveryOptions> {
+        let number = "a whole number above 0";
+        let milliseconds = |name| {
+            let given: NonZeroU32 = self.parsed(name, number)?;
+            anyhow::Ok(Duration::from_millis(given.get().into()))
+        };
+        let private_targets = match self.get("webhook_private_targets") {
+            "allow" => true,
+            "refuse" => false,
+            _ => return Err(self.wrong("webhook_private_targets", "`allow` or `refuse`")),
+        };
+        let attempts: NonZeroU32 = self.parsed("webhook_attempts_max", number)?;
+        Ok(DeliveryOptions {
+            private_targets,
+            time_max: milliseconds("webhook_timeout_ms")?,
+            first_pause: milliseconds("webhook_retry_ms")?,
+            attempts_max: attempts.get(),
         })
     }
 
@@ -397,6 +439,8 @@ mod tests {
             ("rate_burst = 5", "needs rate_per_second"),
             ("tls_key = \"k.pem\"", "needs tls_certificate"),
             ("requests_max = 0", "above 0"),
+            ("webhook_private_targets = \"yes\"", "`allow` or `refuse`"),
+            ("webhook_retry_ms = 0", "above 0"),
         ] {
             let settings = settings(&Flags::default(), &[], file).expect("settings");
             let wrong = settings.config().expect_err(file);
