@@ -12,5 +12,6 @@ mod input;
 mod restart;
 mod stream;
 mod target;
+mod timeline;
 mod users;
 mod webhooks;

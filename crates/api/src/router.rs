@@ -122,6 +122,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/users:batch", users::batch::rows, needs(UsersRead)),
         post("/v1/users:batch", users::batch::write, needs(UsersWrite)),
         get("/v1/users/{user_id}/effective-profile", users::effective_profile::get, needs(UsersRead).within()),
+        get("/v1/users/{user_id}/timeline", users::timeline::page, needs(EventsRead).within()),
         get("/v1/events", events::page, needs(EventsRead).within()),
         get("/v1/events/stream", events::stream::follow, needs(EventsRead).within()),
         get("/v1/events/{position}", events::get, needs(EventsRead).within()),

@@ -127,7 +127,7 @@ impl History {
 
     /// The event as whoever reaches no further sees it: without what is above the tenant, and without who
     /// acts for others.
-    fn show_within(
+    pub(crate) fn show_within(
         &self,
         record: &Record<'_>,
         within: Option<&TenantId>,
@@ -181,7 +181,7 @@ impl History {
     }
 
     /// Whether the event is about this tenant, one below it, or what is theirs as it is now.
-    fn is_within(&self, record: &Record<'_>, root: &TenantId) -> bool {
+    pub(crate) fn is_within(&self, record: &Record<'_>, root: &TenantId) -> bool {
         let tenants = &self.read_models.tenants;
         let everybody_is = || {
             let mut subjects = record.subjects.iter();
@@ -433,17 +433,17 @@ fn first_position(
 }
 
 /// Reads records one by one, and keeps the block of the last one: neighbours often share it.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     log: &'a dyn EventLog,
     block: Option<Block>,
 }
 
 impl<'a> Reader<'a> {
-    fn of(log: &'a dyn EventLog) -> Self {
+    pub(crate) fn of(log: &'a dyn EventLog) -> Self {
         Self { log, block: None }
     }
 
-    fn record(&mut self, position: Position) -> Result<Record<'_>, ReadError> {
+    pub(crate) fn record(&mut self, position: Position) -> Result<Record<'_>, ReadError> {
         let holds =
             |block: &Block| block.header().first <= position && position <= block.header().last();
         if !self.block.as_ref().is_some_and(holds) {

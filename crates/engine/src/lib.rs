@@ -12,6 +12,7 @@ mod history;
 mod importer;
 mod membership;
 mod once;
+mod person_fields;
 mod preference_log;
 mod record;
 mod replay;
@@ -19,6 +20,7 @@ mod sequence;
 mod stream_of;
 mod stream_versions;
 mod subscription;
+mod timeline;
 mod write_model;
 
 pub use domain::limits::TENANT_LEVELS_LOADED;
@@ -41,8 +43,10 @@ pub use history::{EventsPage, EventsQuery, History, HistoryError, Order, Outline
 pub use importer::{ImportError, Importer};
 pub use membership::{ChangesPage, MembershipEvent};
 pub use once::{Answer, Once, RequestKey};
+pub use person_fields::FieldChange;
 pub use preference_log::{PreferenceChange, PreferenceLogQuery};
 pub use record::{RecordError, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};
 pub use sequence::SequenceError;
 pub use subscription::{Followed, Subscription};
+pub use timeline::{TimelineEvent, TimelinePage, TimelineQuery};

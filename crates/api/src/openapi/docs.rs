@@ -969,6 +969,9 @@ fn events() -> Vec<Doc> {
         "command_id": "0197a0c2-7d00-7000-8000-000000000000", "subjects": ["ada"], "data": {}})
     };
     let text = || json!({"type": "string"});
+    let mut timeline_event = event();
+    timeline_event["changes"] =
+        json!([{"path": "/profile/address/city", "before": "Ghent", "after": "Bruges"}]);
     let filtered = |doc: Doc| {
         doc.query(
             "stream",
@@ -1009,6 +1012,19 @@ fn events() -> Vec<Doc> {
             "text/event-stream",
             text(),
             json!("id: 7\ndata: {\"position\":7}\n\n"),
+        ),
+        paged_strictly(get(
+            "/v1/users/{user_id}/timeline",
+            "Everything that happened to a person, and which fields it changed",
+        ))
+        .query(
+            "order",
+            "Newest first unless `asc`.",
+            one_of(&["asc", "desc"]),
+        )
+        .answers::<users::timeline::TimelinePage>(
+            200,
+            json!({"items": [timeline_event], "paging": last_page()}),
         ),
         get("/v1/events/{position}", "One event").answers_as(
             200,
