@@ -8,7 +8,7 @@ use projections::ReadModels;
 use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestamp};
 
 use crate::event_json::EventJson;
-use crate::record::RecordError;
+use crate::record::{RecordError, actor_label, correlation_label, tenant_label};
 use crate::replay::ReplayError;
 
 /// Positions that are taken from the index at a time.
@@ -27,7 +27,7 @@ pub struct History {
 /// Which events; all conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct EventsQuery {
-    /// The name of a stream as feeds show it, with user ids.
+    /// The name of a stream as feeds show it, with user ids; or a category and `-*`.
     pub stream: Option<String>,
     /// An event type, or the beginning of one followed by `*`.
     pub event_type: Option<String>,
@@ -336,7 +336,9 @@ impl History {
         {
             return None;
         }
-        let mut streams = query.stream.as_deref().map(|shown| self.streams(shown));
+        let category = query.stream.as_deref().and_then(category_of);
+        let one = query.stream.as_deref().filter(|_| category.is_none());
+        let mut streams = one.map(|shown| self.streams(shown));
         if let (Some(root), Some(streams)) = (within, &mut streams) {
             streams.retain(|stream| self.is_stream_within(stream, root));
             if streams.is_empty() {
@@ -346,7 +348,8 @@ impl History {
         Some(Selection {
             streams,
             subject,
-            types: types(query),
+            types: types(query, category),
+            category: category.map(|category| format!("{category}-")),
             actor: query.actor.clone(),
             tenant_id: query.tenant_id.clone(),
             correlation_id: query.correlation_id.clone(),
@@ -460,6 +463,8 @@ impl<'a> Reader<'a> {
 
 struct Selection {
     streams: Option<Vec<StreamId>>,
+    /// With what the names of streams begin.
+    category: Option<String>,
     subject: Option<SubjectId>,
     types: Option<Vec<&'static str>>,
     actor: Option<String>,
@@ -481,6 +486,22 @@ impl Selection {
             };
             return merged(streams.iter().map(of_stream), span);
         }
+        if let Some(id) = &self.correlation_id {
+            return index.by_rare_label(correlation_label(id), span);
+        }
+        let actor = self.actor.as_deref().map(actor_label);
+        let tenant = self.tenant_id.as_deref().map(tenant_label);
+        let labels = actor.into_iter().chain(tenant);
+        let counted = labels.map(|label| (index.count_common_label(label), label));
+        let of_types = self.types.as_ref().map(|types| {
+            let counts = types.iter().map(|name| index.count_type(name));
+            counts.sum::<u64>()
+        });
+        if let Some((count, label)) = counted.min()
+            && of_types.is_none_or(|of_types| count < of_types)
+        {
+            return index.by_common_label(label, span);
+        }
         if let Some(types) = &self.types {
             return merged(types.iter().map(|name| index.by_type(name, span)), span);
         }
@@ -496,7 +517,9 @@ impl Selection {
         let in_stream = |streams: &Vec<StreamId>| {
             StreamId::parse(record.stream).is_some_and(|stream| streams.contains(&stream))
         };
+        let in_category = |category: &String| record.stream.starts_with(category.as_str());
         let found = self.streams.as_ref().is_none_or(in_stream)
+            && self.category.as_ref().is_none_or(in_category)
             && self
                 .subject
                 .is_none_or(|subject| record.subjects.iter().any(|it| it == subject))
@@ -537,17 +560,44 @@ fn merged(lists: impl Iterator<Item = Vec<Position>>, span: Span) -> Vec<Positio
 }
 
 /// The types that may match; any if nothing is said of them.
-fn types(query: &EventsQuery) -> Option<Vec<&'static str>> {
+fn types(query: &EventsQuery, category: Option<&str>) -> Option<Vec<&'static str>> {
     let one = query.event_type.as_deref().map(types_matching);
-    if query.event_types.is_empty() {
-        return one;
-    }
     let several = query.event_types.iter().flat_map(|it| types_matching(it));
-    Some(
-        several
-            .filter(|name| one.as_ref().is_none_or(|one| one.contains(name)))
-            .collect(),
-    )
+    let several = (!query.event_types.is_empty()).then(|| several.collect::<Vec<_>>());
+    let of_category = category.map(types_of_category);
+    let mut conditions = [one, several, of_category].into_iter().flatten();
+    let mut types = conditions.next()?;
+    for others in conditions {
+        types.retain(|name| others.contains(name));
+    }
+    types.sort_unstable();
+    types.dedup();
+    Some(types)
+}
+
+/// The category, if that is what is meant.
+fn category_of(shown: &str) -> Option<&str> {
+    let category = shown.strip_suffix("-*")?;
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    category.bytes().all(is_word).then_some(category)
+}
+
+/// The types of events that stand in streams of the category.
+fn types_of_category(category: &str) -> Vec<&'static str> {
+    let (set, is_member) = match category.strip_suffix("_member") {
+        Some(set) => (set, true),
+        None => (category, false),
+    };
+    let stands_there = |name: &&str| {
+        let Some((aggregate, verb)) = name.split_once('.') else {
+            return false;
+        };
+        let of_member = matches!(aggregate, "list" | "tenant") && verb.starts_with("member_");
+        aggregate == set && of_member == is_member
+    };
+    let mut types: Vec<&'static str> = event_types().filter(stands_there).collect();
+    types.dedup();
+    types
 }
 
 /// Every type of event that there is.

@@ -8,7 +8,7 @@ use types::{
 };
 
 use crate::event_json::EventJson;
-use crate::record::to_envelope;
+use crate::record::{labels_of, to_envelope};
 use crate::sequence::Sequence;
 
 /// Why an exported line cannot be taken in. The line's number is its position.
@@ -103,6 +103,7 @@ impl Importer {
             .collect::<Result<Vec<_>, _>>()?;
         let stream = stream_of(&decoded, event, &subjects)
             .ok_or_else(|| format!("`{}` is not the stream of such an event", event.stream))?;
+        let metadata = metadata(event)?;
         Ok(NewRecord {
             stream,
             version: StreamVersion(event.version),
@@ -113,7 +114,8 @@ impl Importer {
                 .parse()
                 .map_err(|_| format!("`{}` is not a time", event.recorded_at))?,
             subjects,
-            metadata: metadata(event)?,
+            labels: labels_of(&metadata),
+            metadata,
             payload,
         })
     }

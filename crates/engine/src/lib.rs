@@ -45,7 +45,7 @@ pub use membership::{ChangesPage, MembershipEvent};
 pub use once::{Answer, Once, RequestKey};
 pub use person_fields::FieldChange;
 pub use preference_log::{PreferenceChange, PreferenceLogQuery};
-pub use record::{RecordError, to_envelope};
+pub use record::{RecordError, labels_of, to_envelope};
 pub use replay::{Rebuilt, ReplayError, Until, check, replay};
 pub use sequence::SequenceError;
 pub use subscription::{Followed, Subscription};

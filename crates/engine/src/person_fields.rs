@@ -7,7 +7,7 @@ use events::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use types::{DeviceToken, JsonDocument, StreamId, SubjectId, escaped_pointer};
+use types::{DeviceToken, JsonDocument, StreamId, SubjectId, TenantId, escaped_pointer};
 
 /// A field of a person that an event changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,6 +31,10 @@ pub(crate) struct PersonFields {
 }
 
 /// The one place that looks into what is personal.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what is erased will have nothing to show"
+)]
 fn known<T>(personal: &Personal<T>) -> Option<&T> {
     let Personal(value) = personal;
     Some(value)
@@ -165,7 +169,7 @@ impl Changing<'_> {
             PreferenceEvent::Set(set) => {
                 let path = path(
                     set.topic.as_str(),
-                    set.tenant.as_ref().map(|it| it.as_str()),
+                    set.tenant.as_ref().map(TenantId::as_str),
                 );
                 self.remove(&path);
                 if let Some(chosen) = known(&set.chosen) {
@@ -174,7 +178,7 @@ impl Changing<'_> {
                 }
             }
             PreferenceEvent::Cleared(cleared) => {
-                let tenant = cleared.tenant.as_ref().map(|it| it.as_str());
+                let tenant = cleared.tenant.as_ref().map(TenantId::as_str);
                 self.remove(&path(cleared.topic.as_str(), tenant));
             }
             PreferenceEvent::RecipientPreferencesReplaced(replaced) => {
@@ -222,10 +226,10 @@ impl Changing<'_> {
     }
 
     /// Takes in a merge patch (RFC 7396).
-    fn merge(&mut self, path: &str, patch: &Value) {
-        let Value::Object(object) = patch else {
+    fn merge(&mut self, path: &str, given: &Value) {
+        let Value::Object(object) = given else {
             self.remove(path);
-            self.put(path, patch);
+            self.put(path, given);
             return;
         };
         // A scalar that stood here gives way to an object.
@@ -234,7 +238,7 @@ impl Changing<'_> {
             self.merge(&format!("{path}/{}", escaped_pointer(name)), value);
         }
         if object.is_empty() && path != "/profile" && !self.has_below(path) {
-            self.set(path.to_owned(), patch.clone());
+            self.set(path.to_owned(), given.clone());
         }
     }
 
@@ -317,10 +321,10 @@ mod tests {
 
     use super::*;
 
-    fn patched(patch: Value) -> Event {
+    fn patched(patch: &Value) -> Event {
         ProfileUpdated {
             update: ProfileUpdate::Merge,
-            changes: Personal(JsonDocument::from_value(&patch)),
+            changes: Personal(JsonDocument::from_value(patch)),
         }
         .into()
     }
@@ -375,11 +379,7 @@ mod tests {
             ),
         ];
         for (patch, expected) in steps {
-            assert_eq!(
-                changes(&mut fields, patched(patch.clone())),
-                expected,
-                "{patch}"
-            );
+            assert_eq!(changes(&mut fields, patched(&patch)), expected, "{patch}");
         }
         let all = changes(&mut fields, ProfileDeleted {}.into());
         assert_eq!(

@@ -48,7 +48,7 @@ fn importing(data: &Path) -> PathBuf {
 
 /// Rewrites the log into less space.
 pub fn compact_log(data: &Path, progress: &mut dyn FnMut(Position)) -> anyhow::Result<Compacted> {
-    Ok(event_log_sled::compact(data, progress)?)
+    Ok(event_log_sled::compact(data, engine::labels_of, progress)?)
 }
 
 /// Says what is the matter with a store.
