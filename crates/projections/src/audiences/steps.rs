@@ -48,11 +48,13 @@ impl StepPlace {
 
     /// The first position of which something may follow.
     fn first(self) -> Position {
-        if self.part == u32::MAX {
+        let first = if self.part == u32::MAX {
             self.position.next()
         } else {
             self.position
-        }
+        };
+        // Before the first event nothing happened.
+        first.max(Position::START.next())
     }
 }
 
