@@ -20,3 +20,4 @@ mod recording;
 mod report;
 mod trace;
 mod tree;
+mod webhooks;

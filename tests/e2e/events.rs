@@ -26,6 +26,15 @@ fn what_happened_can_be_asked_by_stream_type_subject_and_position() {
     );
     assert_eq!(types("stream=list_member-news:bob"), ["list.member_added"]);
     assert_eq!(
+        types("stream=list_member-*"),
+        ["list.member_added", "list.member_added"]
+    );
+    assert_eq!(types("stream=list-*"), ["list.created"]);
+    assert_eq!(types("stream=list-*&type=profile.*"), Vec::<String>::new());
+    assert_eq!(types("stream=nothing-*"), Vec::<String>::new());
+    assert_eq!(types("actor=environment").len(), 7);
+    assert_eq!(types("actor=nobody"), Vec::<String>::new());
+    assert_eq!(
         types("subject=bob"),
         ["subject.registered", "list.member_added"]
     );

@@ -14,4 +14,8 @@ mod events;
 mod input;
 mod proofs;
 mod restart;
+mod stream;
+mod target;
+mod timeline;
 mod users;
+mod webhooks;

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("auth", &["types"]),
+    ("delivery", &["types", "projections", "engine", "auth"]),
     (
         "api",
         &[
@@ -41,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "transparency",
             "auth",
+            "delivery",
         ],
     ),
     (
@@ -50,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "types",
             "api",
             "auth",
+            "delivery",
             "engine",
             "event-log",
             "event-log-sled",

@@ -19,7 +19,7 @@ use types::{
     TenantId, Timestamp, TopicId, UserId,
 };
 
-use crate::as_of::{AsOf, MUSTER_AS_OF, PastMoment, reads};
+use crate::as_of::{AS_OF, AsOf, MUSTER_AS_OF, PastMoment, reads};
 use crate::endpoint::{Access, Restricted, Versioned};
 use crate::error::ApiError;
 use crate::extract::origin::Caller;
@@ -164,7 +164,8 @@ fn refuse_twice(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
+/// Whose credential a request carries.
+pub(crate) fn principal(state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
     let credential = headers.get(header::AUTHORIZATION);
     let credential = credential.ok_or_else(ApiError::credential_missing)?;
     let bearer = credential.to_str().ok().and_then(|credential| {
@@ -259,6 +260,11 @@ pub(crate) fn has_no_past(route: &str) -> bool {
     route == METRICS || route.starts_with(LOG)
 }
 
+/// Whether the endpoint sends the log itself, from a position on.
+fn goes_on(route: &str) -> bool {
+    matches!(route, "/v1/events/stream" | "/v1/backup")
+}
+
 /// The moment about which a request that reads asks, if it is not the present.
 ///
 /// Whoever reaches no further than a tenant, or than some people, asks about the present only: what was
@@ -276,6 +282,10 @@ async fn moment(
     let Some(as_of) = AsOf::of(parts, state).await? else {
         return Ok(None);
     };
+    if goes_on(route) {
+        let expected = "left out: what is sent begins where it is told to, and goes on";
+        return Err(ApiError::invalid_parameter(AS_OF, expected));
+    }
     if is_narrow {
         return Err(match &principal.rights {
             Rights::Key(_) => ApiError::key_restricted(),

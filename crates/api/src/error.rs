@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use domain::limits::BODY_BYTES_MAX;
 use domain::{
     AudienceRefusal, BrandRefusal, InvalidMember, KeyRefusal, ListRefusal, PreferenceRefusal,
-    ProfileRefusal, SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal,
+    ProfileRefusal, SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal, WebhookRefusal,
 };
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
@@ -100,6 +100,7 @@ codes! {
     BRAND_NOT_FOUND = "brand_not_found", NOT_FOUND;
     USER_NOT_FOUND = "user_not_found", NOT_FOUND;
     KEY_NOT_FOUND = "key_not_found", NOT_FOUND;
+    WEBHOOK_NOT_FOUND = "webhook_not_found", NOT_FOUND;
     AUDIT_EVENT_NOT_FOUND = "audit_event_not_found", NOT_FOUND;
     EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
     SIZE_NOT_FOUND = "size_not_found", NOT_FOUND;
@@ -300,6 +301,10 @@ impl ApiError {
 
     pub(crate) fn key_not_found() -> Self {
         Self::new(KEY_NOT_FOUND, "there is no such key")
+    }
+
+    pub(crate) fn webhook_not_found() -> Self {
+        Self::new(WEBHOOK_NOT_FOUND, "there is no such webhook")
     }
 
     pub(crate) fn audit_event_not_found() -> Self {
@@ -552,6 +557,11 @@ impl From<Refusal> for ApiError {
                 KeyRefusal::NotFound => Self::key_not_found(),
                 KeyRefusal::Taken => Self::new(ID_TAKEN, message),
                 KeyRefusal::TooMany => Self::new(LIMIT_REACHED, message),
+            },
+            Refusal::Webhook(refusal) => match refusal {
+                WebhookRefusal::NotFound => Self::webhook_not_found(),
+                WebhookRefusal::Taken => Self::new(ID_TAKEN, message),
+                WebhookRefusal::TooMany => Self::new(LIMIT_REACHED, message),
             },
             Refusal::CredentialEnded => Self::credential_invalid(),
             Refusal::PreconditionFailed(current) => {

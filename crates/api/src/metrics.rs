@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
+use delivery::Counts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -9,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use transparency::Status;
+use types::Position;
 
 /// What the server counts. Every name stands here, and in docs/OPERATING.md.
 pub struct Metrics {
@@ -21,8 +23,11 @@ pub struct Metrics {
     group_events: Histogram,
     flush_seconds: Histogram,
     fold_seconds: Histogram,
+    event_streams: Gauge,
+    events_streamed: Counter,
     audience_checks: Counter,
     audience_divergence: Counter,
+    webhook_lag: Family<OfWebhook, Gauge<u64, AtomicU64>>,
     now: Now,
 }
 
@@ -42,6 +47,7 @@ struct Now {
     damage: Gauge<u64, AtomicU64>,
     tiles_rebuilt: Gauge<u64, AtomicU64>,
     anchors_failing: Gauge<u64, AtomicU64>,
+    deliveries: Family<DeliveryOutcome, Gauge<u64, AtomicU64>>,
     memory: Gauge<u64, AtomicU64>,
     cpu: Gauge<f64, AtomicU64>,
     files: Gauge<u64, AtomicU64>,
@@ -66,6 +72,8 @@ pub(crate) struct Moment {
     /// How often somebody joined an audience or left one since the start.
     pub(crate) audience_changes: u64,
     pub(crate) log: Status,
+    /// How attempts to tell webhooks ended since the start.
+    pub(crate) deliveries: Counts,
     pub(crate) process: Process,
 }
 
@@ -91,6 +99,16 @@ struct Asked {
 struct Route {
     method: &'static str,
     route: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfWebhook {
+    webhook: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DeliveryOutcome {
+    outcome: &'static str,
 }
 
 /// From half a millisecond to some eight seconds.
@@ -148,6 +166,18 @@ impl Default for Metrics {
             Unit::Seconds,
             fold_seconds.clone(),
         );
+        let event_streams = Gauge::<i64, AtomicI64>::default();
+        registry.register(
+            "event_streams",
+            "Streams of events that are open",
+            event_streams.clone(),
+        );
+        let events_streamed = Counter::default();
+        registry.register(
+            "events_streamed",
+            "Events that were handed to streams",
+            events_streamed.clone(),
+        );
         let audience_checks = Counter::default();
         registry.register(
             "audience_checks",
@@ -159,6 +189,12 @@ impl Default for Metrics {
             "audience_divergence",
             "Memberships in which an audience and its rule disagreed; must stay 0",
             audience_divergence.clone(),
+        );
+        let webhook_lag = Family::default();
+        registry.register(
+            "webhook_lag_events",
+            "Events that a webhook has not looked at yet",
+            Family::clone(&webhook_lag),
         );
         let now = Now::default();
         now.register(&mut registry);
@@ -172,8 +208,11 @@ impl Default for Metrics {
             group_events,
             flush_seconds,
             fold_seconds,
+            event_streams,
+            events_streamed,
             audience_checks,
             audience_divergence,
+            webhook_lag,
             now,
         }
     }
@@ -249,6 +288,11 @@ impl Now {
         whole("process_open_fds", "Files that are open", &self.files);
         whole("process_threads", "Threads", &self.threads);
         registry.register(
+            "webhook_deliveries",
+            "How attempts to tell webhooks ended since the start",
+            Family::clone(&self.deliveries),
+        );
+        registry.register(
             "process_cpu_seconds",
             "Time that the process computed",
             self.cpu.clone(),
@@ -274,6 +318,19 @@ impl Now {
         self.damage.set(moment.log.damage);
         self.tiles_rebuilt.set(moment.log.tiles_rebuilt);
         self.anchors_failing.set(moment.log.anchors_failing);
+        let Counts {
+            delivered,
+            failed,
+            given_up,
+        } = moment.deliveries;
+        for (outcome, count) in [
+            ("delivered", delivered),
+            ("failed", failed),
+            ("given_up", given_up),
+        ] {
+            let outcome = DeliveryOutcome { outcome };
+            self.deliveries.get_or_create(&outcome).set(count);
+        }
         self.memory.set(moment.process.memory_bytes);
         self.cpu.set(moment.process.cpu_seconds);
         self.files.set(moment.process.open_files);
@@ -322,6 +379,15 @@ impl Metrics {
         Counted::in_gauge(&self.connections)
     }
 
+    /// A stream of events is open until what is returned is dropped.
+    pub(crate) fn event_stream(&self) -> Counted {
+        Counted::in_gauge(&self.event_streams)
+    }
+
+    pub(crate) fn streamed(&self, events: usize) {
+        self.events_streamed.inc_by(events as u64);
+    }
+
     pub(crate) fn refused_credential(&self) {
         self.credentials_refused.inc();
     }
@@ -348,6 +414,15 @@ impl Metrics {
         self.requests.get_or_create(&asked).inc();
         let seconds = self.request_seconds.get_or_create(&Route { method, route });
         seconds.observe(took.as_secs_f64());
+    }
+
+    /// How far each webhook has got, of those that there are.
+    pub(crate) fn webhooks_reached(&self, head: u64, reached: Vec<(String, Position)>) {
+        self.webhook_lag.clear();
+        for (webhook, Position(position)) in reached {
+            let lag = self.webhook_lag.get_or_create(&OfWebhook { webhook });
+            lag.set(head.saturating_sub(position));
+        }
     }
 
     pub(crate) fn encode(&self, moment: &Moment) -> String {

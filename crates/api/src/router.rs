@@ -9,6 +9,7 @@ use auth::Scope::{
     KeysRead, KeysWrite, ListsRead, ListsWrite, LogVerify, MetricsRead, PreferencesRead,
     PreferencesWrite, ProfilesRead, ProfilesWrite, TenantsRead, TenantsWrite, TokensRead,
     TokensWrite, TopicsRead, TopicsWrite, UserTokensIssue, UsersErase, UsersRead, UsersWrite,
+    WebhooksRead, WebhooksWrite,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::routing::get as answer_get;
@@ -25,7 +26,7 @@ use crate::error::ApiError;
 use crate::routes::{
     audiences, audit, backtest, backup, brands, events, explain, health, keys, lists, log, members,
     memberships, metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
-    user_tokens, users,
+    user_tokens, users, webhooks,
 };
 use crate::state::ApiState;
 use crate::{admission, openapi, request};
@@ -124,7 +125,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/users:batch", users::batch::rows, needs(UsersRead)),
         post("/v1/users:batch", users::batch::write, needs(UsersWrite)),
         get("/v1/users/{user_id}/effective-profile", users::effective_profile::get, needs(UsersRead).within()),
+        get("/v1/users/{user_id}/timeline", users::timeline::page, needs(EventsRead).within()),
         get("/v1/events", events::page, needs(EventsRead).within()),
+        get("/v1/events/stream", events::stream::follow, needs(EventsRead).within()),
         get("/v1/events/{position}", events::get, needs(EventsRead).within()),
         get("/v1/log/checkpoint", log::checkpoint, needs(LogVerify).shared()),
         get("/v1/log/proof/inclusion", log::inclusion, needs(LogVerify).within()),
@@ -142,6 +145,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         post("/v1/keys/{key_id}/rotate", keys::rotate, needs(KeysWrite)),
         post("/auth/issue-token", user_tokens::issue, needs(UserTokensIssue).within()),
         get("/v1/backup", backup::get, needs(BackupRead)),
+        get("/v1/webhooks", webhooks::list, needs(WebhooksRead)),
+        post("/v1/webhooks", webhooks::create, needs(WebhooksWrite)),
+        get("/v1/webhooks/{webhook_id}", webhooks::get, needs(WebhooksRead)),
+        delete("/v1/webhooks/{webhook_id}", webhooks::remove, needs(WebhooksWrite)),
+        get("/v1/webhooks/{webhook_id}/deliveries", webhooks::deliveries, needs(WebhooksRead)),
+        get("/v1/webhooks/{webhook_id}/dead-letters", webhooks::dead_letters, needs(WebhooksRead)),
+        post("/v1/webhooks/{webhook_id}/redeliver", webhooks::redeliver, needs(WebhooksWrite)),
         get("/metrics", metrics::get, needs(MetricsRead)),
     ]
 }

@@ -30,6 +30,7 @@ pub(crate) mod tokens;
 pub(crate) mod topics;
 pub(crate) mod user_tokens;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 
 /// Courier's older SDKs parse a body only if its type is exactly this, without a character set.
 pub(crate) fn json<T: Serialize>(body: &T) -> Response {

@@ -7,11 +7,12 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use backup::NamedFile;
 use dashmap::DashMap;
+use delivery::Delivery;
 use engine::{
     Answer, Command, Committed, Engine, ExecuteError, History, Once, PastState, Snapshots, Terms,
 };
 use projections::{KeyView, ReadModels};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use transparency::TransparencyLog;
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
 
@@ -23,12 +24,15 @@ use crate::extract::origin::Caller;
 use crate::metrics::{Metrics, Process};
 use crate::rate::{RateLimit, Rates};
 use crate::routes::backup::BACKUPS_MAX;
+use crate::routes::events::stream::STREAMS_MAX;
 use crate::routes::{answered, at};
 
 /// Requests that read much of the log or of the profiles at the same time; others wait their turn.
 const SCANS_MAX: usize = 4;
 /// Requests that wait for their turn; more are told that the server is busy.
 const SCANS_WAITING_MAX: usize = 64;
+/// Streams of events that read from the log at the same time; others wait their turn.
+const STREAM_TURNS: usize = 4;
 
 /// Bytes of large bodies that are in work at the same time, from reading them to answering.
 const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -45,6 +49,7 @@ pub struct Parts {
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) history: History,
     pub(crate) transparency: Arc<TransparencyLog>,
+    pub(crate) delivery: Delivery,
     pub(crate) authenticator: Authenticator,
     /// The past; nothing in a state that is of the past itself.
     pub(crate) moments: Option<PastMoments>,
@@ -67,6 +72,11 @@ pub struct Parts {
     /// Those that run and those that wait.
     scans_asked: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    /// Room for streams of events.
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) stream_turns: Arc<Semaphore>,
+    /// Turns true when the server is told to stop: what would go on for ever ends then.
+    pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) answers: Answers,
 }
 
@@ -99,9 +109,12 @@ pub struct Sources {
     pub read_models: Arc<ReadModels>,
     pub history: History,
     pub transparency: Arc<TransparencyLog>,
+    pub delivery: Delivery,
     pub authenticator: Authenticator,
     pub metrics: Arc<Metrics>,
     pub snapshots: Arc<Snapshots>,
+    /// Tells when the server is about to stop.
+    pub stopping: watch::Receiver<bool>,
 }
 
 impl Deref for ApiState {
@@ -119,9 +132,11 @@ impl ApiState {
             read_models,
             history,
             transparency,
+            delivery,
             authenticator,
             metrics,
             snapshots,
+            stopping,
         } = sources;
         Self(Arc::new(Parts {
             moments: Some(PastMoments::new(snapshots, options.past_states_max)),
@@ -130,6 +145,7 @@ impl ApiState {
             read_models,
             history,
             transparency,
+            delivery,
             authenticator,
             metrics,
             rates: Rates::new(options.rate_limit),
@@ -143,6 +159,9 @@ impl ApiState {
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             scans_asked: Arc::new(Semaphore::new(SCANS_MAX + SCANS_WAITING_MAX)),
             bodies: space(BODIES_BYTES_MAX),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            stream_turns: Arc::new(Semaphore::new(STREAM_TURNS)),
+            stopping,
             answers: Answers::default(),
         }))
     }
@@ -162,6 +181,10 @@ impl ApiState {
             read_models,
             history,
             transparency: Arc::clone(&self.transparency),
+            delivery: self.delivery.clone(),
+            stopping: self.stopping.clone(),
+            streams: Arc::clone(&self.streams),
+            stream_turns: Arc::clone(&self.stream_turns),
             authenticator,
             moments: None,
             moment: Some(now),

@@ -67,6 +67,9 @@ scopes! {
     UsersErase = "users:erase",
     UsersRead = "users:read",
     UsersWrite = "users:write",
+    /// Who is told of what happens, and how that goes.
+    WebhooksRead = "webhooks:read",
+    WebhooksWrite = "webhooks:write",
 }
 
 /// The word for every scope, those to come included.

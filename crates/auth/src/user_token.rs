@@ -89,6 +89,12 @@ impl SigningSecret {
         URL_SAFE_NO_PAD.encode(&code[..12])
     }
 
+    /// The secret with which what a webhook is told is signed: the same for as long as this one is.
+    pub fn of_webhook(&self, id: &str) -> String {
+        let code = self.mac(&format!("webhook {id}")).finalize().into_bytes();
+        format!("whsec_{}", URL_SAFE_NO_PAD.encode(code))
+    }
+
     /// A token in the compact form of RFC 7515.
     pub fn issue(&self, claims: &Claims) -> String {
         let claims = serde_json::to_vec(claims).expect("claims are plain data");

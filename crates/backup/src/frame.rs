@@ -32,15 +32,20 @@ pub enum Frame {
 /// A small file of a data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {
-    /// Letters and hyphens.
+    /// Letters, digits, hyphens and dots, with at most one directory before them.
     pub name: String,
     pub content: Vec<u8>,
 }
 
 impl NamedFile {
     pub(crate) fn has_good_name(&self) -> bool {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-        (1..=64).contains(&self.name.len()) && self.name.bytes().all(plain)
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        let good =
+            |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+        self.name.len() <= 128
+            && self.name.split('/').count() <= 2
+            && self.name.split('/').all(good)
     }
 }
 

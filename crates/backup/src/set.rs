@@ -127,7 +127,7 @@ impl BackupSet {
                 continue;
             }
             let number = self.manifest.segments.len();
-            let kept_as = format!("{name}.{position}.{number}");
+            let kept_as = format!("{}.{position}.{number}", name.replace('/', "_"));
             let path = self.directory.join(&kept_as);
             replace(&path, &content).map_err(BackupError::io(&path))?;
             kept.push(KeptFile {

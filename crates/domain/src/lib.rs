@@ -18,6 +18,7 @@ mod tenant_member;
 pub mod testing;
 mod token;
 mod topic;
+mod webhook;
 
 pub use audience::{
     Audience, AudienceCommand, AudiencePut, AudienceRefusal, AudienceState, audiences_of,
@@ -44,3 +45,4 @@ pub use token::{
     Token, TokenAction, TokenCommand, TokenRefusal, is_expired, parse_token, token_object,
 };
 pub use topic::{Topic, TopicCommand, TopicPut, TopicRefusal, TopicState, Topics, topic_bytes};
+pub use webhook::{Webhook, WebhookCommand, WebhookRefusal, WebhookState};

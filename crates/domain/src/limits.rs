@@ -86,6 +86,12 @@ pub const BRAND_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 pub const USERS_MAX: usize = 1_000;
 /// API keys that are good.
 pub const KEYS_MAX: usize = 10_000;
+/// Webhooks that there are.
+pub const WEBHOOKS_MAX: usize = 100;
+/// Types that one webhook names.
+pub const WEBHOOK_TYPES_MAX: usize = 64;
+/// Where a webhook is told, in bytes.
+pub const URL_BYTES_MAX: usize = 2_048;
 /// An idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// How long an answer is kept for an idempotency key, at least and unless something else is said, in

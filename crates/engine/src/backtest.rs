@@ -134,6 +134,7 @@ fn may_matter(event: &Event) -> bool {
         | Event::Token(_)
         | Event::Brand(_)
         | Event::Key(_)
-        | Event::Request(_) => false,
+        | Event::Request(_)
+        | Event::Webhook(_) => false,
     }
 }

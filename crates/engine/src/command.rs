@@ -5,6 +5,7 @@ use domain::{
     AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, InvalidMember,
     KeyRefusal, ListCommand, ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal,
     SectionRefusal, TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
+    WebhookCommand, WebhookRefusal,
 };
 use events::{
     Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PreferencePagePublished, SectionDetails,
@@ -146,6 +147,10 @@ pub enum Command {
         key: String,
         issued: KeyUserTokenIssued,
     },
+    Webhook {
+        id: String,
+        command: WebhookCommand,
+    },
     /// Note that keys were used, each last at this time.
     NoteKeyUse(Vec<(String, Timestamp)>),
 }
@@ -276,6 +281,8 @@ pub enum Refusal {
     Token(#[from] TokenRefusal),
     #[error(transparent)]
     Key(#[from] KeyRefusal),
+    #[error(transparent)]
+    Webhook(#[from] WebhookRefusal),
     #[error("the key of whoever sent it has ended since")]
     CredentialEnded,
     /// With the version that is there instead, if it is.

@@ -7,7 +7,7 @@ use event_log::AppendError;
 use events::{Envelope, Metadata};
 use parking_lot::RwLock;
 use projections::ReadModels;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use types::{Clock, CommandId, JsonDocument, Position, SubjectId, Timestamp};
 use vault::{Vault, VaultError};
 
@@ -107,8 +107,10 @@ pub fn start_observed(
     let (requests, inbox) = mpsc::channel(options.queue_commands_max);
     let (ended, outcome) = oneshot::channel();
     let versions = Arc::new(RwLock::new(rebuilt.sequence.versions));
+    let (progress, watching) = watch::channel(rebuilt.read_models.checkpoint());
     let engine = Engine {
         requests,
+        progress: watching,
         read_models: Arc::clone(&rebuilt.read_models),
         versions: Arc::clone(&versions),
     };
@@ -124,6 +126,7 @@ pub fn start_observed(
         clock,
         options,
         observer,
+        progress,
     };
     thread::Builder::new()
         .name("writer".to_owned())
@@ -143,6 +146,8 @@ struct Executor {
     last_recorded_at: Timestamp,
     options: EngineOptions,
     observer: Observer,
+    /// Tells whoever follows the log how far the read models are.
+    progress: watch::Sender<Position>,
 }
 
 /// Commands decided together, to become durable together.
@@ -324,6 +329,7 @@ impl Executor {
                 flush,
                 fold: began.elapsed().saturating_sub(flush),
             });
+            self.progress.send_replace(self.read_models.checkpoint());
         }
         self.write_model.committed();
         for (reply, answer) in group.answers {

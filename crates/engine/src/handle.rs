@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use projections::ReadModels;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use types::{Position, StreamVersion, Timestamp, UserId};
 
 use crate::command::{Command, Origin, Outcome, Refusal};
@@ -15,6 +15,7 @@ use crate::stream_versions::StreamVersions;
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) progress: watch::Receiver<Position>,
     pub(crate) read_models: Arc<ReadModels>,
     pub(crate) versions: Arc<RwLock<StreamVersions>>,
 }
@@ -114,6 +115,12 @@ impl Engine {
     pub fn answer(&self, request: &RequestKey, now: Timestamp) -> Option<Answer> {
         let stored = self.read_models.requests.get(request.as_str(), now);
         stored.map(Into::into)
+    }
+
+    /// How far the read models are: everything up to there is durable and visible. Its sender is gone
+    /// once nothing is written any more. Whoever holds it does not keep the writer going.
+    pub fn progress(&self) -> watch::Receiver<Position> {
+        self.progress.clone()
     }
 
     /// Whether nothing is decided any more.

@@ -9,7 +9,7 @@ use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestam
 
 use crate::event_json::EventJson;
 use crate::event_store::EventStore;
-use crate::record::RecordError;
+use crate::record::{RecordError, actor_label, correlation_label, tenant_label};
 use crate::replay::ReplayError;
 use crate::snapshots::Snapshots;
 use crate::tenant_history::{TenantHead, TenantTrees};
@@ -33,7 +33,7 @@ pub struct History {
 /// Which events; all conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct EventsQuery {
-    /// The name of a stream as feeds show it, with user ids.
+    /// The name of a stream as feeds show it, with user ids; or a category and `-*`.
     pub stream: Option<String>,
     /// An event type, or the beginning of one followed by `*`.
     pub event_type: Option<String>,
@@ -53,8 +53,10 @@ pub struct EventsQuery {
     pub until: Option<Timestamp>,
     pub order: Order,
     pub limit: PageLimit,
+    /// A page that holds more bytes than this is not filled further; [`PageLimit::BYTES_MAX`] unless given.
+    pub bytes_max: Option<usize>,
     /// Event types of which one has to match, if there are any: each as in `event_type`.
-    pub event_types: &'static [&'static str],
+    pub event_types: Vec<String>,
     /// Only what is about this tenant, those below it, and their members and lists.
     pub within: Option<TenantId>,
 }
@@ -66,11 +68,24 @@ pub enum Order {
     Descending,
 }
 
+/// What is said of an event without reading what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    pub position: Position,
+    pub event_type: String,
+    pub stream: String,
+    /// The people that it is about.
+    pub subjects: Vec<SubjectId>,
+}
+
 /// One page of events, or of what is made of each.
 pub struct EventsPage<T = EventJson> {
     pub items: Vec<T>,
     /// Where to go on, if there may be more: the last position looked at.
     pub next: Option<Position>,
+    /// Oldest first: everything up to here has been looked at, and what matches is in this page or in
+    /// those before it.
+    pub through: Position,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +164,7 @@ impl History {
 
     /// The event as whoever reaches no further sees it: without what is above the tenant, and without who
     /// acts for others.
-    fn show_within(
+    pub(crate) fn show_within(
         &self,
         record: &Record<'_>,
         within: Option<&TenantId>,
@@ -197,12 +212,13 @@ impl History {
             | StreamId::Brand(_)
             | StreamId::Clock
             | StreamId::Key(_)
+            | StreamId::Webhook(_)
             | StreamId::Request => false,
         }
     }
 
     /// Whether the event is about this tenant, one below it, or what is theirs as it is now.
-    fn is_within(&self, record: &Record<'_>, root: &TenantId) -> bool {
+    pub(crate) fn is_within(&self, record: &Record<'_>, root: &TenantId) -> bool {
         let tenants = &self.read_models.tenants;
         let everybody_is = || {
             let mut subjects = record.subjects.iter();
@@ -246,6 +262,22 @@ impl History {
         })
     }
 
+    /// As [`History::page`], of what is said of events from outside.
+    pub fn outlines(
+        &self,
+        query: &EventsQuery,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<EventsPage<Outline>, HistoryError> {
+        self.gather(query, still_wanted, |record| {
+            Ok(Some(Outline {
+                position: record.position,
+                event_type: record.event_type.to_owned(),
+                stream: record.stream.to_owned(),
+                subjects: record.subjects.iter().collect(),
+            }))
+        })
+    }
+
     /// As [`History::page`], with whatever is made of each event; nothing where it is not wanted.
     pub(crate) fn gather<T>(
         &self,
@@ -253,15 +285,19 @@ impl History {
         still_wanted: &dyn Fn() -> bool,
         show: impl Fn(&Record<'_>) -> Result<Option<T>, HistoryError>,
     ) -> Result<EventsPage<T>, HistoryError> {
+        // Before it is asked whom the conditions name: who is not known now may be named later, by events
+        // after this one.
+        let head = self.read_models.checkpoint();
         let mut page = EventsPage {
             items: Vec::new(),
             next: None,
+            through: head,
         };
         let Some(selection) = self.selection(query) else {
             return Ok(page);
         };
         let mut reader = Reader::of(&*self.store.log);
-        let (after, before) = self.bounds(query, &mut reader)?;
+        let (after, before) = bounds(query, head, &mut reader)?;
         let mut from = if query.order == Order::Ascending {
             after
         } else {
@@ -281,12 +317,17 @@ impl History {
                 at_most: PIECE,
             };
             let candidates = selection.candidates(self.store.log.index(), span);
-            if candidates.is_empty() || !still_wanted() {
+            if candidates.is_empty() {
+                return Ok(page);
+            }
+            if !still_wanted() {
+                page.through = from;
                 return Ok(page);
             }
             for position in candidates {
                 if examined == EVENTS_EXAMINED_MAX {
                     page.next = Some(from);
+                    page.through = from;
                     return Ok(page);
                 }
                 examined += 1;
@@ -299,8 +340,9 @@ impl History {
                     && let Some(item) = show(&record)?
                 {
                     let full = page.items.len() == query.limit.rows();
-                    if full || bytes > PageLimit::BYTES_MAX {
+                    if full || bytes > query.bytes_max.unwrap_or(PageLimit::BYTES_MAX) {
                         page.next = Some(from);
+                        page.through = from;
                         return Ok(page);
                     }
                     bytes += record.payload.len() + record.metadata.len();
@@ -345,7 +387,9 @@ impl History {
         {
             return None;
         }
-        let mut streams = query.stream.as_deref().map(|shown| self.streams(shown));
+        let category = query.stream.as_deref().and_then(category_of);
+        let one = query.stream.as_deref().filter(|_| category.is_none());
+        let mut streams = one.map(|shown| self.streams(shown));
         if let (Some(root), Some(streams)) = (within, &mut streams) {
             streams.retain(|stream| self.is_stream_within(stream, root));
             if streams.is_empty() {
@@ -355,35 +399,12 @@ impl History {
         Some(Selection {
             streams,
             subject,
-            types: types(query),
+            types: types(query, category),
+            category: category.map(|category| format!("{category}-")),
             actor: query.actor.clone(),
             tenant_id: query.tenant_id.clone(),
             correlation_id: query.correlation_id.clone(),
         })
-    }
-
-    /// The positions between which to look, both exclusive, times included.
-    fn bounds(
-        &self,
-        query: &EventsQuery,
-        reader: &mut Reader<'_>,
-    ) -> Result<(Position, Position), HistoryError> {
-        let head = self.read_models.checkpoint();
-        let mut after = query.after.unwrap_or_default();
-        let mut before = query.before.unwrap_or(head.next()).min(head.next());
-        if let Some(since) = query.since {
-            let first = first_position(head, |position| {
-                Ok(reader.record(position)?.recorded_at >= since)
-            })?;
-            after = after.max(Position(first.0 - 1));
-        }
-        if let Some(until) = query.until {
-            let end = first_position(head, |position| {
-                Ok(reader.record(position)?.recorded_at > until)
-            })?;
-            before = before.min(end);
-        }
-        Ok((after, before))
     }
 
     /// The streams that are shown by this name: a list id and a user id may both hold a colon, so
@@ -422,6 +443,29 @@ impl History {
                 .collect(),
         }
     }
+}
+
+/// The positions between which to look, both exclusive, times included.
+fn bounds(
+    query: &EventsQuery,
+    head: Position,
+    reader: &mut Reader<'_>,
+) -> Result<(Position, Position), HistoryError> {
+    let mut after = query.after.unwrap_or_default();
+    let mut before = query.before.unwrap_or(head.next()).min(head.next());
+    if let Some(since) = query.since {
+        let first = first_position(head, |position| {
+            Ok(reader.record(position)?.recorded_at >= since)
+        })?;
+        after = after.max(Position(first.0 - 1));
+    }
+    if let Some(until) = query.until {
+        let end = first_position(head, |position| {
+            Ok(reader.record(position)?.recorded_at > until)
+        })?;
+        before = before.min(end);
+    }
+    Ok((after, before))
 }
 
 /// The first position for which something holds that holds for all later ones; the one after the
@@ -470,6 +514,8 @@ impl<'a> Reader<'a> {
 
 struct Selection {
     streams: Option<Vec<StreamId>>,
+    /// With what the names of streams begin.
+    category: Option<String>,
     subject: Option<SubjectId>,
     types: Option<Vec<&'static str>>,
     actor: Option<String>,
@@ -491,6 +537,22 @@ impl Selection {
             };
             return merged(streams.iter().map(of_stream), span);
         }
+        if let Some(id) = &self.correlation_id {
+            return index.by_rare_label(correlation_label(id), span);
+        }
+        let actor = self.actor.as_deref().map(actor_label);
+        let tenant = self.tenant_id.as_deref().map(tenant_label);
+        let labels = actor.into_iter().chain(tenant);
+        let counted = labels.map(|label| (index.count_common_label(label), label));
+        let of_types = self.types.as_ref().map(|types| {
+            let counts = types.iter().map(|name| index.count_type(name));
+            counts.sum::<u64>()
+        });
+        if let Some((count, label)) = counted.min()
+            && of_types.is_none_or(|of_types| count < of_types)
+        {
+            return index.by_common_label(label, span);
+        }
         if let Some(types) = &self.types {
             return merged(types.iter().map(|name| index.by_type(name, span)), span);
         }
@@ -506,7 +568,9 @@ impl Selection {
         let in_stream = |streams: &Vec<StreamId>| {
             StreamId::parse(record.stream).is_some_and(|stream| streams.contains(&stream))
         };
+        let in_category = |category: &String| record.stream.starts_with(category.as_str());
         let found = self.streams.as_ref().is_none_or(in_stream)
+            && self.category.as_ref().is_none_or(in_category)
             && self
                 .subject
                 .is_none_or(|subject| record.subjects.iter().any(|it| it == subject))
@@ -547,17 +611,49 @@ fn merged(lists: impl Iterator<Item = Vec<Position>>, span: Span) -> Vec<Positio
 }
 
 /// The types that may match; any if nothing is said of them.
-fn types(query: &EventsQuery) -> Option<Vec<&'static str>> {
+fn types(query: &EventsQuery, category: Option<&str>) -> Option<Vec<&'static str>> {
     let one = query.event_type.as_deref().map(types_matching);
-    if query.event_types.is_empty() {
-        return one;
-    }
     let several = query.event_types.iter().flat_map(|it| types_matching(it));
-    Some(
-        several
-            .filter(|name| one.as_ref().is_none_or(|one| one.contains(name)))
-            .collect(),
-    )
+    let several = (!query.event_types.is_empty()).then(|| several.collect::<Vec<_>>());
+    let of_category = category.map(types_of_category);
+    let mut conditions = [one, several, of_category].into_iter().flatten();
+    let mut types = conditions.next()?;
+    for others in conditions {
+        types.retain(|name| others.contains(name));
+    }
+    types.sort_unstable();
+    types.dedup();
+    Some(types)
+}
+
+/// The category, if that is what is meant.
+fn category_of(shown: &str) -> Option<&str> {
+    let category = shown.strip_suffix("-*")?;
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    category.bytes().all(is_word).then_some(category)
+}
+
+/// The types of events that stand in streams of the category.
+fn types_of_category(category: &str) -> Vec<&'static str> {
+    let (set, is_member) = match category.strip_suffix("_member") {
+        Some(set) => (set, true),
+        None => (category, false),
+    };
+    let stands_there = |name: &&str| {
+        let Some((aggregate, verb)) = name.split_once('.') else {
+            return false;
+        };
+        let of_member = matches!(aggregate, "list" | "tenant") && verb.starts_with("member_");
+        aggregate == set && of_member == is_member
+    };
+    let mut types: Vec<&'static str> = event_types().filter(stands_there).collect();
+    types.dedup();
+    types
+}
+
+/// Every type of event that there is.
+pub fn event_types() -> impl Iterator<Item = &'static str> {
+    Event::types().map(|(name, _)| name)
 }
 
 fn types_matching(pattern: &str) -> Vec<&'static str> {

@@ -12,7 +12,7 @@ use types::{
 use crate::event_json::EventJson;
 use vault::Vault;
 
-use crate::record::to_envelope;
+use crate::record::{labels_of, to_envelope};
 use crate::sealing;
 use crate::sequence::Sequence;
 
@@ -138,6 +138,7 @@ impl Importer {
                 .parse()
                 .map_err(|_| format!("`{}` is not a time", event.recorded_at))?,
             subjects,
+            labels: labels_of(&metadata),
             metadata,
             payload,
         })
@@ -216,6 +217,7 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
         | Event::Brand(_)
         | Event::Clock(_)
         | Event::Key(_)
+        | Event::Webhook(_)
         | Event::Request(_) => {
             // These hold no people, so the name is the stream's own.
             let stream = StreamId::parse(&event.stream)?;

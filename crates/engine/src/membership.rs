@@ -1,6 +1,9 @@
 use std::ops::ControlFlow;
 
-use projections::{ChangePlace, MembershipChange, RememberedChanges};
+use events::{Event, SubjectEvent};
+use projections::{
+    ChangePlace, MembershipChange, MembershipSteps, ReadModels, RememberedChanges, StepPlace,
+};
 use types::{AudienceId, PageLimit, Position, SubjectId};
 
 use crate::history::{History, HistoryError};
@@ -53,6 +56,58 @@ impl History {
             more,
             next,
         }))
+    }
+
+    /// Who joined which audience and left which after the place up to the position, of one audience or of
+    /// all, not more steps than asked for. What happened lately is remembered; for what happened before,
+    /// the log is replayed, and whoever asks meanwhile is told to come again.
+    pub fn membership_steps(
+        &self,
+        after: StepPlace,
+        through: Position,
+        of: Option<&AudienceId>,
+        at_most: usize,
+        still_wanted: &dyn Fn() -> bool,
+    ) -> Result<MembershipSteps, HistoryError> {
+        let audiences = &self.read_models.audiences;
+        if let Some(steps) = audiences.steps(after, through, of, at_most) {
+            return Ok(steps);
+        }
+        let _alone = self.replaying.try_lock().ok_or(HistoryError::Busy)?;
+        let past = ReadModels::default();
+        let mut found = MembershipSteps {
+            items: Vec::new(),
+            through: after,
+        };
+        each_piece(&self.store, Position(1), |piece| {
+            // What one event did is remembered as a whole until the next one, so it is picked up event
+            // by event.
+            let before = piece.partition_point(|it| it.position < after.position);
+            past.apply(&piece[..before], &[]);
+            for envelope in &piece[before..] {
+                if envelope.position > through {
+                    return Ok(ControlFlow::Break(()));
+                }
+                past.apply(std::slice::from_ref(envelope), &[]);
+                if let Event::Subject(SubjectEvent::Erased(_)) = &envelope.event {
+                    // Who is erased has left everything before, and what is remembered goes with this.
+                    found.through = found.through.max(StepPlace::after(envelope.position));
+                    continue;
+                }
+                let room = at_most - found.items.len();
+                let steps = past
+                    .audiences
+                    .steps(found.through, envelope.position, of, room);
+                let steps = steps.expect("what one event did is remembered until the next");
+                found.items.extend(steps.items);
+                found.through = found.through.max(steps.through);
+                if found.items.len() == at_most || !still_wanted() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 
     fn replayed_changes(

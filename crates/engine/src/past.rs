@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use projections::ReadModels;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use types::{Position, Timestamp};
 
 use crate::handle::Engine;
@@ -40,6 +40,7 @@ impl History {
         PastState {
             engine: Engine {
                 requests,
+                progress: watch::channel(read_models.checkpoint()).1,
                 read_models: Arc::clone(&read_models),
                 versions: Arc::new(RwLock::new(sequence.versions)),
             },

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use event_log::{NewRecord, Record};
+use event_log::{Labels, NewRecord, Record};
 use events::{
     AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
     OfPerson, Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantMemberEvent,
@@ -45,10 +45,45 @@ impl PendingEvent {
             schema: self.event.schema(),
             recorded_at: self.recorded_at,
             subjects: self.subjects.clone(),
+            labels: labels(&self.metadata),
             metadata: self.metadata.encode(),
             payload: sealing::seal(&payload, &self.subjects, event_id, vault),
         }
     }
+}
+
+/// By which credential, tenant and request an event is found. Stored beside the log: what they are made
+/// of must not change.
+pub(crate) fn actor_label(id: &str) -> u32 {
+    Labels::of(b'a', id)
+}
+
+pub(crate) fn tenant_label(id: &str) -> u32 {
+    Labels::of(b't', id)
+}
+
+pub(crate) fn correlation_label(id: &str) -> u32 {
+    Labels::of(b'c', id)
+}
+
+fn labels(metadata: &Metadata) -> Labels {
+    let tenant = metadata.tenant_id.as_deref().map(tenant_label);
+    let correlation = match &metadata.correlation_id {
+        Some(id) => correlation_label(id),
+        None => correlation_label(&metadata.command_id.to_string()),
+    };
+    Labels {
+        common: std::iter::once(actor_label(&metadata.actor.id))
+            .chain(tenant)
+            .collect(),
+        rare: Some(correlation),
+    }
+}
+
+/// By what a record with this metadata is found; by nothing if that cannot be read, which whoever reads
+/// the record is told.
+pub fn labels_of(metadata: &[u8]) -> Labels {
+    Metadata::decode(metadata).map_or_else(|_| Labels::default(), |it| labels(&it))
 }
 
 /// The event of a record. What is of people whose keys are destroyed is [`Personal::Erased`].
@@ -127,7 +162,8 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
         | (Event::PreferencePage(_), StreamId::PreferencePage)
         | (Event::Brand(_), StreamId::Brand(_))
         | (Event::Clock(_), StreamId::Clock)
-        | (Event::Key(_), StreamId::Key(_)) => subjects.is_empty(),
+        | (Event::Key(_), StreamId::Key(_))
+        | (Event::Webhook(_), StreamId::Webhook(_)) => subjects.is_empty(),
         (Event::Request(_), StreamId::Request) => subjects.len() <= 1,
         (Event::Audience(event), StreamId::Audience(_)) => {
             if let AudienceEvent::Defined(AudienceDefined {

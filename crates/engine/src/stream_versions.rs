@@ -42,6 +42,7 @@ impl StreamVersions {
             | StreamId::Brand(_)
             | StreamId::Clock
             | StreamId::Key(_)
+            | StreamId::Webhook(_)
             | StreamId::Request => self.others.get(stream),
         };
         StreamVersion(version.copied().unwrap_or_default())
@@ -93,6 +94,7 @@ impl StreamVersions {
             | StreamId::Brand(_)
             | StreamId::Clock
             | StreamId::Key(_)
+            | StreamId::Webhook(_)
             | StreamId::Request => self.others.entry(stream.clone()).or_default(),
         }
     }

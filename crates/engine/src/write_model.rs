@@ -10,13 +10,14 @@ mod tenants;
 mod tokens;
 mod topics;
 mod users;
+mod webhooks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{
     AudienceState, KeyCommand, KeyState, ListMemberState, ListState, ProfileState,
-    TenantMemberState, TopicState,
+    TenantMemberState, TopicState, WebhookState,
 };
 use events::{
     BrandDetails, ClockAdvanced, Event, Personal, PersonalChoice, PreferenceCleared,
@@ -73,6 +74,7 @@ struct Group {
     quiet_hours: HashMap<SubjectId, Option<QuietHours>>,
     tokens: HashMap<SubjectId, BTreeMap<DeviceToken, Option<TokenDetails>>>,
     keys: HashMap<String, KeyState>,
+    webhooks: HashMap<String, WebhookState>,
     answers: HashMap<String, StoredAnswer>,
     clock_looked_at: bool,
     versions: HashMap<StreamId, StreamVersion>,
@@ -237,6 +239,7 @@ impl WriteModel {
                 ends_at,
             } => self.replace_key(&id, *successor, ends_at, now, all)?,
             Command::RevokeKey { id } => self.key(&id, KeyCommand::Revoke, all)?,
+            Command::Webhook { id, command } => self.webhook(&id, command, all)?,
             Command::NoteKeyUse(used) => {
                 for (id, at) in used {
                     self.key(&id, KeyCommand::NoteUse(at), all)?;

@@ -49,6 +49,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         started.elapsed().as_secs_f64(),
         head.position
     );
+    let resident = std::fs::read_to_string("/proc/self/status")?;
+    let resident = resident.lines().find(|line| line.starts_with("VmRSS"));
+    println!("memory after reopening: {}", resident.unwrap_or_default());
     let started = Instant::now();
     let report = verify(&log, &mut |_| ());
     println!(

@@ -1,7 +1,7 @@
 //! From records to one batch.
 
 use event_log::{
-    BlockIndex, Frontier, Head, NewRecord, RawBlock, ReadError, Record, fill, fill_encoded,
+    BlockIndex, Frontier, Head, Labels, NewRecord, RawBlock, ReadError, Record, fill, fill_encoded,
 };
 use types::Position;
 
@@ -16,7 +16,7 @@ const VALUE_BYTES_MAX: usize = 24 * 1024;
 const FRONTIER_BLOCKS: u32 = 256;
 
 /// What a store was made with. A store made with other settings is not opened.
-pub(crate) const SETTINGS: &str = "format 1, codec 1, segment 2097152, value 24576";
+pub(crate) const SETTINGS: &str = "format 2, codec 1, segment 2097152, value 24576";
 
 /// The tree with what it takes to write on.
 #[derive(Clone, Default)]
@@ -58,7 +58,11 @@ impl Commit {
     }
 
     /// Of records as another store has them, byte for byte.
-    pub(crate) fn of_stored(group: &[Vec<u8>], edge: Edge) -> Result<Self, ReadError> {
+    pub(crate) fn of_stored(
+        group: &[Vec<u8>],
+        edge: Edge,
+        labels_of: fn(&[u8]) -> Labels,
+    ) -> Result<Self, ReadError> {
         let mut commit = Self::onto(edge);
         let mut rest = group;
         while !rest.is_empty() {
@@ -69,7 +73,7 @@ impl Commit {
                 .map(|bytes| Record::decode(bytes))
                 .collect::<Result<_, _>>()
                 .map_err(|what| ReadError::damaged(first, what))?;
-            let index = BlockIndex::of_stored(first, &decoded);
+            let index = BlockIndex::of_stored(first, &decoded, labels_of);
             commit.insert(&records, index);
             rest = &rest[records.len()..];
         }

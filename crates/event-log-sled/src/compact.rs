@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use event_log::{EventLog as _, ReadError, verify};
+use event_log::{EventLog as _, Labels, ReadError, verify};
 use types::Position;
 
 use crate::directory::{remove_if_there, sync_directory, sync_with_files};
@@ -33,14 +33,18 @@ pub enum CompactError {
 }
 
 /// Rewrites the log into a fresh store, in which small commits share blocks, and puts it in the
-/// place of the old one. Every record stays what it was, byte for byte, and so does the root.
-pub fn compact(data: &Path, progress: &mut dyn FnMut(Position)) -> Result<Compacted, CompactError> {
+/// place of the old one. What labels a record has follows from its metadata. Every record stays what it was, byte for byte, and so does the root.
+pub fn compact(
+    data: &Path,
+    labels_of: fn(&[u8]) -> Labels,
+    progress: &mut dyn FnMut(Position),
+) -> Result<Compacted, CompactError> {
     let old = SledLog::open(data, &SledLogOptions::default())?;
     let bytes_before = old.stats()?.disk_bytes;
     let workshop = data.join("log.compact");
     remove_if_there(&workshop)?;
     let new = SledLog::open(&workshop, &SledLogOptions::default())?;
-    rewrite(&old, &new, progress)?;
+    rewrite(&old, &new, labels_of, progress)?;
     if new.head() != old.head() {
         return Err(CompactError::Different("its root differs".to_owned()));
     }
@@ -75,13 +79,14 @@ pub fn compact(data: &Path, progress: &mut dyn FnMut(Position)) -> Result<Compac
 fn rewrite(
     old: &SledLog,
     new: &SledLog,
+    labels_of: fn(&[u8]) -> Labels,
     progress: &mut dyn FnMut(Position),
 ) -> Result<(), CompactError> {
     let head = old.head().position;
     let mut next = Position(1);
     let (mut group, mut bytes) = (Vec::new(), 0);
     let flush = |group: &mut Vec<Vec<u8>>| {
-        new.append_stored(group)
+        new.append_stored(group, labels_of)
             .map_err(|error| CompactError::Different(error.to_string()))?;
         group.clear();
         Ok::<_, CompactError>(())

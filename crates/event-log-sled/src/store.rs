@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use event_log::{
-    AppendError, EventLog, Head, LogIndex, NewRecord, RawBlock, ReadError, Stats, check_limits,
+    AppendError, EventLog, Head, Labels, LogIndex, NewRecord, RawBlock, ReadError, Stats,
+    check_limits,
 };
 use parking_lot::{Mutex, RwLock};
 use types::Position;
@@ -93,10 +94,15 @@ impl SledLog {
         replace()
     }
 
-    /// Appends records as another store has them, from the next position on.
-    pub fn append_stored(&self, group: &[Vec<u8>]) -> Result<Head, AppendError> {
+    /// Appends records as another store has them, from the next position on. `labels_of` says by what a
+    /// record with some metadata is found.
+    pub fn append_stored(
+        &self,
+        group: &[Vec<u8>],
+        labels_of: fn(&[u8]) -> Labels,
+    ) -> Result<Head, AppendError> {
         self.append_with(group.is_empty(), |edge| {
-            Commit::of_stored(group, edge).map_err(|error| error.to_string())
+            Commit::of_stored(group, edge, labels_of).map_err(|error| error.to_string())
         })
     }
 

@@ -3,7 +3,7 @@
 use types::{ListId, Position, StreamId, StreamVersion, SubjectId, Timestamp};
 
 use crate::{
-    AppendError, EventLog, NewRecord, RECORD_BYTES_MAX, RECORD_SUBJECTS_MAX, Span, verify,
+    AppendError, EventLog, Labels, NewRecord, RECORD_BYTES_MAX, RECORD_SUBJECTS_MAX, Span, verify,
 };
 
 /// A record whose payload has this many bytes and differs from its neighbours.
@@ -29,8 +29,18 @@ pub fn record(number: u32, payload_bytes: usize) -> NewRecord {
         schema: 1,
         recorded_at: Timestamp(u64::from(number)),
         subjects: vec![subject],
+        labels: labels_of(&number.to_be_bytes()),
         metadata: number.to_be_bytes().to_vec(),
         payload,
+    }
+}
+
+/// The labels of such a record, by its metadata.
+pub fn labels_of(metadata: &[u8]) -> Labels {
+    let number = metadata.try_into().map_or(0, u32::from_be_bytes);
+    Labels {
+        common: vec![number % 3],
+        rare: Some(number << 8),
     }
 }
 
@@ -239,6 +249,15 @@ fn check_index(log: &impl EventLog, written: &[NewRecord]) {
             assert_eq!(
                 log.index().by_type("profile.updated", span),
                 positions(&|it| it.event_type == "profile.updated", span),
+            );
+            assert_eq!(
+                log.index().by_common_label(2, span),
+                positions(&|it| it.labels.common == [2], span),
+            );
+            let rare = written[written.len() / 3].labels.rare;
+            assert_eq!(
+                log.index().by_rare_label(rare.unwrap_or_default(), span),
+                positions(&|it| it.labels.rare == rare, span),
             );
         }
     }

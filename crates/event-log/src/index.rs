@@ -5,8 +5,9 @@ use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 use types::{Position, StreamId, SubjectId};
 
+use crate::labels::{LabelTable, RareLabels};
 use crate::record::{Reader, put_bytes, put_varint};
-use crate::{NewRecord, ReadError, Record};
+use crate::{Labels, NewRecord, ReadError, Record};
 
 /// Which positions concern a person, a stream or a type of event. In memory, rebuilt from one small
 /// value per block.
@@ -22,6 +23,8 @@ struct State {
     subjects: Vec<Positions>,
     streams: HashMap<String, Positions>,
     types: HashMap<String, RoaringTreemap>,
+    common: HashMap<u32, RoaringTreemap>,
+    rare: RareLabels,
 }
 
 /// Ascending positions. Most people have few events, so one or two take no allocation.
@@ -173,7 +176,7 @@ impl Span {
         position > self.after.0 && position < self.before.0
     }
 
-    fn of_few(self, ascending: &[u64]) -> Vec<Position> {
+    pub(crate) fn of_few(self, ascending: &[u64]) -> Vec<Position> {
         let mut positions: Vec<Position> = ascending
             .iter()
             .filter(|position| self.holds(**position))
@@ -208,29 +211,32 @@ impl LogIndex {
 
     pub fn by_type(&self, event_type: &str, span: Span) -> Vec<Position> {
         let state = self.state.read();
-        let Some(positions) = state.types.get(event_type) else {
-            return Vec::new();
-        };
-        let range = span.after.0.saturating_add(1)..span.before.0;
-        if range.is_empty() {
-            return Vec::new();
-        }
-        if span.newest_first {
-            let below = positions.rank(range.end - 1);
-            let inside = below - positions.rank(span.after.0);
-            let wanted = inside.min(span.at_most as u64);
-            (0..wanted)
-                .filter_map(|n| positions.select(below - 1 - n))
-                .map(Position)
-                .collect()
-        } else {
-            let start = positions.rank(span.after.0);
-            (start..start.saturating_add(span.at_most as u64))
-                .map_while(|n| positions.select(n))
-                .take_while(|position| *position < range.end)
-                .map(Position)
-                .collect()
-        }
+        let positions = state.types.get(event_type);
+        positions.map_or_else(Vec::new, |it| within(it, span))
+    }
+
+    /// Positions of records with a label that many share.
+    pub fn by_common_label(&self, label: u32, span: Span) -> Vec<Position> {
+        let state = self.state.read();
+        let positions = state.common.get(&label);
+        positions.map_or_else(Vec::new, |it| within(it, span))
+    }
+
+    /// How many records have a label that many share.
+    pub fn count_common_label(&self, label: u32) -> u64 {
+        let state = self.state.read();
+        state.common.get(&label).map_or(0, RoaringTreemap::len)
+    }
+
+    /// How many records are of a type.
+    pub fn count_type(&self, event_type: &str) -> u64 {
+        let state = self.state.read();
+        state.types.get(event_type).map_or(0, RoaringTreemap::len)
+    }
+
+    /// Positions of records with a label that few share.
+    pub fn by_rare_label(&self, label: u32, span: Span) -> Vec<Position> {
+        self.state.read().rare.within(label, span)
     }
 
     /// Every type that occurs, with how often.
@@ -293,6 +299,16 @@ impl LogIndex {
                     }
                 }
             }
+            for label in entry.common {
+                state
+                    .common
+                    .entry(label)
+                    .or_default()
+                    .insert(entry.position);
+            }
+            if let Some(label) = entry.rare {
+                state.rare.push(label, entry.position);
+            }
             if let Some(positions) = state.types.get_mut(entry.event_type) {
                 positions.insert(entry.position);
             } else {
@@ -303,14 +319,45 @@ impl LogIndex {
     }
 }
 
+fn within(positions: &RoaringTreemap, span: Span) -> Vec<Position> {
+    let range = span.after.0.saturating_add(1)..span.before.0;
+    if range.is_empty() {
+        return Vec::new();
+    }
+    if span.newest_first {
+        let below = positions.rank(range.end - 1);
+        let inside = below - positions.rank(span.after.0);
+        let wanted = inside.min(span.at_most as u64);
+        (0..wanted)
+            .filter_map(|n| positions.select(below - 1 - n))
+            .map(Position)
+            .collect()
+    } else {
+        let start = positions.rank(span.after.0);
+        (start..start.saturating_add(span.at_most as u64))
+            .map_while(|n| positions.select(n))
+            .take_while(|position| *position < range.end)
+            .map(Position)
+            .collect()
+    }
+}
+
+fn label(reader: &mut Reader<'_>) -> Result<u32, &'static str> {
+    let bytes = reader.take(4)?.try_into().map_err(|_| "too short")?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
 /// What a block holds, in the few bytes from which the index is rebuilt.
 ///
 /// ```text
 /// types     count varint, then each as length varint and UTF-8
+/// labels    count varint, then each in 4 bytes, big-endian
 /// records   count varint, then for each:
 ///   type      varint, place in the types
 ///   stream    length varint and UTF-8; empty for a person's stream
 ///   subjects  count varint, then each as varint
+///   rare      varint, place in the labels and 1; 0 if there is none
+///   common    count varint, then for each its place in the labels as varint
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockIndex {
@@ -323,6 +370,8 @@ struct Entry<'a> {
     event_type: &'a str,
     stream: Option<&'a str>,
     subjects: Vec<u32>,
+    rare: Option<u32>,
+    common: Vec<u32>,
 }
 
 impl BlockIndex {
@@ -333,13 +382,19 @@ impl BlockIndex {
                 let listed = record.stream.subject().is_none();
                 let stream = listed.then(|| record.stream.to_string().into());
                 let subjects = record.subjects.iter().copied();
-                (record.event_type.as_ref(), stream, subjects)
+                let labels = record.labels.clone();
+                (record.event_type.as_ref(), stream, subjects, labels)
             }),
         )
     }
 
-    /// The same of records as stored, whatever the names of their streams.
-    pub fn of_stored(first: Position, records: &[Record<'_>]) -> Self {
+    /// The same of records as stored, whatever the names of their streams. What labels they have follows
+    /// from their metadata.
+    pub fn of_stored(
+        first: Position,
+        records: &[Record<'_>],
+        labels_of: fn(&[u8]) -> Labels,
+    ) -> Self {
         Self::build(
             first,
             records.iter().map(|record| {
@@ -347,7 +402,8 @@ impl BlockIndex {
                     StreamId::parse(record.stream).is_some_and(|it| it.subject().is_some());
                 let stream = (!of_a_person).then(|| record.stream.into());
                 let subjects: Vec<SubjectId> = record.subjects.iter().collect();
-                (record.event_type, stream, subjects.into_iter())
+                let labels = labels_of(record.metadata);
+                (record.event_type, stream, subjects.into_iter(), labels)
             }),
         )
     }
@@ -359,13 +415,15 @@ impl BlockIndex {
                 &'a str,
                 Option<Cow<'a, str>>,
                 impl ExactSizeIterator<Item = SubjectId>,
+                Labels,
             ),
         >,
     ) -> Self {
         let count = records.len();
         let mut types: Vec<&str> = Vec::new();
         let mut entries = Vec::new();
-        for (event_type, stream, subjects) in records {
+        let mut table = LabelTable::default();
+        for (event_type, stream, subjects, labels) in records {
             let place = types.iter().position(|it| *it == event_type);
             let place = place.unwrap_or_else(|| {
                 types.push(event_type);
@@ -377,11 +435,22 @@ impl BlockIndex {
             for subject in subjects {
                 put_varint(&mut entries, u64::from(subject.0));
             }
+            let rare = labels.rare.map_or(0, |label| table.place(label) + 1);
+            put_varint(&mut entries, rare);
+            put_varint(&mut entries, labels.common.len() as u64);
+            for label in labels.common {
+                let place = table.place(label);
+                put_varint(&mut entries, place);
+            }
         }
         let mut bytes = Vec::new();
         put_varint(&mut bytes, types.len() as u64);
         for event_type in types {
             put_bytes(&mut bytes, event_type.as_bytes());
+        }
+        put_varint(&mut bytes, table.labels.len() as u64);
+        for label in &table.labels {
+            bytes.extend(label.to_be_bytes());
         }
         put_varint(&mut bytes, count as u64);
         bytes.extend_from_slice(&entries);
@@ -411,6 +480,15 @@ impl BlockIndex {
             .map(|_| reader.text())
             .collect::<Result<_, _>>()
             .map_err(damaged)?;
+        let labels = reader.number().map_err(damaged)?;
+        let labels = (0..labels)
+            .map(|_| label(&mut reader))
+            .collect::<Result<Vec<u32>, _>>()
+            .map_err(damaged)?;
+        let label_at = |place: u32| -> Result<u32, ReadError> {
+            let label = labels.get(place as usize).copied();
+            label.ok_or_else(|| damaged("a label is not listed"))
+        };
         let count = reader.varint().map_err(damaged)?;
         for position in (self.first.0..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
             let place = reader.number().map_err(damaged)?;
@@ -423,11 +501,21 @@ impl BlockIndex {
                 .map(|_| reader.number())
                 .collect::<Result<_, _>>()
                 .map_err(damaged)?;
+            let rare = match reader.number().map_err(damaged)? {
+                0 => None,
+                place => Some(label_at(place - 1)?),
+            };
+            let common = reader.number().map_err(damaged)?;
+            let common = (0..common)
+                .map(|_| label_at(reader.number().map_err(damaged)?))
+                .collect::<Result<_, _>>()?;
             take(Entry {
                 position,
                 event_type,
                 stream,
                 subjects,
+                rare,
+                common,
             });
         }
         if !reader.0.is_empty() {

@@ -7,6 +7,7 @@ mod block;
 pub mod conformance;
 mod error;
 mod index;
+mod labels;
 mod log;
 mod memory;
 mod record;
@@ -15,6 +16,7 @@ mod verify;
 pub use block::{Block, BlockHeader, RawBlock, fill, fill_encoded};
 pub use error::{AppendError, ReadError};
 pub use index::{BlockIndex, LogIndex, Span};
+pub use labels::Labels;
 pub use log::{
     EVENT_TYPE_BYTES_MAX, EventLog, Head, RECORD_BYTES_MAX, RECORD_SUBJECTS_MAX, Stats,
     check_limits,

@@ -17,6 +17,8 @@ use std::borrow::Cow;
 
 use types::{Position, StreamId, StreamVersion, SubjectId, Timestamp};
 
+use crate::Labels;
+
 /// A record as the writer hands it in: everything but its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecord {
@@ -26,6 +28,8 @@ pub struct NewRecord {
     pub schema: u16,
     pub recorded_at: Timestamp,
     pub subjects: Vec<SubjectId>,
+    /// By what else it is found. They follow from the metadata, and are no part of the byte form.
+    pub labels: Labels,
     pub metadata: Vec<u8>,
     pub payload: Vec<u8>,
 }
@@ -213,6 +217,7 @@ mod tests {
                 schema: 1,
                 recorded_at: Timestamp(at),
                 subjects: subjects.iter().copied().map(SubjectId).collect(),
+                labels: Labels::default(),
                 metadata,
                 payload,
             };

@@ -24,6 +24,7 @@ mod tenant;
 mod tenant_member;
 mod token;
 mod topic;
+mod webhook;
 
 pub use audience::{AudienceDefined, AudienceDeleted, AudienceEvent};
 pub use brand::{BrandCreated, BrandDeleted, BrandDetails, BrandEvent, BrandUpdated};
@@ -57,3 +58,4 @@ pub use tenant_member::{
 };
 pub use token::{TokenAdded, TokenDetails, TokenEvent, TokenRemoved, TokenUpdated};
 pub use topic::{TopicCreated, TopicDeleted, TopicDetails, TopicEvent, TopicUpdated};
+pub use webhook::{WebhookEvent, WebhookRedeliveryRequested, WebhookRegistered, WebhookRemoved};

@@ -6,7 +6,7 @@ use crate::personal::read_json;
 use crate::{
     AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, Payload,
     PreferenceEvent, PreferencePageEvent, ProfileEvent, RequestEvent, SectionEvent, SubjectEvent,
-    TenantEvent, TenantMemberEvent, TokenEvent, TopicEvent,
+    TenantEvent, TenantMemberEvent, TokenEvent, TopicEvent, WebhookEvent,
 };
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
@@ -217,6 +217,7 @@ events! {
     Brand(BrandEvent),
     Clock(ClockEvent),
     Key(KeyEvent),
+    Webhook(WebhookEvent),
     Request(RequestEvent),
 }
 

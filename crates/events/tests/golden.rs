@@ -106,6 +106,13 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         r#"{"update":"patch","changes":{"age":42,"email":"ada@example.com","gone":null,"ratio":1.10}}"#,
     ),
     (
+        "webhook.registered",
+        1,
+        r#"{"url":"https://example.com/hook","types":["profile.*","audiences:user:matched"],"audience_id":"trial"}"#,
+    ),
+    ("webhook.removed", 1, "{}"),
+    ("webhook.redelivery_requested", 1, r#"{"from":7}"#),
+    (
         "request.answered",
         1,
         r#"{"request":"00ff","owner":"key","status":200,"body":{"status":"SUCCESS"},"expires_at":1700000000000000000}"#,

@@ -23,6 +23,7 @@ mod sets;
 mod settle;
 mod sorted;
 mod state;
+mod steps;
 mod tests_of_column;
 mod views;
 
@@ -39,6 +40,7 @@ use self::columns::{Wanted, build_all};
 pub use self::joined::Occasion;
 pub use self::person::SelfCheck;
 pub(crate) use self::state::{Others, Sets, State};
+pub use self::steps::{MembershipStep, MembershipSteps, StepPlace};
 pub use self::views::{AudienceOfMember, AudienceView, MemberView, MembersPage, Unreadable};
 use crate::Profiles;
 
@@ -195,6 +197,19 @@ impl Audiences {
             || after.position > forgotten
             || (after.position == forgotten && whole)
             || forgotten == Position::START
+    }
+
+    /// Who joined what and left what after the place up to the position, of one audience or of all, not more
+    /// steps than asked for. `None` if not all of them are remembered: a replay finds them.
+    pub fn steps(
+        &self,
+        after: StepPlace,
+        through: Position,
+        of: Option<&AudienceId>,
+        at_most: usize,
+    ) -> Option<MembershipSteps> {
+        let gathered = self.state.read().gather(after, through, at_most)?;
+        Some(gathered.steps(after, of, at_most))
     }
 
     /// How many audiences are in a row that ask about each other and at last about this one; not more

@@ -26,10 +26,12 @@ mod tenants;
 mod tokens;
 mod topics;
 mod users;
+mod webhooks;
 
 pub use audiences::{
     AudienceOfMember, AudienceView, Audiences, ChangePlace, MemberView, MembersPage,
-    MembershipChange, Occasion, RememberedChanges, SelfCheck, Unreadable,
+    MembershipChange, MembershipStep, MembershipSteps, Occasion, RememberedChanges, SelfCheck,
+    StepPlace, Unreadable,
 };
 pub use brands::{BrandView, Brands};
 pub use digest::Digest;
@@ -57,3 +59,4 @@ pub use tenants::{MembershipView, TenantFilter, TenantView, Tenants};
 pub use tokens::{TokenView, Tokens};
 pub use topics::{PublishedPage, SectionView, TopicView, Topics};
 pub use users::{TopicPreference, UserCounts, UserFilter, UserSummary, UserView, UsersPage};
+pub use webhooks::{WebhookView, Webhooks};

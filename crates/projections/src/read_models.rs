@@ -11,7 +11,7 @@ use types::{JsonDocument, Position, Timestamp};
 use crate::audiences::{Others, Sets};
 use crate::{
     Audiences, Brands, Digest, Keys, Lists, Preferences, Profiles, Projection, Requests, Subjects,
-    Tenants, Tokens, Topics,
+    Tenants, Tokens, Topics, Webhooks,
 };
 use crate::{audiences, lists, preferences, tenants, tokens, topics};
 
@@ -28,6 +28,7 @@ pub struct ReadModels {
     pub audiences: Audiences,
     pub keys: Keys,
     pub requests: Requests,
+    pub webhooks: Webhooks,
     checkpoint: AtomicU64,
 }
 
@@ -57,6 +58,7 @@ impl Default for ReadModels {
             audiences: Audiences::default(),
             keys: Keys::default(),
             requests: Requests::default(),
+            webhooks: Webhooks::default(),
             checkpoint: AtomicU64::default(),
         }
     }
@@ -158,6 +160,7 @@ impl ReadModels {
                 Event::Audience(_) | Event::Clock(_) => {}
                 Event::Key(_) => self.keys.apply(envelope),
                 Event::Request(_) => self.requests.apply(envelope),
+                Event::Webhook(_) => self.webhooks.apply(envelope),
             }
             // Audiences come last: they follow from what the others now hold.
             let others = Others {
@@ -193,6 +196,7 @@ impl ReadModels {
             of(&self.brands),
             of(&self.keys),
             of(&self.requests),
+            of(&self.webhooks),
         ];
         let mut digest = Digest::default();
         self.audiences.read().digest(&mut digest);
@@ -223,6 +227,7 @@ impl ReadModels {
             of::<Brands>(|out| self.brands.save(out)),
             of::<Keys>(|out| self.keys.save(out)),
             of::<Requests>(|out| self.requests.save(out)),
+            of::<Webhooks>(|out| self.webhooks.save(out)),
             SavedPart {
                 name: "audiences",
                 version: Audiences::VERSION,
@@ -260,6 +265,7 @@ impl ReadModels {
             brands: Brands::restore(input)?,
             keys: Keys::restore(input)?,
             requests: Requests::restore(input)?,
+            webhooks: Webhooks::restore(input)?,
             audiences: Audiences::default(),
             checkpoint: AtomicU64::new(checkpoint.0),
         };

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use api::{ApiOptions, ApiState, Authenticator, Metrics, Progress, RateLimit, Sources};
 use auth::{ADMIN, ApiKey};
 use axum::http::HeaderValue;
+use delivery::Delivery;
 use engine::{
     Actor, Command, Engine, EngineOptions, EventStore, History, KeyToIssue, Origin, Snapshots,
     Until, Writer, start_observed,
@@ -21,7 +22,7 @@ use transparency::{Background, TransparencyLog};
 use types::{Clock, CommandId, Position, SystemClock};
 
 use crate::config::Config;
-use crate::secret::signing_secret;
+use crate::secret::{signing_secret, webhook_secret};
 use crate::snapshots::open_snapshots;
 use crate::starting::Starting;
 use crate::store::open_store;
@@ -30,6 +31,8 @@ use crate::{clock, connections, process, restore, self_check, snapshots, tls};
 /// How long open requests may take to end once the server is told to stop. Together with the next
 /// it stays below the ten seconds after which supervisors usually kill.
 const REQUESTS_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long webhooks may take to note what they have told, after that.
+const DELIVERY_TIME_MAX: Duration = Duration::from_millis(1_500);
 /// How long the last group may then take to be written.
 const WRITER_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -48,6 +51,8 @@ pub struct Server {
     metrics: Arc<Metrics>,
     tls: Option<TlsAcceptor>,
     new_key: Option<ApiKey>,
+    delivery: Delivery,
+    stopping: watch::Sender<bool>,
 }
 
 /// Whether a server could be started with these settings, as far as can be told without starting it.
@@ -99,11 +104,11 @@ impl Server {
             if let Some(every) = snapshot_events {
                 snapshots::take_at_start(&snapshots, &store.log, &rebuilt, every);
             }
-            let secret = signing_secret(&data_dir)?;
-            anyhow::Ok((store, Arc::new(transparency), snapshots, rebuilt, secret))
+            let secrets = (signing_secret(&data_dir)?, webhook_secret(&data_dir)?);
+            anyhow::Ok((store, Arc::new(transparency), snapshots, rebuilt, secrets))
         });
         let opened = opening.await.context("opening the log panicked")??;
-        let (store, transparency, snapshots, rebuilt, secret) = opened;
+        let (store, transparency, snapshots, rebuilt, (secret, secret_of_webhooks)) = opened;
         let snapshots = Arc::new(snapshots);
         let read_models = Arc::clone(&rebuilt.read_models);
         let (observing, forgetting) = (Arc::clone(&metrics), Arc::clone(&snapshots));
@@ -129,16 +134,27 @@ impl Server {
         };
         let history = History::new(store.clone(), Arc::clone(&read_models))
             .with_snapshots(Arc::clone(&snapshots));
+        let delivery = Delivery::new(
+            history.clone(),
+            Arc::clone(&read_models),
+            engine.progress(),
+            secret_of_webhooks,
+            config.data_dir.join(restore::WEBHOOKS),
+            config.webhooks,
+        );
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
+        let (stopping, told) = watch::channel(false);
         let sources = Sources {
             engine: engine.clone(),
             read_models: Arc::clone(&read_models),
             history,
             transparency: Arc::clone(&transparency),
+            delivery: delivery.clone(),
             authenticator,
             metrics: Arc::clone(&metrics),
             snapshots: Arc::clone(&snapshots),
+            stopping: told,
         };
         let state = ApiState::new(sources, options);
         starting.stop().await;
@@ -156,6 +172,8 @@ impl Server {
             metrics,
             tls,
             new_key,
+            delivery,
+            stopping,
         })
     }
 
@@ -188,10 +206,13 @@ impl Server {
             read_models,
             metrics,
             tls,
+            delivery,
+            stopping,
             ..
         } = self;
         let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
         let ticking = tokio::spawn(ticking);
+        let mut delivering = tokio::spawn(delivery.run(stopping.subscribe()));
         let checking = self_check::run(Arc::clone(&read_models), Arc::clone(&metrics));
         let checking = tokio::spawn(checking);
         let keeping = tokio::spawn({
@@ -203,14 +224,14 @@ impl Server {
             }
         });
         let publishing = Background::start(transparency)?;
-        let (told, telling) = watch::channel(false);
+        let told = stopping.subscribe();
         let router = api::router(state);
         let mut serving = tokio::spawn(connections::serve(
             listener,
             tls,
             router,
             metrics,
-            telling,
+            told,
             REQUESTS_TIME_MAX,
         ));
         tokio::select! {
@@ -221,6 +242,7 @@ impl Server {
                 ticking.abort();
                 checking.abort();
                 keeping.abort();
+                delivering.abort();
                 return Ok(Stopped::LogFailed(why));
             }
             ended = &mut serving => {
@@ -228,13 +250,16 @@ impl Server {
                 anyhow::bail!("serving ended by itself");
             }
         }
-        told.send_replace(true);
+        stopping.send_replace(true);
         ticking.abort();
         checking.abort();
         keeping.abort();
         // Only once they are gone is ours the last handle of the engine.
         let _ = tokio::join!(ticking, checking, keeping);
         serving.await.context("serving panicked")?;
+        // What was told is noted within this time, or is told again.
+        let _ = tokio::time::timeout(DELIVERY_TIME_MAX, &mut delivering).await;
+        delivering.abort();
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
         let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;

@@ -3,6 +3,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use crate::master_key::MasterKeySource;
+pub use delivery::DeliveryOptions;
 
 /// What an operator chooses.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Config {
     pub log_origin: Option<String>,
     /// Files elsewhere that get every checkpoint, and are compared with the log at a start.
     pub log_anchors: Vec<PathBuf>,
+    /// How webhooks are told.
+    pub webhooks: DeliveryOptions,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             log_key: None,
             log_origin: None,
             log_anchors: vec![],
+            webhooks: DeliveryOptions::default(),
         }
     }
 }

@@ -15,13 +15,17 @@ use crate::master_key::MasterKeySource;
 use crate::store::{being_filled, log_being_filled, open_store};
 
 /// The files of a data directory that cannot be made again from the log.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     Vault::FILE,
     MasterKeySource::FILE,
     "token-secret",
+    "webhook-secret",
     "log-key",
     "log-keys",
 ];
+
+/// The directory of what webhooks were told.
+pub(crate) const WEBHOOKS: &str = "webhooks";
 
 /// Records written in one commit.
 const GROUP_RECORDS: usize = 1_024;
@@ -40,7 +44,34 @@ pub(crate) fn files(data: &Path) -> io::Result<Vec<NamedFile>> {
             Err(error) => return Err(error),
         }
     }
+    for name in webhook_files(data)? {
+        let content = match fs::read(data.join(&name)) {
+            Ok(content) => content,
+            // That of a webhook that was removed meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        files.push(NamedFile { name, content });
+    }
     Ok(files)
+}
+
+/// How far each webhook has got, and what was given up.
+fn webhook_files(data: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(data.join(WEBHOOKS)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        // What is being written is none yet.
+        if !name.ends_with(".new") {
+            names.push(format!("{WEBHOOKS}/{name}"));
+        }
+    }
+    Ok(names)
 }
 
 /// Fills a data directory that is not there yet, or is empty, with the events of a backup up to a moment.
@@ -69,8 +100,17 @@ pub fn restore(
     File::create(&mark)?.sync_all()?;
     let head = write_records(set, data, until, progress)?;
     // A backup holds its checkpoint as well, which is of no use here.
-    for file in files.iter().filter(|it| FILES.contains(&&*it.name)) {
-        write_secret(&data.join(&file.name), &file.content)?;
+    // What webhooks were told is of the end of the log, and would pass over what comes after a moment
+    // before.
+    let is_whole = until == Until::Head;
+    let is_wanted =
+        |name: &str| FILES.contains(&name) || is_whole && name.split('/').next() == Some(WEBHOOKS);
+    for file in files.iter().filter(|it| is_wanted(&it.name)) {
+        let path = data.join(&file.name);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        write_secret(&path, &file.content)?;
     }
     fs::remove_file(&mark)?;
     File::open(data)?.sync_all()?;
@@ -101,14 +141,14 @@ fn write_records(
         bytes += stored.len();
         group.push(stored.to_owned());
         if group.len() == GROUP_RECORDS || bytes >= GROUP_BYTES {
-            log.append_stored(&group)?;
+            log.append_stored(&group, engine::labels_of)?;
             group.clear();
             bytes = 0;
             progress(position);
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    log.append_stored(&group)?;
+    log.append_stored(&group, engine::labels_of)?;
     if let Until::Position(wanted) = until {
         ensure!(
             log.head().position >= wanted,

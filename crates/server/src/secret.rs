@@ -1,7 +1,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use auth::SigningSecret;
@@ -10,7 +10,20 @@ use types::hex;
 /// The secret with which tokens of people are signed, as hexadecimal digits in a file of its own. It is no
 /// part of the log: whoever has a copy of the log cannot make tokens.
 pub(crate) fn signing_secret(data: &Path) -> anyhow::Result<SigningSecret> {
-    let path = path(data);
+    secret(data, TOKENS)
+}
+
+/// The secret from which those of webhooks are made. Another than that of tokens, so that all tokens can be
+/// ended without every target having to learn a new secret.
+pub(crate) fn webhook_secret(data: &Path) -> anyhow::Result<SigningSecret> {
+    secret(data, WEBHOOKS)
+}
+
+const TOKENS: &str = "token-secret";
+const WEBHOOKS: &str = "webhook-secret";
+
+fn secret(data: &Path, name: &str) -> anyhow::Result<SigningSecret> {
+    let path = data.join(name);
     match fs::read_to_string(&path) {
         Ok(text) => {
             return read(&text).with_context(|| format!("{} cannot be used", path.display()));
@@ -22,17 +35,13 @@ pub(crate) fn signing_secret(data: &Path) -> anyhow::Result<SigningSecret> {
         }
     }
     let secret = SigningSecret::generate();
-    write(data, &secret).with_context(|| format!("{} cannot be written", path.display()))?;
+    write(data, name, &secret).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(secret)
 }
 
 /// Makes a new secret: no token that was issued so far is good any more.
 pub fn rotate_signing_secret(data: &Path) -> anyhow::Result<()> {
-    write(data, &SigningSecret::generate())
-}
-
-fn path(data: &Path) -> PathBuf {
-    data.join("token-secret")
+    write(data, TOKENS, &SigningSecret::generate())
 }
 
 fn read(text: &str) -> anyhow::Result<SigningSecret> {
@@ -48,9 +57,9 @@ fn read(text: &str) -> anyhow::Result<SigningSecret> {
 }
 
 /// Whole or not at all, and readable by nobody else.
-fn write(data: &Path, secret: &SigningSecret) -> anyhow::Result<()> {
+fn write(data: &Path, name: &str, secret: &SigningSecret) -> anyhow::Result<()> {
     let digits = hex(secret.reveal());
-    let new = data.join("token-secret.new");
+    let new = data.join(format!("{name}.new"));
     if new.exists() {
         fs::remove_file(&new)?;
     }
@@ -61,7 +70,7 @@ fn write(data: &Path, secret: &SigningSecret) -> anyhow::Result<()> {
         .open(&new)?;
     writeln!(file, "{digits}")?;
     file.sync_all()?;
-    fs::rename(&new, path(data))?;
+    fs::rename(&new, data.join(name))?;
     File::open(data)?.sync_all()?;
     Ok(())
 }
@@ -78,7 +87,7 @@ mod tests {
         let first = signing_secret(data.path()).expect("a secret");
         let again = signing_secret(data.path()).expect("a secret");
         assert_eq!(first.reveal(), again.reveal());
-        let mode = fs::metadata(path(data.path()))
+        let mode = fs::metadata(data.path().join(TOKENS))
             .expect("a file")
             .permissions()
             .mode();
@@ -86,8 +95,12 @@ mod tests {
         rotate_signing_secret(data.path()).expect("another secret");
         let other = signing_secret(data.path()).expect("a secret");
         assert_ne!(first.reveal(), other.reveal());
+        let webhooks = webhook_secret(data.path()).expect("a third");
+        rotate_signing_secret(data.path()).expect("another secret");
+        let again = webhook_secret(data.path()).expect("a secret");
+        assert_eq!(webhooks.reveal(), again.reveal(), "it is one of its own");
         for wrong in ["", "00", "zz"] {
-            fs::write(path(data.path()), wrong).expect("a file");
+            fs::write(data.path().join(TOKENS), wrong).expect("a file");
             assert!(signing_secret(data.path()).is_err(), "{wrong}");
         }
     }

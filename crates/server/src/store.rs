@@ -102,7 +102,7 @@ pub fn rotate_master_key(
 
 /// Rewrites the log into less space.
 pub fn compact_log(data: &Path, progress: &mut dyn FnMut(Position)) -> anyhow::Result<Compacted> {
-    Ok(event_log_sled::compact(data, progress)?)
+    Ok(event_log_sled::compact(data, engine::labels_of, progress)?)
 }
 
 /// Says what is the matter with a store.

@@ -66,6 +66,8 @@ pub enum StreamId {
     Clock,
     /// `key-{id}`: an API key.
     Key(String),
+    /// `webhook-{id}`: whoever is told of what happens.
+    Webhook(String),
     /// `request`: requests that are answered once, however often they are sent.
     Request,
 }
@@ -93,6 +95,7 @@ impl StreamId {
             | Self::Brand(_)
             | Self::Clock
             | Self::Key(_)
+            | Self::Webhook(_)
             | Self::Request => None,
         }
     }
@@ -129,6 +132,7 @@ impl StreamId {
             Self::Brand(brand) => write!(f, "brand-{brand}"),
             Self::Clock => f.write_str(CLOCK),
             Self::Key(id) => write!(f, "key-{id}"),
+            Self::Webhook(id) => write!(f, "webhook-{id}"),
             Self::Request => f.write_str(REQUEST),
         }
     }
@@ -174,6 +178,9 @@ impl StreamId {
             "token" => number(key).map(Self::Token),
             "brand" => BrandId::parse(key).ok().map(Self::Brand),
             "key" => UserId::parse(key).ok().map(|_| Self::Key(key.to_owned())),
+            "webhook" => UserId::parse(key)
+                .ok()
+                .map(|_| Self::Webhook(key.to_owned())),
             _ => None,
         }
     }
@@ -218,6 +225,7 @@ mod tests {
             Just(StreamId::PreferencePage),
             Just(StreamId::Request),
             "[-a-f0-9]{1,12}".prop_map(StreamId::Key),
+            "[-a-f0-9]{1,12}".prop_map(StreamId::Webhook),
         ]
     }
 
@@ -239,6 +247,7 @@ mod tests {
             "list-",
             "list_member-a",
             "key-",
+            "webhook-",
             "audience-",
             "clock-",
             "preference_page-",

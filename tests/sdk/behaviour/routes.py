@@ -24,7 +24,8 @@ class Route:
         path = self.path
         for name, value in ids.items():
             path = path.replace(f"{{{name}}}", value)
-        return path
+        # A stream goes on for ever, and has no limit: whoever may ask is told that.
+        return f"{path}?limit=1" if path.endswith("/stream") else path
 
 
 def all_routes(wire: httpx.Client) -> list[Route]:

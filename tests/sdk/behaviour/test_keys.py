@@ -12,7 +12,7 @@ from routes import all_routes, key_client, new_key, scopes, with_credential
 def nobody() -> dict[str, str]:
     """Ids that nobody has, for every place in a path."""
     names = ("user_id", "recipient_id", "list_id", "audience_id", "tenant_id", "section_id", "topic_id")
-    ids = {name: f"nobody-{uuid4().hex}" for name in (*names, "brand_id", "token", "key_id", "audit_event_id")}
+    ids = {name: f"nobody-{uuid4().hex}" for name in (*names, "brand_id", "token", "key_id", "audit_event_id", "webhook_id")}
     return ids | {"position": "1"}
 
 

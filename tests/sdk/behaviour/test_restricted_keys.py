@@ -107,7 +107,7 @@ def test_what_reaches_further_is_refused(wire: httpx.Client, world: World) -> No
     assert len(refused) > 30
     before = head(wire)
     of = ids(world, world.ada, world.ours) | {
-        name: "x" for name in ("audience_id", "section_id", "brand_id", "key_id", "audit_event_id")
+        name: "x" for name in ("audience_id", "section_id", "brand_id", "key_id", "audit_event_id", "webhook_id")
     }
     for route in refused:
         response = world.client.request(route.method, route.with_ids(of))

@@ -42,7 +42,7 @@ def test_a_token_of_the_sdk_carries_its_scope(courier: Courier, user_id: str) ->
 def test_each_grant_allows_its_routes_and_no_others(wire: httpx.Client, user_id: str) -> None:
     routes = all_routes(wire)
     ids = {name: "x" for name in ("list_id", "audience_id", "tenant_id", "section_id", "topic_id", "brand_id")}
-    ids |= {"token": "x", "position": "1", "key_id": "x", "audit_event_id": "1"}
+    ids |= {"token": "x", "position": "1", "key_id": "x", "audit_event_id": "1", "webhook_id": "x"}
     allowed = 0
     for grant in GRANTS:
         with with_credential(wire, issue(wire, f"user_id:{user_id} {grant}")) as client:

@@ -62,6 +62,8 @@ macro_rules! texts {
 texts! {
     /// Of an API key.
     KeyId = "/key_id",
+    /// Of a webhook.
+    WebhookId = "/webhook_id",
     /// Of an audit event.
     AuditEventId = "/audit_event_id",
 }

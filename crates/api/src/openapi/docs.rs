@@ -2,8 +2,8 @@
 
 use axum::http::Method;
 use domain::limits::{
-    CHOICES_MAX, LISTS_MAX, RECIPIENTS_MAX, SAMPLE_MAX, USER_TENANTS_MAX, USER_TOKENS_MAX,
-    USERS_MAX,
+    CHOICES_MAX, LISTS_MAX, RECIPIENTS_MAX, SAMPLE_MAX, URL_BYTES_MAX, USER_TENANTS_MAX,
+    USER_TOKENS_MAX, USERS_MAX, WEBHOOK_TYPES_MAX,
 };
 use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, DIGEST};
 use serde_json::{Value, json};
@@ -19,10 +19,10 @@ use super::shapes::{
 use crate::routes::{
     LinkedPage, Success, audiences, audit, backtest, brands, events, explain, keys, lists, log,
     members, memberships, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
-    user_tokens, users,
+    user_tokens, users, webhooks,
 };
 
-pub(super) const AREAS: [&str; 14] = [
+pub(super) const AREAS: [&str; 15] = [
     "Profiles",
     "Lists",
     "Audiences",
@@ -35,12 +35,13 @@ pub(super) const AREAS: [&str; 14] = [
     "Events",
     "Log",
     "Keys",
+    "Webhooks",
     "Server",
     "Audit",
 ];
 
 pub(super) fn all() -> Vec<Doc> {
-    let areas: [(&str, Vec<Doc>); 13] = [
+    let areas: [(&str, Vec<Doc>); 14] = [
         ("Profiles", profiles()),
         ("Lists", lists()),
         ("Audiences", audiences()),
@@ -53,6 +54,7 @@ pub(super) fn all() -> Vec<Doc> {
         ("Events", events()),
         ("Log", checking()),
         ("Keys", keys()),
+        ("Webhooks", webhooks()),
         ("Audit", audit()),
     ];
     let mut all = Vec::new();
@@ -1000,27 +1002,63 @@ fn events() -> Vec<Doc> {
         "command_id": "0197a0c2-7d00-7000-8000-000000000000", "subjects": ["ada"], "data": {}})
     };
     let text = || json!({"type": "string"});
+    let mut timeline_event = event();
+    timeline_event["changes"] =
+        json!([{"path": "/profile/address/city", "before": "Ghent", "after": "Bruges"}]);
+    let filtered = |doc: Doc| {
+        doc.query(
+            "stream",
+            "The name of a stream, such as `profile-ada`.",
+            text(),
+        )
+        .query("type", "A type, or the beginning of one and `*`.", text())
+        .query("subject", "A user id.", text())
+        .query("actor", "The id of a credential.", text())
+        .query("correlation_id", "The id of a request.", text())
+    };
     vec![
-        paged_strictly(in_tenant(get("/v1/events", "What happened")))
-            .query(
-                "stream",
-                "The name of a stream, such as `profile-ada`.",
-                text(),
-            )
-            .query("type", "A type, or the beginning of one and `*`.", text())
-            .query("subject", "A user id.", text())
-            .query("actor", "The id of a credential.", text())
-            .query("correlation_id", "The id of a request.", text())
-            .query("after", "Only after this position.", if_any(&position()))
-            .query("before", "Only before this position.", if_any(&position()))
-            .query("since", "Recorded then or later.", if_any(&moment()))
-            .query("until", "Recorded then or earlier.", if_any(&moment()))
-            .query(
-                "order",
-                "Oldest first unless `desc`.",
-                one_of(&["asc", "desc"]),
-            )
-            .answers::<events::EventsPage>(200, json!({"items": [event()], "paging": last_page()})),
+        filtered(paged_strictly(in_tenant(get(
+            "/v1/events",
+            "What happened",
+        ))))
+        .query("after", "Only after this position.", if_any(&position()))
+        .query("before", "Only before this position.", if_any(&position()))
+        .query("since", "Recorded then or later.", if_any(&moment()))
+        .query("until", "Recorded then or earlier.", if_any(&moment()))
+        .query(
+            "order",
+            "Oldest first unless `desc`.",
+            one_of(&["asc", "desc"]),
+        )
+        .answers::<events::EventsPage>(200, json!({"items": [event()], "paging": last_page()})),
+        filtered(in_tenant(get(
+            "/v1/events/stream",
+            "What happens, as it happens",
+        )))
+        .query(
+            "after",
+            "Only after this position; from now on unless given. `Last-Event-ID` wins over it.",
+            if_any(&position()),
+        )
+        .answers_as(
+            200,
+            "text/event-stream",
+            text(),
+            json!("id: 7\ndata: {\"position\":7}\n\n"),
+        ),
+        paged_strictly(get(
+            "/v1/users/{user_id}/timeline",
+            "Everything that happened to a person, and which fields it changed",
+        ))
+        .query(
+            "order",
+            "Newest first unless `asc`.",
+            one_of(&["asc", "desc"]),
+        )
+        .answers::<users::timeline::TimelinePage>(
+            200,
+            json!({"items": [timeline_event], "paging": last_page()}),
+        ),
         get("/v1/events/{position}", "One event").answers_as(
             200,
             "application/json",
@@ -1185,6 +1223,70 @@ fn keys() -> Vec<Doc> {
             json!({"scope": "user_id:ada read:preferences", "expires_in": "2 hours"}),
         )
         .answers::<user_tokens::Issued>(200, json!({"token": "eyJ…"})),
+    ]
+}
+
+fn webhooks() -> Vec<Doc> {
+    let webhook = || {
+        json!({"id": "0197a0c2-7d00-7000-8000-000000000000", "url": "https://example.com/hook",
+                          "types": ["profile.*", "audiences:user:matched"], "audience_id": null,
+                          "created_at": "2026-11-25T10:00:00.000Z", "position": 7, "behind": 0,
+                          "pending": 0, "failing": 0, "dead_letters": 0})
+    };
+    let new = || {
+        let mut new = webhook();
+        new["secret"] = "whsec_…".into();
+        new
+    };
+    let mut types = array(&text(1_024), WEBHOOK_TYPES_MAX);
+    types["minItems"] = 1.into();
+    let body = object([
+        ("url!", text(URL_BYTES_MAX)),
+        ("types!", types),
+        ("audience_id", nullable(id())),
+    ]);
+    let delivery = json!({"position": 7, "part": 0, "subject": 3, "attempt": 1,
+                          "at": "2026-11-25T10:00:00.000Z", "milliseconds": 12,
+                          "status": 200, "error": null});
+    let given_up = json!({"position": 7, "part": 0, "subject": 3, "attempts": 16,
+                          "at": "2026-11-25T10:00:00.000Z", "status": 500, "error": "status"});
+    vec![
+        get("/v1/webhooks", "Every webhook, oldest first").answers::<webhooks::WebhooksPage>(
+            200,
+            json!({"items": [webhook()], "paging": last_page()}),
+        ),
+        post(
+            "/v1/webhooks",
+            "Have what happens from now on told to a URL",
+        )
+        .asks(
+            body,
+            json!({"url": "https://example.com/hook",
+                       "types": ["profile.*", "audiences:user:matched"]}),
+        )
+        .answers::<webhooks::NewWebhook>(201, new()),
+        get("/v1/webhooks/{webhook_id}", "A webhook, but not its secret")
+            .answers::<webhooks::Webhook>(200, webhook()),
+        delete("/v1/webhooks/{webhook_id}", "Remove a webhook").answers_nothing(),
+        paged_strictly(get(
+            "/v1/webhooks/{webhook_id}/deliveries",
+            "The last attempts to tell it something, newest first",
+        ))
+        .answers::<webhooks::DeliveriesPage>(
+            200,
+            json!({"items": [delivery], "paging": last_page()}),
+        ),
+        paged_strictly(get(
+            "/v1/webhooks/{webhook_id}/dead-letters",
+            "What was given up, oldest first",
+        ))
+        .answers::<webhooks::GivenUpPage>(200, json!({"items": [given_up], "paging": last_page()})),
+        post(
+            "/v1/webhooks/{webhook_id}/redeliver",
+            "Tell it once more what happened at a position and since",
+        )
+        .asks(object([("from!", position())]), json!({"from": 7}))
+        .answers::<webhooks::Redelivered>(202, json!({"from": 7})),
     ]
 }
 

@@ -20,11 +20,16 @@ const ADMINISTRATIVE: &[&str] = &[
     "key.issued",
     "key.expiry_set",
     "key.revoked",
+    "webhook.*",
     "brand.*",
     "section.*",
     "topic.*",
     "preference_page.*",
 ];
+
+fn administrative() -> Vec<String> {
+    ADMINISTRATIVE.iter().map(|it| (*it).to_owned()).collect()
+}
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AuditEvent {
@@ -75,7 +80,7 @@ pub(crate) async fn page(
 ) -> Result<Response, ApiError> {
     let before = parameters.place(COLLECTION);
     let query = EventsQuery {
-        event_types: ADMINISTRATIVE,
+        event_types: administrative(),
         order: Order::Descending,
         before: before.and_then(|place| place.parse().ok().map(Position)),
         limit: parameters.limit_clamped(),
@@ -103,7 +108,7 @@ pub(crate) async fn get(
     let position = id.parse::<u64>().ok().filter(|it| it.to_string() == id);
     let position = position.ok_or_else(ApiError::audit_event_not_found)?;
     let query = EventsQuery {
-        event_types: ADMINISTRATIVE,
+        event_types: administrative(),
         after: Some(Position(position.saturating_sub(1))),
         before: Some(Position(position.saturating_add(1))),
         limit: PageLimit::default(),

@@ -1,3 +1,5 @@
+pub(crate) mod stream;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use engine::{EventJson, EventsQuery, Order};
@@ -69,8 +71,22 @@ pub(crate) async fn get(
         .ok_or_else(ApiError::event_not_found)
 }
 
-fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
+/// Which events, wherever they stand.
+fn filters(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
     let text = |name| parameters.get(name).map(str::to_owned);
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    Ok(EventsQuery {
+        stream: text("stream"),
+        event_type: text("type"),
+        subject: text("subject"),
+        actor: text("actor"),
+        tenant_id: tenant.map(Into::into),
+        correlation_id: text("correlation_id"),
+        ..EventsQuery::default()
+    })
+}
+
+fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
     let position = |name| {
         parameters
             .parsed::<u64>(name, "a position, which is a whole number")
@@ -81,21 +97,14 @@ fn query(parameters: &Parameters) -> Result<EventsQuery, ApiError> {
         Some("desc") => Order::Descending,
         Some(_) => return Err(ApiError::invalid_parameter("order", "asc or desc")),
     };
-    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
     let mut query = EventsQuery {
-        stream: text("stream"),
-        event_type: text("type"),
-        subject: text("subject"),
-        actor: text("actor"),
-        tenant_id: tenant.map(Into::into),
-        correlation_id: text("correlation_id"),
         since: parameters.parsed("since", "an RFC 3339 time")?,
         until: parameters.parsed("until", "an RFC 3339 time")?,
         after: position("after")?,
         before: position("before")?,
         order,
         limit: parameters.limit()?,
-        ..EventsQuery::default()
+        ..filters(parameters)?
     };
     if let Some(place) = parameters.place_checked(COLLECTION)? {
         let place = Position(place.parse().map_err(|_| ApiError::invalid_cursor())?);

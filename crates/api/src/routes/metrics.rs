@@ -18,8 +18,12 @@ pub(crate) async fn get(State(state): State<ApiState>, _: Authenticated) -> Resp
         audiences: models.audiences.len() as u64,
         audience_changes: models.audiences.change_count(),
         log: state.transparency.status(),
+        deliveries: state.delivery.counts(),
         process: (state.process)(),
     };
+    state
+        .metrics
+        .webhooks_reached(moment.position, state.delivery.reached());
     let text = state.metrics.encode(&moment);
     let content_type =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -1,5 +1,6 @@
 pub(crate) mod batch;
 pub(crate) mod effective_profile;
+pub(crate) mod timeline;
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use engine::EventStore;
-use server::{Config, LogFormat, MasterKeySource, TlsFiles};
+use server::{Config, DeliveryOptions, LogFormat, MasterKeySource, TlsFiles};
 use toml::{Table, Value};
 
 /// Where settings are read from if nobody says.
@@ -84,6 +85,18 @@ pub(crate) struct Flags {
     /// Files on other disks that get every checkpoint and are compared at a start, separated by commas.
     #[arg(long, value_name = "FILES")]
     log_anchors: Option<String>,
+    /// Whether webhooks may be on this machine or in a private network: `allow` or `refuse`.
+    #[arg(long, value_name = "RULE")]
+    webhook_private_targets: Option<String>,
+    /// How long a webhook's target has for an answer, in milliseconds.
+    #[arg(long, value_name = "N")]
+    webhook_timeout_ms: Option<String>,
+    /// The pause after a first failed attempt to tell a webhook, in milliseconds; it doubles, up to an hour.
+    #[arg(long, value_name = "N")]
+    webhook_retry_ms: Option<String>,
+    /// After so many attempts a delivery to a webhook is given up.
+    #[arg(long, value_name = "N")]
+    webhook_attempts_max: Option<String>,
     /// How traces are written: `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -107,7 +120,7 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 18] = [
+const KNOWN: [Known; 22] = [
     known("data_dir", "data"),
     known("master_key_file", ""),
     Known {
@@ -133,6 +146,10 @@ const KNOWN: [Known; 18] = [
     known("log_key", ""),
     known("log_origin", ""),
     known("log_anchors", ""),
+    known("webhook_private_targets", "refuse"),
+    known("webhook_timeout_ms", "10000"),
+    known("webhook_retry_ms", "1000"),
+    known("webhook_attempts_max", "16"),
     known("log_format", "text"),
 ];
 
@@ -229,6 +246,10 @@ impl Flags {
             "log_key" => self.log_key.as_ref(),
             "log_origin" => self.log_origin.as_ref(),
             "log_anchors" => self.log_anchors.as_ref(),
+            "webhook_private_targets" => self.webhook_private_targets.as_ref(),
+            "webhook_timeout_ms" => self.webhook_timeout_ms.as_ref(),
+            "webhook_retry_ms" => self.webhook_retry_ms.as_ref(),
+            "webhook_attempts_max" => self.webhook_attempts_max.as_ref(),
             _ => self.log_format.as_ref(),
         }
     }
@@ -341,6 +362,27 @@ impl Settings {
             log_key: self.given("log_key").map(Into::into),
             log_origin: origin.map(str::to_owned),
             log_anchors: anchors.map(Into::into).collect(),
+            webhooks: self.webhooks()?,
+        })
+    }
+
+    fn webhooks(&self) -> anyhow::Result<DeliveryOptions> {
+        let number = "a whole number above 0";
+        let milliseconds = |name| {
+            let given: NonZeroU32 = self.parsed(name, number)?;
+            anyhow::Ok(Duration::from_millis(given.get().into()))
+        };
+        let private_targets = match self.get("webhook_private_targets") {
+            "allow" => true,
+            "refuse" => false,
+            _ => return Err(self.wrong("webhook_private_targets", "`allow` or `refuse`")),
+        };
+        let attempts: NonZeroU32 = self.parsed("webhook_attempts_max", number)?;
+        Ok(DeliveryOptions {
+            private_targets,
+            time_max: milliseconds("webhook_timeout_ms")?,
+            first_pause: milliseconds("webhook_retry_ms")?,
+            attempts_max: attempts.get(),
         })
     }
 
@@ -508,6 +550,8 @@ mod tests {
             ("requests_max = 0", "above 0"),
             ("master_key = \"0a\"\nmaster_key_file = \"k\"", "both given"),
             ("log_origin = \"my log\"", "without spaces"),
+            ("webhook_private_targets = \"yes\"", "`allow` or `refuse`"),
+            ("webhook_retry_ms = 0", "above 0"),
         ] {
             let settings = settings(&Flags::default(), &[], file).expect("settings");
             let wrong = settings.config().expect_err(file);

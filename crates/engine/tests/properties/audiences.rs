@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{AudienceCommand, AudiencePut, Change, ListCommand, ProfileCommand, TenantCommand};
 use engine::{Command, Origin, SubscribeMode, Subscriber, TenantDetails, UserUpsert};
-use projections::{ChangePlace, MemberView, ReadModels};
+use projections::{ChangePlace, MemberView, ReadModels, StepPlace};
 use rules::{any_profile, any_rule};
 use serde_json::{Map, Value, json};
 use types::filter::Group;
@@ -410,6 +410,40 @@ fn compare_previews(running: &Running, world: &World, random: &mut Random, seed:
     assert_eq!(counts, expected_counts, "seed {seed}");
 }
 
+/// All steps of all audiences, in pieces, lead from nobody to the members of each, and no place comes twice.
+fn compare_steps(running: &Running, seed: u64, at_most: usize) {
+    let (models, history) = (&running.models, running.history());
+    let head = models.checkpoint();
+    let mut members: BTreeMap<AudienceId, BTreeMap<SubjectId, Position>> = BTreeMap::new();
+    let mut place = StepPlace::default();
+    while place < StepPlace::after(head) {
+        let steps = history.membership_steps(place, head, None, at_most, &|| true);
+        let steps = steps.unwrap();
+        assert!(steps.items.len() <= at_most);
+        for step in steps.items {
+            assert!(step.place() > place, "seed {seed}: {step:?}");
+            place = step.place();
+            let of = members.entry(step.audience.clone()).or_default();
+            let before = if step.joined {
+                of.insert(step.subject, step.position)
+            } else {
+                of.remove(&step.subject)
+            };
+            assert_eq!(before.is_some(), !step.joined, "seed {seed}: {step:?}");
+        }
+        assert!(steps.through >= place, "seed {seed}");
+        place = steps.through;
+    }
+    for audience in 0..AUDIENCES {
+        let id = audience_id(audience);
+        let rows = all_members(models, &id).unwrap_or_default();
+        let rows = rows.iter().map(|it| (it.subject, it.joined.position));
+        let rows: BTreeMap<_, _> = rows.collect();
+        let told = members.remove(&id).unwrap_or_default();
+        assert_eq!(told, rows, "steps of {audience}, seed {seed}");
+    }
+}
+
 /// All changes of an audience, in pages, lead from nobody to its members; and each member's row says
 /// of the last change to them.
 fn compare_changes(running: &Running, seed: u64, limit: PageLimit) {
@@ -483,6 +517,7 @@ fn members_are_whom_the_rule_accepts_from_scratch() {
             if random.percent(10) {
                 let limit = PageLimit::clamped(if crowded { 1_000 } else { 7 });
                 compare_changes(&running, seed, limit);
+                compare_steps(&running, seed, limit.rows());
                 running = if random.percent(50) {
                     running.resumed(seed)
                 } else {
@@ -566,6 +601,19 @@ fn changes_that_are_forgotten_are_told_from_the_log() {
     }
     // The first round makes people known who are not in it; from then on each write moves one.
     assert_eq!(items.len(), ROUNDS - 3);
+    // The same as steps of one audience among all, at their first place in the log.
+    let of = audience_id(0);
+    let head = running.models.checkpoint();
+    let first = StepPlace::after(Position(items[0].change.occasion.position.0 - 1));
+    let steps = history.membership_steps(first, head, Some(&of), 50, &|| true);
+    let steps = steps.unwrap();
+    assert_eq!(steps.items.len(), 50);
+    for (step, event) in steps.items.iter().zip(&items) {
+        let change = &event.change;
+        assert_eq!((step.position, step.part), (change.occasion.position, 1));
+        assert_eq!((step.subject, step.joined), (change.subject, change.joined));
+    }
+    assert_eq!(steps.through, StepPlace::after(steps.items[49].position));
     let kinds = items.iter().map(|it| it.change.joined);
     for (place, joined) in kinds.enumerate() {
         assert_eq!(joined, (place / 3) % 2 == 0, "{place}");

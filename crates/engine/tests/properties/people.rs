@@ -5,6 +5,7 @@
 //!
 //! `MUSTER_PEOPLE_SEED` repeats a run, `MUSTER_PEOPLE_WRITES` makes it longer.
 
+mod feed;
 pub(crate) mod steps;
 mod world;
 

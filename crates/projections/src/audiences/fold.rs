@@ -100,6 +100,7 @@ impl State {
             | Event::Brand(_)
             | Event::Clock(_)
             | Event::Key(_)
+            | Event::Webhook(_)
             | Event::Request(_) => {}
         }
         self.settle(effects, others);

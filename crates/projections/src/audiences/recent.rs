@@ -47,7 +47,7 @@ impl Change {
         }
     }
 
-    fn people(&self) -> u64 {
+    pub(super) fn people(&self) -> u64 {
         match self {
             Self::Row { joined, left, .. } => (joined.len() + left.len()) as u64,
             Self::Audience { joined, left, .. } => joined.len() + left.len(),
