@@ -253,11 +253,7 @@ impl<R: Read> Summed<R> {
         Self { from, sum }
     }
 
-    /// The next block; `None` at the end of the file.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a file that cannot be read, its end, and a block that is none are three things"
-    )]
+    /// The next block; `None` at the end of the file. A file that cannot be read, its end, and a block that is none are three things.
     fn block(
         &mut self,
         first: Position,

@@ -65,11 +65,14 @@ fn webhook_files(data: &Path) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy());
         // What is being written is none yet.
-        if !name.ends_with(".new") {
-            names.push(format!("{WEBHOOKS}/{name}"));
-        }
+        let is_new = path.extension().is_some_and(|it| it == "new");
+        names.extend(
+            name.filter(|_| !is_new)
+                .map(|name| format!("{WEBHOOKS}/{name}")),
+        );
     }
     Ok(names)
 }

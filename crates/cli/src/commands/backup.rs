@@ -31,11 +31,11 @@ impl Options {
         let mut set = BackupSet::open_or_create(&self.directory)?;
         let before = set.manifest().position;
         let path = format!("/v1/backup?after={before}");
-        let mut sent = server.stream(&path).with_context(|| {
+        let mut frames = server.stream(&path).with_context(|| {
             format!("the backup holds events up to {before}: is it of this server?")
         })?;
         let progress = Progress::endless();
-        set.take(&mut sent, &mut |position| progress.reached(position))
+        set.take(&mut frames, &mut |position| progress.reached(position))
             .context("nothing was added to the backup")?;
         drop(progress);
         let manifest = set.manifest();
