@@ -1,6 +1,7 @@
 //! Who is erased is nowhere any more, and everything else is as it was.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -128,6 +129,22 @@ fn who_is_erased_is_in_no_file_and_no_answer() {
         user(&ada())
     );
     let carol = user("carol");
+    // A snapshot, and a state of the past, that hold her.
+    server.stop();
+    let server = TestServer::start_with(
+        &data,
+        Config {
+            snapshot_events: NonZeroU64::new(5),
+            ..Config::default()
+        },
+    );
+    let snapshots = || fs::read_dir(data.join("snapshots")).unwrap().count();
+    assert_eq!(snapshots(), 1);
+    let user = |user: &str| server.ask("GET", &format!("/v1/users/{user}"), "").text;
+    let then = server.ask("GET", "/brands", "").position();
+    let past = format!("/v1/users/{}?as_of={then}", ada());
+    let past = || server.ask("GET", &past, "");
+    assert!(past().text.matches(MARKER).count() > 10);
     // Who was removed before is erased as well as anybody.
     let second = format!("{}-2", ada());
     server.ask("DELETE", &format!("/profiles/{second}"), "");
@@ -136,6 +153,8 @@ fn who_is_erased_is_in_no_file_and_no_answer() {
     let erased = erase(&ada());
     assert_eq!(erased.status, 200, "{}", erased.text);
     assert_eq!(erased.body["erased"], true);
+    assert_eq!(snapshots(), 0);
+    assert_eq!(past().status, 404);
     assert_eq!(erased.body["position"], erased.position());
     assert_eq!(erase(&second).status, 200);
     for unknown in [&ada(), "nobody"] {

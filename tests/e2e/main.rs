@@ -5,6 +5,7 @@
 mod access;
 mod as_of;
 mod audiences;
+mod audit;
 mod backup;
 mod cli;
 mod client;

@@ -1,8 +1,11 @@
 mod backup;
 mod config;
+mod diff;
 mod digest;
 mod erase;
+mod explain;
 mod export;
+mod history;
 mod import;
 mod key;
 mod log;
@@ -36,6 +39,9 @@ enum Command {
     Replay(replay::Options),
     Log(log::Options),
     Users(users::Options),
+    History(history::Options),
+    Explain(explain::Options),
+    Diff(diff::Options),
     Erase(erase::Options),
     Backup(backup::Options),
     Restore(restore::Options),
@@ -58,6 +64,9 @@ impl Cli {
             Command::Replay(options) => options.run(),
             Command::Log(options) => options.run(),
             Command::Users(options) => options.run(),
+            Command::History(options) => options.run(),
+            Command::Explain(options) => options.run(),
+            Command::Diff(options) => options.run(),
             Command::Erase(options) => options.run(),
             Command::Backup(options) => options.run(),
             Command::Restore(options) => options.run(),

@@ -374,6 +374,14 @@ struct Entry<'a> {
     common: Vec<u32>,
 }
 
+/// CRC-32 over the position and the content.
+fn checksum(first: Position, content: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&first.0.to_be_bytes());
+    hasher.update(content);
+    hasher.finalize()
+}
+
 impl BlockIndex {
     pub fn of(first: Position, records: &[NewRecord]) -> Self {
         Self::build(
@@ -454,6 +462,9 @@ impl BlockIndex {
         }
         put_varint(&mut bytes, count as u64);
         bytes.extend_from_slice(&entries);
+        // The tree does not cover it, and not all of it can be compared with the records.
+        let checksum = checksum(first, &bytes);
+        bytes.extend(checksum.to_be_bytes());
         Self { first, bytes }
     }
 
@@ -474,7 +485,12 @@ impl BlockIndex {
 
     fn each(&self, mut take: impl FnMut(Entry<'_>)) -> Result<(), ReadError> {
         let damaged = |what: &str| ReadError::damaged(self.first, format!("in the index: {what}"));
-        let mut reader = Reader(&self.bytes);
+        let content = self.bytes.split_last_chunk();
+        let (content, found) = content.ok_or_else(|| damaged("it is too short"))?;
+        if checksum(self.first, content).to_be_bytes() != *found {
+            return Err(damaged("it does not match its checksum"));
+        }
+        let mut reader = Reader(content);
         let types = reader.varint().map_err(damaged)?;
         let types: Vec<&str> = (0..types)
             .map(|_| reader.text())

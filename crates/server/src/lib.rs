@@ -19,7 +19,7 @@ pub use app::{Server, Stopped, check};
 pub use config::{Config, DeliveryOptions, TlsFiles};
 pub use engine::TENANT_LEVELS_LOADED;
 pub use master_key::{MasterKeySource, write_master_key};
-pub use restore::restore;
+pub use restore::{copy_until, restore};
 pub use secret::rotate_signing_secret;
 pub use snapshots::open_snapshots;
 pub use store::{

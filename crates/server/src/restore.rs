@@ -2,11 +2,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use backup::{BackupSet, NamedFile};
-use engine::Until;
+use engine::{EventStore, Until};
 use event_log::{EventLog as _, Head};
 use types::Position;
 use vault::Vault;
@@ -30,6 +30,8 @@ pub(crate) const WEBHOOKS: &str = "webhooks";
 /// Records written in one commit.
 const GROUP_RECORDS: usize = 1_024;
 const GROUP_BYTES: usize = 256 * 1024;
+/// How much of the log is read at a time, as stored.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 /// What a backup holds besides the log. The master key is among it only where it lies beside the data.
 pub(crate) fn files(data: &Path) -> io::Result<Vec<NamedFile>> {
@@ -87,20 +89,9 @@ pub fn restore(
     until: Until,
     progress: &mut dyn FnMut(Position),
 ) -> anyhow::Result<Head> {
-    let is_empty = match fs::read_dir(data) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == ErrorKind::NotFound => true,
-        Err(error) => return Err(error).context(data.display().to_string()),
-    };
-    ensure!(
-        is_empty,
-        "{} is not empty; a backup is restored into a new data directory",
-        data.display(),
-    );
+    ensure_empty(data)?;
     let files = set.files()?;
-    fs::create_dir_all(data)?;
-    let mark = being_filled(data);
-    File::create(&mark)?.sync_all()?;
+    let mark = begin(data)?;
     let head = write_records(set, data, until, progress)?;
     // A backup holds its checkpoint as well, which is of no use here.
     // What webhooks were told is of the end of the log, and would pass over what comes after a moment
@@ -108,20 +99,87 @@ pub fn restore(
     let is_whole = until == Until::Head;
     let is_wanted =
         |name: &str| FILES.contains(&name) || is_whole && name.split('/').next() == Some(WEBHOOKS);
-    for file in files.iter().filter(|it| is_wanted(&it.name)) {
+    finish(data, &mark, files.iter().filter(|it| is_wanted(&it.name)))?;
+    // Whether the keys fit is told now, and erasures that the backup has as events are finished.
+    let store = open_store(data, master_key)
+        .context("the events are restored; the keys that open them do not fit")?;
+    store.log.close()?;
+    Ok(head)
+}
+
+/// Makes a data directory of another one whose log is open, up to a position.
+pub fn copy_until(
+    store: &EventStore,
+    from: &Path,
+    to: &Path,
+    last: Position,
+) -> anyhow::Result<Head> {
+    ensure_empty(to)?;
+    let files = files(from)?;
+    let mark = begin(to)?;
+    let log = log_being_filled(to)?;
+    let mut next = Position(1);
+    while next <= last {
+        for raw in store.log.read(next, PIECE_BYTES)? {
+            let block = raw.decode()?;
+            let positions = (block.header().first.0..).map(Position);
+            let wanted = positions.zip(block.record_bytes());
+            let wanted = wanted.take_while(|(position, _)| *position <= last);
+            let group: Vec<Vec<u8>> = wanted.map(|(_, bytes)| bytes.to_owned()).collect();
+            next = block.header().last().next();
+            log.append_stored(&group, engine::labels_of)?;
+            if next > last {
+                break;
+            }
+        }
+    }
+    log.close()?;
+    let head = log.head();
+    drop(log);
+    finish(
+        to,
+        &mark,
+        files.iter().filter(|it| FILES.contains(&&*it.name)),
+    )?;
+    Ok(head)
+}
+
+fn ensure_empty(data: &Path) -> anyhow::Result<()> {
+    let is_empty = match fs::read_dir(data) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(error).context(data.display().to_string()),
+    };
+    ensure!(
+        is_empty,
+        "{} is not empty; a new data directory is needed",
+        data.display()
+    );
+    Ok(())
+}
+
+/// Until it is finished nobody else can open the directory.
+fn begin(data: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(data)?;
+    let mark = being_filled(data);
+    File::create(&mark)?.sync_all()?;
+    Ok(mark)
+}
+
+fn finish<'a>(
+    data: &Path,
+    mark: &Path,
+    files: impl Iterator<Item = &'a NamedFile>,
+) -> anyhow::Result<()> {
+    for file in files {
         let path = data.join(&file.name);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
         write_secret(&path, &file.content)?;
     }
-    fs::remove_file(&mark)?;
-    File::open(data)?.sync_all()?;
-    // Whether the keys fit is told now, and erasures that the backup has as events are finished.
-    let store = open_store(data, master_key)
-        .context("the events are restored; the keys that open them do not fit")?;
-    store.log.close()?;
-    Ok(head)
+    fs::remove_file(mark)?;
+    Ok(File::open(data)?.sync_all()?)
 }
 
 fn write_records(

@@ -1,10 +1,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::server::{Address, Server};
+use super::server::{Address, Server, encoded};
 use crate::output;
 
 /// Erase a person for ever: what is known about them is removed, and the key of all that the log says of
@@ -31,8 +30,7 @@ struct Erased {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let user_id = utf8_percent_encode(&self.user_id, NON_ALPHANUMERIC);
-        let path = format!("/v1/users/{user_id}/erase");
+        let path = format!("/v1/users/{}/erase", encoded(&self.user_id));
         let erased: Erased = Server::at(&self.address)?.post_once(&path, "{}")?;
         if self.json {
             output::data_json(&erased)?;

@@ -3,6 +3,7 @@ mod check;
 mod prove;
 mod rotate;
 mod source;
+mod tail;
 mod tenant;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ enum Command {
     },
     /// Rewrite the log into less space. Every event and the root stay what they are.
     Compact(Common),
+    Tail(tail::Tail),
     Checkpoint(prove::Checkpoint),
     Keys(prove::Keys),
     Prove(prove::Prove),
@@ -75,6 +77,7 @@ impl Options {
                 rewrite_head: false,
             } => common.doctor(),
             Command::Compact(common) => common.compact(),
+            Command::Tail(options) => options.run(),
             Command::Checkpoint(options) => options.run(),
             Command::Keys(options) => options.run(),
             Command::Prove(options) => options.run(),

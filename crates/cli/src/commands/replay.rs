@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ pub(crate) struct Options {
     /// Stop after this position, or after the last event recorded by this time (RFC 3339).
     #[arg(long, value_parser = until, value_name = "POSITION|TIME")]
     until: Option<Until>,
+    /// Write a data directory that ends there, keys included; it must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
     /// Digests as one JSON object.
     #[arg(long)]
     json: bool,
@@ -50,6 +54,14 @@ impl Options {
             took.as_secs_f64(),
             per_second(events, took),
         ));
+        if let Some(to) = &self.to {
+            let last = rebuilt.read_models.checkpoint();
+            server::copy_until(&store, &self.data.existing()?, to, last)?;
+            output::note(&format!(
+                "{} holds the log up to position {last}",
+                to.display()
+            ));
+        }
         digest::print(&rebuilt.read_models, self.json)?;
         Ok(ExitCode::SUCCESS)
     }

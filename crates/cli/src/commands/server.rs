@@ -5,6 +5,7 @@ use std::{fmt, fs, thread};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -237,6 +238,17 @@ fn refused(status: u16, text: &str) -> Refused {
         path: None,
     });
     Refused { status, problem }
+}
+
+/// A value as it stands in a path or a query.
+pub(crate) fn encoded(value: &str) -> String {
+    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
+}
+
+/// Where a page ends.
+#[derive(Deserialize)]
+pub(crate) struct Paging {
+    pub(crate) cursor: Option<String>,
 }
 
 /// What is asked, and with which body.
