@@ -90,6 +90,7 @@ impl Server {
         let (data_dir, master_key) = (config.data_dir.clone(), config.master_key.clone());
         let (snapshot_events, checkable) = (config.snapshot_events, config.transparency());
         let opening = tokio::task::spawn_blocking(move || {
+            TransparencyLog::check_keys(&checkable)?;
             let store = open_store(&data_dir, &master_key)?;
             // An anchor that says something else is told before anything is built on the log.
             let transparency = TransparencyLog::open(Arc::clone(&store.log), &checkable)?;

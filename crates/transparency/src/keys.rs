@@ -94,6 +94,13 @@ impl Keys {
         Ok(Self { signer, history })
     }
 
+    /// Reads what there is of keys, and changes nothing.
+    pub(crate) fn check(data: &Path, key_path: Option<&Path>) -> Result<(), KeyError> {
+        read_history(&data.join(HISTORY))?;
+        read_key(&key_path.map_or_else(|| data.join(KEY), Path::to_owned))?;
+        Ok(())
+    }
+
     /// The keys of a data directory in which there are some already.
     pub(crate) fn existing(data: &Path, key_path: Option<&Path>) -> Result<Option<Self>, KeyError> {
         if read_history(&data.join(HISTORY))?.is_none() {

@@ -164,6 +164,12 @@ impl TransparencyLog {
         Ok(opened)
     }
 
+    /// Whether the keys that are there can be read. Changes nothing, and needs no log: opening one that was
+    /// not closed well writes to it, which nobody should do who is then to refuse it.
+    pub fn check_keys(options: &Options) -> Result<(), OpenError> {
+        Ok(Keys::check(&options.data_dir, options.key.as_deref())?)
+    }
+
     /// Compares the log with the anchors and with what was published from here, and changes nothing. Where
     /// there are no keys yet there is nothing to compare.
     pub fn compare(log: &Arc<dyn EventLog>, options: &Options) -> Result<(), OpenError> {

@@ -96,6 +96,7 @@ impl Options {
 impl Common {
     fn verify(&self) -> anyhow::Result<ExitCode> {
         let config = self.data.existing_config()?;
+        TransparencyLog::check_keys(&config.transparency())?;
         let store = self.data.store()?;
         let mut scan = Scan::of(&*store.log);
         let mut tiles = TileCheck::of(&config.data_dir.join("tiles"));

@@ -71,6 +71,7 @@ impl From {
             return Ok(Source::Running(Server::at(&address)?));
         }
         let config = self.place.existing_config()?;
+        TransparencyLog::check_keys(&config.transparency())?;
         let events = server::open_store(&config.data_dir, &config.master_key)?;
         let log = TransparencyLog::open(Arc::clone(&events.log), &config.transparency())?;
         log.mend()?;
