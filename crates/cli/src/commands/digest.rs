@@ -6,6 +6,7 @@ use engine::Until;
 use super::replay::until;
 use super::settings::Place;
 use crate::output;
+use crate::progress::Progress;
 
 /// Print one SHA-256 per read model: equal logs give equal digests.
 #[derive(Debug, Args)]
@@ -25,7 +26,10 @@ impl Options {
         let store = self.data.store()?;
         let until = self.as_of.unwrap_or(Until::Head);
         // From the log alone: what snapshots hold is what it is to be compared with.
-        let rebuilt = engine::replay(&store, until, &mut |_| ())?;
+        let progress = Progress::new(store.log.head().position.0);
+        let told = &mut |position| progress.reached(position);
+        let rebuilt = engine::replay(&store, until, told)?;
+        drop(progress);
         print(&rebuilt.read_models, self.json)?;
         Ok(ExitCode::SUCCESS)
     }

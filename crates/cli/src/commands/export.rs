@@ -7,6 +7,7 @@ use projections::{Projection as _, Subjects};
 use types::Position;
 
 use super::settings::Place;
+use crate::progress::Progress;
 
 /// How much of the log is read at a time, as stored.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -27,7 +28,9 @@ impl Options {
         let mut out = BufWriter::new(std::io::stdout().lock());
         let head = log.head().position;
         let mut next = Position(1);
+        let progress = Progress::new(head.0);
         while next <= head {
+            progress.reached(next);
             for raw in log.read(next, PIECE_BYTES)? {
                 for record in raw.decode()?.records() {
                     let record = record?;

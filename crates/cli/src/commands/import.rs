@@ -7,10 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use engine::{EventStore, Importer};
-use types::{Clock as _, SystemClock, Timestamp};
+use types::{Clock as _, Position, SystemClock, Timestamp};
 
 use super::settings::Place;
 use crate::output;
+use crate::progress::Progress;
 
 /// Events written in one commit.
 const GROUP_EVENTS: usize = 1_024;
@@ -74,6 +75,7 @@ fn import(store: &EventStore, lines: &mut dyn BufRead, latest: Timestamp) -> any
     let (mut group, mut bytes) = (Vec::new(), 0);
     let mut line = String::new();
     let mut number = 0_u64;
+    let progress = Progress::endless();
     loop {
         line.clear();
         let read = Read::take(&mut *lines, LINE_BYTES_MAX)
@@ -90,6 +92,7 @@ fn import(store: &EventStore, lines: &mut dyn BufRead, latest: Timestamp) -> any
         bytes += line.len();
         if group.len() == GROUP_EVENTS || bytes >= GROUP_BYTES {
             log.append(&group)?;
+            progress.reached(Position(number));
             group.clear();
             bytes = 0;
         }

@@ -16,6 +16,7 @@ use types::Position;
 
 use super::settings::Place;
 use crate::output;
+use crate::progress::Progress;
 
 /// Look after the event log itself.
 #[derive(Debug, Args)]
@@ -98,11 +99,12 @@ impl Common {
         let config = self.data.existing_config()?;
         TransparencyLog::check_keys(&config.transparency())?;
         let store = self.data.store()?;
+        let progress = Progress::new(store.log.head().position.0);
         let mut scan = Scan::of(&*store.log);
         let mut tiles = TileCheck::of(&config.data_dir.join("tiles"));
         let mut report = loop {
             match scan.next(&mut |leaf| tiles.leaf(leaf)) {
-                Ok(Some(_)) => {}
+                Ok(Some(_)) => progress.reached(scan.position()),
                 Ok(None) => break scan.report(None),
                 Err(error) => break scan.report(Some(error)),
             }
@@ -120,6 +122,7 @@ impl Common {
                 what,
             });
         }
+        drop(progress);
         let damage = report.damage.as_ref();
         let tile = tiles.damage();
         // Tiles that are wrong are said and nothing worse: the next start makes them again.
@@ -252,7 +255,10 @@ impl Common {
     }
 
     fn compact(&self) -> anyhow::Result<ExitCode> {
-        let compacted = server::compact_log(&self.data.existing()?, &mut |_| ())?;
+        let progress = Progress::endless();
+        let compacted =
+            server::compact_log(&self.data.existing()?, &mut |it| progress.reached(it))?;
+        drop(progress);
         if self.json {
             output::data_json(&json!({
                 "events": compacted.events,

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use engine::Until;
-use indicatif::{ProgressBar, ProgressStyle};
 use types::{Position, Timestamp};
 
 use super::digest;
 use super::settings::Place;
 use crate::output;
+use crate::progress::Progress;
 
 /// Rebuild the read models from the log, and print their digests.
 #[derive(Debug, Args)]
@@ -39,15 +39,12 @@ pub(crate) fn until(text: &str) -> Result<Until, String> {
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.data.store()?;
-        let bar =
-            ProgressBar::new(store.log.head().position.0).with_style(ProgressStyle::with_template(
-                "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta}",
-            )?);
+        let progress = Progress::new(store.log.head().position.0);
         let started = Instant::now();
         let until = self.until.unwrap_or(Until::Head);
-        let rebuilt = engine::replay(&store, until, &mut |position| bar.set_position(position.0))?;
+        let rebuilt = engine::replay(&store, until, &mut |position| progress.reached(position))?;
         let took = started.elapsed();
-        bar.finish_and_clear();
+        drop(progress);
         let events = rebuilt.read_models.checkpoint();
         output::note(&format!(
             "{events} events in {:.2} s: {:.0} events/s",
