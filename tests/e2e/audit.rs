@@ -130,6 +130,12 @@ fn what_changed_between_two_moments_is_told() {
     assert!(!all.iter().any(|it| it["kind"] == "tenant"));
     // Nobody can say what was of somebody who is erased.
     assert!(!all.iter().any(|it| it["id"] == "bob"));
+    let erased = lines(&asked(&server, &["history", "erased:1"]));
+    assert_eq!(erased[0]["type"], "subject.erased");
+    for wrong in [["--only", "wombat"], ["--to", "1"]] {
+        let refused = asked(&server, &[&["diff", "--from", &from][..], &wrong].concat());
+        assert!(!refused.status.success(), "{wrong:?}");
+    }
     let lists = lines(&asked(
         &server,
         &["diff", "--from", &from, "--only", "list"],

@@ -195,3 +195,64 @@ fn who_was_erased_is_in_no_backup_that_was_taken_afterwards() {
     assert_eq!(server.ask("GET", "/profiles/bob", "").status, 200);
     server.stop();
 }
+
+/// Whoever gets a number that somebody else had after the moment, who was erased, has a key all the same.
+#[test]
+fn a_log_that_goes_on_from_a_moment_before_keeps_what_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, set) = (directory.path().join("data"), directory.path().join("set"));
+    let server = TestServer::start(&data);
+    put(&server, "ada", "before");
+    let moment = server
+        .ask("GET", "/profiles/ada", "")
+        .position()
+        .to_string();
+    put(&server, "bob", "after");
+    server.ask("POST", "/v1/users/bob/erase", "{}");
+    put(&server, "carol", "after");
+    done(&backup(&server, &set));
+    server.stop();
+    let (restored_to, replayed_to) = (directory.path().join("a"), directory.path().join("b"));
+    done(&restored(&set, &restored_to, &["--until", &moment]));
+    let to = replayed_to.to_str().unwrap();
+    done(&muster(
+        &data,
+        &["replay", "--until", &moment, "--to", to],
+        "",
+    ));
+    for data in [&restored_to, &replayed_to] {
+        let server = TestServer::start(data);
+        put(&server, "dave", "new");
+        put(&server, "erin", "new");
+        server.stop();
+        let server = TestServer::start(data);
+        for (user, value) in [("ada", "before"), ("dave", "new"), ("erin", "new")] {
+            let profile = server.ask("GET", &format!("/profiles/{user}"), "");
+            assert_eq!(profile.body["profile"]["value"], value, "{}", profile.text);
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn two_backups_do_not_grow_one_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, set) = (directory.path().join("data"), directory.path().join("set"));
+    let server = TestServer::start(&data);
+    put(&server, "ada", "x");
+    done(&backup(&server, &set));
+    let held = fs::File::open(set.join("lock")).unwrap();
+    held.try_lock().unwrap();
+    let said = String::from_utf8_lossy(&backup(&server, &set).stderr).into_owned();
+    assert!(said.contains("somebody else"), "{said}");
+    drop(held);
+    // What somebody else keeps there stays, and what was cut short goes.
+    fs::write(set.join("notes.txt"), "mine").unwrap();
+    let unfinished = set.join("vault.99.0123456789abcdef");
+    fs::write(&unfinished, "old keys").unwrap();
+    put(&server, "bob", "x");
+    done(&backup(&server, &set));
+    assert!(set.join("notes.txt").exists() && !unfinished.exists());
+    done(&verified(&set));
+    server.stop();
+}

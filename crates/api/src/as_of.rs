@@ -15,7 +15,7 @@ use axum::response::Response;
 use engine::{BacktestPoint, PastState, Snapshots, Turn, Until};
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service as _;
 use types::filter::Group;
 use types::{Clock as _, Position, SystemClock, Timestamp};
@@ -67,6 +67,10 @@ impl AsOf {
         if header.is_none() && !asks {
             return Ok(None);
         }
+        let mut pairs = parts.uri.query().into_iter().flat_map(|it| it.split('&'));
+        if pairs.any(|pair| pair.trim_end_matches('=') == AS_OF) {
+            return Err(ApiError::invalid_parameter(AS_OF, EXPECTED));
+        }
         let header = header.map(|value| {
             let read = value.to_str().ok().and_then(Self::parse);
             read.ok_or_else(|| ApiError::invalid_header(MUSTER_AS_OF.as_str(), EXPECTED))
@@ -95,6 +99,7 @@ pub(crate) struct PastMoment {
     past: PastState,
     pub(crate) state: ApiState,
     router: Router,
+    _room: OwnedSemaphorePermit,
 }
 
 impl PastMoment {
@@ -124,6 +129,8 @@ pub(crate) struct PastMoments {
     kept: Mutex<VecDeque<Arc<PastMoment>>>,
     /// A past state is as large as the present one, so they are built one by one.
     building: Arc<Semaphore>,
+    /// For as many as are kept, one that is built, and one that is still asked.
+    room: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
@@ -134,6 +141,7 @@ impl PastMoments {
             kept_max: kept_max.max(1),
             kept: Mutex::default(),
             building: Arc::new(Semaphore::new(1)),
+            room: Arc::new(Semaphore::new(kept_max.max(1) + 2)),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
@@ -263,6 +271,9 @@ impl ApiState {
         };
         let same = moments.at_position(position, turn);
         moments.make_room();
+        // Those that were let go may be in use still.
+        let room = Arc::clone(&moments.room).try_acquire_owned();
+        let room = room.map_err(|_| ApiError::busy())?;
         let past = match same {
             Some(same) => same,
             None => self.build_past(position, moments, still_wanted)?,
@@ -279,6 +290,7 @@ impl ApiState {
             past,
             router: past_router(state.clone()),
             state,
+            _room: room,
         });
         if moments.snapshots.turn() != turn {
             return Err(ApiError::busy());

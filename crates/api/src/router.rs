@@ -135,7 +135,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/log/keys", log::keys, needs(LogVerify).shared()),
         post("/v1/tenants/{tenant_id}/log/checkpoint", log::record_history, needs(TenantsWrite).within()),
         get("/v1/log/tile/{*tile}", log::tile, needs(LogVerify)),
-        get("/v1/log/records/{position}", log::record, needs(EventsRead).within()),
+        get("/v1/log/records/{position}", log::record, needs(EventsRead)),
         get("/audit-events", audit::page, needs(AuditRead)),
         get("/audit-events/{audit_event_id}", audit::get, needs(AuditRead)),
         get("/v1/keys", keys::list, needs(KeysRead)),

@@ -96,8 +96,6 @@ pub struct ApiOptions {
     pub secure: bool,
     /// What the operating system says of the process.
     pub process: fn() -> Process,
-    /// Reads what a backup holds besides the log.
-    pub files: Files,
 }
 
 /// Reads the small files of the data directory that cannot be made again.
@@ -115,6 +113,8 @@ pub struct Sources {
     pub snapshots: Arc<Snapshots>,
     /// Tells when the server is about to stop.
     pub stopping: watch::Receiver<bool>,
+    /// Reads what a backup holds besides the log.
+    pub files: Files,
 }
 
 impl Deref for ApiState {
@@ -137,6 +137,7 @@ impl ApiState {
             metrics,
             snapshots,
             stopping,
+            files,
         } = sources;
         Self(Arc::new(Parts {
             moments: Some(PastMoments::new(snapshots, options.past_states_max)),
@@ -153,7 +154,7 @@ impl ApiState {
             cors_origins: options.cors_origins,
             secure: options.secure,
             process: options.process,
-            files: options.files,
+            files,
             backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
             requests: Semaphore::new(options.requests_max),
             scans: Arc::new(Semaphore::new(SCANS_MAX)),

@@ -22,6 +22,10 @@ pub enum BackupError {
     Behind { head: Position, backup: Position },
     #[error("{0} is no backup: it holds other files")]
     NotABackup(PathBuf),
+    #[error("{0} holds no backup: there is no manifest")]
+    NoManifest(PathBuf),
+    #[error("somebody else is making the backup {0} grow")]
+    InUse(PathBuf),
     #[error("{path} is not as the backup was written: {what}")]
     Altered { path: PathBuf, what: &'static str },
     #[error("{path}: {error}")]

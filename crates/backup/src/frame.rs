@@ -14,8 +14,9 @@ use types::Position;
 
 use crate::BackupError;
 
-/// The longest frame that is taken, in bytes: a block holds at most 64 MiB.
-const FRAME_BYTES_MAX: u32 = 80 * 1024 * 1024;
+/// The longest frame that is taken, in bytes: a block holds at most 64 MiB, and the vault of a log in which
+/// many were erased can be larger.
+const FRAME_BYTES_MAX: u32 = 1024 * 1024 * 1024;
 const BLOCK: u8 = 1;
 const FILE: u8 = 2;
 const END: u8 = 3;

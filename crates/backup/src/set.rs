@@ -1,11 +1,12 @@
 //! ```text
+//! lock                     held while the backup grows
 //! manifest                 what there is, with checksums; replaced last
 //! <first>-<last>.records   blocks, each after its length in 4 bytes, big-endian
 //! vault.<position> …       files besides the log, as they were then
 //! *.part                   what is being written; cleared away the next time
 //! ```
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,7 +18,7 @@ use types::{Position, hex};
 
 use crate::BackupError;
 use crate::frame::{Frame, NamedFile, read_frame};
-use crate::manifest::{self, KeptFile, Manifest, Segment, sha256};
+use crate::manifest::{KeptFile, Manifest, Segment, sha256};
 
 /// A block of a backup claims at most so many bytes.
 const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
@@ -26,7 +27,11 @@ const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
 pub struct BackupSet {
     directory: PathBuf,
     manifest: Manifest,
+    /// Held by whoever makes it grow.
+    _lock: Option<File>,
 }
+
+const LOCK: &str = "lock";
 
 /// Told of every record: its position, its parts, and its bytes as the tree covers them.
 pub type EachRecord<'a, E> =
@@ -36,28 +41,42 @@ impl BackupSet {
     /// The backup that is there, to grow; an empty one where nothing is.
     pub fn open_or_create(directory: &Path) -> Result<Self, BackupError> {
         fs::create_dir_all(directory).map_err(BackupError::io(directory))?;
-        clear(directory).map_err(BackupError::io(directory))?;
-        if let Some(manifest) = Manifest::read(directory)? {
-            return Ok(Self::of(directory, manifest));
-        }
-        let mut entries = fs::read_dir(directory).map_err(BackupError::io(directory))?;
-        if entries.next().is_some() {
+        let is_empty = is_empty(directory).map_err(BackupError::io(directory))?;
+        if !is_empty && !directory.join(LOCK).exists() {
             return Err(BackupError::NotABackup(directory.to_owned()));
         }
-        Ok(Self::of(directory, Manifest::empty()))
+        let lock = create(&directory.join(LOCK)).map_err(BackupError::io(directory))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(BackupError::InUse(directory.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(BackupError::io(directory)(error)),
+        }
+        clear(directory).map_err(BackupError::io(directory))?;
+        if let Some(manifest) = Manifest::read(directory)? {
+            let set = Self::of(directory, manifest, Some(lock));
+            set.clear_unfinished().map_err(BackupError::io(directory))?;
+            return Ok(set);
+        }
+        // First of all, so that one that is cut short can be gone on with.
+        let manifest = Manifest::empty();
+        manifest
+            .write(directory)
+            .map_err(BackupError::io(directory))?;
+        Ok(Self::of(directory, manifest, Some(lock)))
     }
 
     /// The backup that is there.
     pub fn open(directory: &Path) -> Result<Self, BackupError> {
         let manifest = Manifest::read(directory)?;
-        let manifest = manifest.ok_or_else(|| BackupError::NotABackup(directory.to_owned()))?;
-        Ok(Self::of(directory, manifest))
+        let manifest = manifest.ok_or_else(|| BackupError::NoManifest(directory.to_owned()))?;
+        Ok(Self::of(directory, manifest, None))
     }
 
-    fn of(directory: &Path, manifest: Manifest) -> Self {
+    fn of(directory: &Path, manifest: Manifest, lock: Option<File>) -> Self {
         Self {
             directory: directory.to_owned(),
             manifest,
+            _lock: lock,
         }
     }
 
@@ -94,8 +113,8 @@ impl BackupSet {
         next.files = self.keep(files, frontier.size())?;
         next.write(&self.directory)
             .map_err(BackupError::io(&self.directory))?;
-        self.manifest = next;
-        self.forget_old_files()
+        let before = std::mem::replace(&mut self.manifest, next);
+        self.forget(&before)
             .map_err(BackupError::io(&self.directory))
     }
 
@@ -126,8 +145,8 @@ impl BackupSet {
                 kept.push(known.clone());
                 continue;
             }
-            let number = self.manifest.segments.len();
-            let kept_as = format!("{}.{position}.{number}", name.replace('/', "_"));
+            // No other content has that name, so what the manifest names is never overwritten.
+            let kept_as = format!("{}.{position}.{}", name.replace('/', "_"), &sum[..16]);
             let path = self.directory.join(&kept_as);
             replace(&path, &content).map_err(BackupError::io(&path))?;
             kept.push(KeptFile {
@@ -139,17 +158,33 @@ impl BackupSet {
         Ok(kept)
     }
 
-    /// Removes what the manifest no longer names: an older vault above all.
-    fn forget_old_files(&self) -> io::Result<()> {
-        let named = |name: &str| {
+    /// Removes what somebody who was interrupted had written and the manifest does not name: there can be
+    /// keys among it of people who are erased since.
+    fn clear_unfinished(&self) -> io::Result<()> {
+        let is_named = |name: &str| {
             let segments = self.manifest.segments.iter().map(|it| it.name.as_str());
             let files = self.manifest.files.iter().map(|it| it.kept_as.as_str());
-            name == manifest::NAME || segments.chain(files).any(|it| it == name)
+            segments.chain(files).any(|it| it == name)
         };
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            if !named(&entry.file_name().to_string_lossy()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_ours(&name) && !is_named(&name) {
                 fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files that only the manifest of before named: an older vault above all. What somebody
+    /// else has put there stays.
+    fn forget(&self, before: &Manifest) -> io::Result<()> {
+        let is_kept = |kept_as: &str| self.manifest.files.iter().any(|it| it.kept_as == kept_as);
+        let gone = before.files.iter().filter(|it| !is_kept(&it.kept_as));
+        for file in gone {
+            match fs::remove_file(self.directory.join(&file.kept_as)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(())
@@ -393,6 +428,23 @@ fn file_sha256(path: &Path) -> io::Result<String> {
             read => sum.update(&piece[..read]),
         }
     }
+}
+
+fn is_empty(directory: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(directory)?.next().is_none())
+}
+
+/// Whether a file is called as those of a backup are.
+fn is_ours(name: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+    let Some((front, back)) = name.rsplit_once('.') else {
+        return false;
+    };
+    if back == "records" {
+        return front.split('-').all(digits);
+    }
+    let is_sum = back.len() == 16 && back.bytes().all(|it| it.is_ascii_hexdigit());
+    is_sum && front.rsplit_once('.').is_some_and(|it| digits(it.1))
 }
 
 /// Removes what was being written when somebody was interrupted.

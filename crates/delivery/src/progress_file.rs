@@ -19,14 +19,14 @@ const FORMAT: u32 = 1;
 pub(crate) struct Progress {
     format: u32,
     position: Position,
-    part: u32,
+    part: u64,
     pub(crate) pending: Vec<Unfinished>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unfinished {
     pub(crate) position: Position,
-    pub(crate) part: u32,
+    pub(crate) part: u64,
     pub(crate) what: What,
     /// How often it has failed.
     pub(crate) failed: u32,

@@ -17,7 +17,7 @@ pub struct Attempt {
     pub number: u64,
     pub position: Position,
     /// 0 for the event, from 1 on for what became of audiences by it.
-    pub part: u32,
+    pub part: u64,
     /// The number of the person, if it is about one.
     pub subject: Option<u32>,
     /// From 1.
@@ -34,7 +34,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub position: Position,
-    pub part: u32,
+    pub part: u64,
     pub subject: Option<u32>,
     pub attempts: u32,
     pub at: Timestamp,

@@ -202,6 +202,10 @@ impl Sender {
         let mut failure = Failure::AddressRefused;
         for address in found.into_iter().filter(allowed) {
             match TcpStream::connect(address).await {
+                // An address of this machine that is public is no less this machine.
+                Ok(stream) if !self.options.private_targets && is_to_itself(&stream) => {
+                    failure = Failure::AddressRefused;
+                }
                 Ok(stream) => {
                     // What is sent is whole; waiting for more would only delay it.
                     let _ = stream.set_nodelay(true);
@@ -212,6 +216,11 @@ impl Sender {
         }
         Err(failure)
     }
+}
+
+fn is_to_itself(stream: &TcpStream) -> bool {
+    let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
+    ends.is_some_and(|(local, peer)| local.ip() == peer.ip())
 }
 
 fn request(

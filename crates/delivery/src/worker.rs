@@ -381,7 +381,7 @@ impl Worker {
     fn show(&self) {
         let failing = self.pending.iter().filter(|(_, it)| it.failed > 0).count();
         let mut shown = self.shown.lock();
-        shown.status.through = if self.through.part == u32::MAX {
+        shown.status.through = if self.through.part == u64::MAX {
             self.through.position
         } else {
             Position(self.through.position.0.saturating_sub(1))

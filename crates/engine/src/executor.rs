@@ -16,6 +16,7 @@ use crate::event_store::EventStore;
 use crate::handle::{Committed, Engine, ExecuteError, Request, Terms};
 use crate::record::PendingEvent;
 use crate::replay::Rebuilt;
+use crate::sealing::SealError;
 use crate::write_model::{Decided, WriteModel};
 
 /// Bounds of the writer. Past the queue's bound callers are told that the server is busy; the
@@ -50,6 +51,8 @@ const DECIDING_TIME_MAX: Duration = Duration::from_millis(10);
 pub enum WriterFailure {
     #[error("the event log did not take a group of events: {0}")]
     Append(#[from] AppendError),
+    #[error("an event could not be sealed: {0}")]
+    Seal(#[from] SealError),
     #[error("the keys of somebody who is erased could not be destroyed: {0}")]
     Vault(#[from] VaultError),
     #[error("the writer thread panicked")]
@@ -160,6 +163,8 @@ struct Group {
     bytes: usize,
     /// Whose keys go once the group is durable. It is the last that is decided for a group.
     erased: Vec<SubjectId>,
+    /// Why an event of it could not be sealed, if so: then none of it is written.
+    unsealed: Option<SealError>,
     answers: Vec<(Reply, Result<Committed, ExecuteError>)>,
 }
 
@@ -313,6 +318,9 @@ impl Executor {
     /// Makes the group durable, then visible, then answers: refusals too, for they may rest on
     /// events of the same group.
     fn commit(&mut self, group: Group) -> Result<(), WriterFailure> {
+        if let Some(error) = group.unsealed {
+            return Err(error.into());
+        }
         if !group.records.is_empty() {
             let began = Instant::now();
             self.store.log.append(&group.records)?;
@@ -342,7 +350,13 @@ impl Executor {
 
 impl Group {
     fn push(&mut self, pending: PendingEvent, committed: Position, vault: &Vault) {
-        let record = pending.to_record(vault);
+        let record = match pending.to_record(vault) {
+            Ok(record) => record,
+            Err(error) => {
+                self.unsealed.get_or_insert(error);
+                return;
+            }
+        };
         self.bytes += record.payload.len() + record.metadata.len() + 4 * record.subjects.len();
         self.records.push(record);
         let position = Position(committed.0 + self.records.len() as u64);

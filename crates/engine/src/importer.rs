@@ -127,7 +127,8 @@ impl Importer {
         let stream = stream_of(&decoded, event, &subjects)
             .ok_or_else(|| format!("`{}` is not the stream of such an event", event.stream))?;
         let (metadata, event_id) = metadata(event)?;
-        let payload = sealing::seal(&payload, &subjects, event_id, &self.vault);
+        let payload = sealing::seal(&payload, &subjects, event_id, &self.vault)
+            .map_err(|error| error.to_string())?;
         Ok(NewRecord {
             stream,
             version: StreamVersion(event.version),

@@ -1,9 +1,7 @@
 use std::ops::ControlFlow;
 
 use events::{Event, SubjectEvent};
-use projections::{
-    ChangePlace, MembershipChange, MembershipSteps, ReadModels, RememberedChanges, StepPlace,
-};
+use projections::{ChangePlace, MembershipChange, MembershipSteps, RememberedChanges, StepPlace};
 use types::{AudienceId, PageLimit, Position, SubjectId};
 
 use crate::history::{History, HistoryError};
@@ -74,12 +72,15 @@ impl History {
             return Ok(steps);
         }
         let _alone = self.replaying.try_lock().ok_or(HistoryError::Busy)?;
-        let past = ReadModels::default();
+        let before = Position(after.position.0.saturating_sub(1));
+        let snapshots = self.snapshots.as_ref();
+        let nearest = snapshots.and_then(|it| it.nearest(&self.store.log, Until::Position(before)));
+        let past = nearest.unwrap_or_default().read_models;
         let mut found = MembershipSteps {
             items: Vec::new(),
             through: after,
         };
-        each_piece(&self.store, Position(1), |piece| {
+        each_piece(&self.store, past.checkpoint().next(), |piece| {
             // What one event did is remembered as a whole until the next one, so it is picked up event
             // by event.
             let before = piece.partition_point(|it| it.position < after.position);

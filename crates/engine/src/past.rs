@@ -34,6 +34,7 @@ impl History {
         let Rebuilt {
             read_models,
             sequence,
+            ..
         } = rebuilt;
         // Nobody takes what is sent there.
         let (requests, _) = mpsc::channel(1);

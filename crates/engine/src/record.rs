@@ -35,10 +35,10 @@ pub(crate) struct PendingEvent {
 }
 
 impl PendingEvent {
-    pub(crate) fn to_record(&self, vault: &Vault) -> NewRecord {
+    pub(crate) fn to_record(&self, vault: &Vault) -> Result<NewRecord, SealError> {
         let event_id = EventId::of(self.metadata.command_id, self.metadata.ordinal);
         let payload = self.event.encode();
-        NewRecord {
+        Ok(NewRecord {
             stream: self.stream.clone(),
             version: self.version,
             event_type: Cow::Borrowed(self.event.event_type()),
@@ -47,8 +47,8 @@ impl PendingEvent {
             subjects: self.subjects.clone(),
             labels: labels(&self.metadata),
             metadata: self.metadata.encode(),
-            payload: sealing::seal(&payload, &self.subjects, event_id, vault),
-        }
+            payload: sealing::seal(&payload, &self.subjects, event_id, vault)?,
+        })
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Until {
 pub struct Rebuilt {
     pub read_models: Arc<ReadModels>,
     pub(crate) sequence: Sequence,
+    /// Up to where it was read from a snapshot.
+    resumed_at: Position,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +83,8 @@ pub fn replay_on(
     until: Until,
     progress: &mut dyn FnMut(Position) -> ControlFlow<()>,
 ) -> Result<Rebuilt, ReplayError> {
-    let from = rebuilt.read_models.checkpoint().next();
+    rebuilt.resumed_at = rebuilt.read_models.checkpoint();
+    let from = rebuilt.resumed_at.next();
     each_piece(store, from, |piece| {
         let flow = rebuilt.fold(piece, until)?;
         if progress(rebuilt.read_models.checkpoint()).is_break() {
@@ -141,6 +144,11 @@ pub(crate) fn each_piece(
 }
 
 impl Rebuilt {
+    /// Up to where it was read from a snapshot; what followed was folded.
+    pub fn resumed_at(&self) -> Position {
+        self.resumed_at
+    }
+
     /// The time of the last event; the beginning of time if there is none.
     pub fn last_recorded_at(&self) -> Timestamp {
         self.sequence.last_recorded_at
@@ -162,6 +170,7 @@ impl Rebuilt {
         Ok(Self {
             read_models: Arc::new(ReadModels::restore(position, input)?),
             sequence: Sequence::restore(input)?,
+            resumed_at: position,
         })
     }
 

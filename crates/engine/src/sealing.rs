@@ -22,20 +22,25 @@ const VALUES_MAX: usize = 64 * 1024;
 pub enum SealError {
     #[error("the payload is not laid out as one: {0}")]
     Layout(&'static str),
+    /// Nothing can be recorded of somebody who is erased.
+    #[error("the key of {0:?} is destroyed, and something was to be recorded under it")]
+    KeyGone(Owner),
     #[error(transparent)]
     Forged(#[from] Forged),
     #[error(transparent)]
     Metadata(#[from] DecodeError),
 }
 
-/// Lays the payload out, with each personal value under the key of whose it is. Where that key is
-/// destroyed the value is left out.
+/// Lays the payload out, with each personal value under the key of whose it is.
+///
+/// # Errors
+/// If that key is destroyed: what cannot be read again must not be acknowledged.
 pub(crate) fn seal(
     payload: &Payload,
     subjects: &[SubjectId],
     event: EventId,
     vault: &Vault,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, SealError> {
     let mut out = Vec::with_capacity(payload.open.len() + 64);
     put_varint(&mut out, payload.personal.len() as u64);
     for (field, PersonalBytes { place, value }) in (0..).zip(&payload.personal) {
@@ -52,12 +57,14 @@ pub(crate) fn seal(
             put_varint(&mut out, u64::from(epoch));
             Owner::Several { epoch }
         };
-        let value = value.as_deref();
-        let sealed = value.and_then(|value| vault.seal(owner, label, value));
-        put_bytes(&mut out, &sealed.unwrap_or_default());
+        let sealed = match value {
+            Some(value) => vault.seal(owner, label, value),
+            None => Some(Vec::new()),
+        };
+        put_bytes(&mut out, &sealed.ok_or(SealError::KeyGone(owner))?);
     }
     out.extend_from_slice(&payload.open);
-    out
+    Ok(out)
 }
 
 /// The reverse of [`seal`]: what is erased is without a value.

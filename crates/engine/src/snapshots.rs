@@ -40,7 +40,10 @@ pub struct Snapshots {
 /// The right to write a snapshot, which ends when all are forgotten: to be asked for before the state
 /// is built, for what is to be forgotten may be in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn(u64);
+pub struct Turn {
+    forgotten: u64,
+    epoch: u32,
+}
 
 /// A snapshot that was written.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +128,9 @@ impl Snapshots {
 
     /// To be asked for before the state is built that is to be written.
     pub fn turn(&self) -> Turn {
-        Turn(*self.forgotten.lock())
+        let forgotten = *self.forgotten.lock();
+        let epoch = self.cipher.epoch();
+        Turn { forgotten, epoch }
     }
 
     /// Writes the state, which nobody may change meanwhile, and removes what is not to be kept beside
@@ -142,10 +147,18 @@ impl Snapshots {
         let head = head_at(log, position)?;
         let header = Header::of(rebuilt, head);
         let (unfinished, path) = (self.path(position, UNFINISHED), self.path(position, ENDING));
-        let written = write(&unfinished, &header, rebuilt, &*self.cipher, still_wanted);
+        let label = header.label(turn.epoch);
+        let written = write(
+            &unfinished,
+            &header,
+            label,
+            rebuilt,
+            &*self.cipher,
+            still_wanted,
+        );
         let forgotten = self.forgotten.lock();
         let bytes = match written {
-            Ok(Some(bytes)) if *forgotten == turn.0 => bytes,
+            Ok(Some(bytes)) if *forgotten == turn.forgotten => bytes,
             Ok(_) => {
                 fs::remove_file(&unfinished)?;
                 return Ok(None);

@@ -22,7 +22,7 @@ use transparency::{Background, TransparencyLog};
 use types::{Clock, CommandId, Position, SystemClock};
 
 use crate::config::Config;
-use crate::secret::{signing_secret, webhook_secret};
+use crate::secret::{WEBHOOK_SECRET, signing_secret, webhook_secret};
 use crate::snapshots::open_snapshots;
 use crate::starting::Starting;
 use crate::store::open_store;
@@ -105,6 +105,12 @@ impl Server {
             if let Some(every) = snapshot_events {
                 snapshots::take_at_start(&snapshots, &store.log, &rebuilt, every);
             }
+            if !rebuilt.read_models.webhooks.is_empty() && !data_dir.join(WEBHOOK_SECRET).exists() {
+                tracing::warn!(
+                    "the secret of webhooks is gone and made anew: none of their targets believes \
+                     what it is told until it is registered again"
+                );
+            }
             let secrets = (signing_secret(&data_dir)?, webhook_secret(&data_dir)?);
             anyhow::Ok((store, Arc::new(transparency), snapshots, rebuilt, secrets))
         });
@@ -156,6 +162,10 @@ impl Server {
             metrics: Arc::clone(&metrics),
             snapshots: Arc::clone(&snapshots),
             stopping: told,
+            files: Arc::new({
+                let (data_dir, vault) = (config.data_dir.clone(), Arc::clone(&store.vault));
+                move || restore::files(&data_dir, &vault)
+            }),
         };
         let state = ApiState::new(sources, options);
         starting.stop().await;
@@ -315,10 +325,6 @@ fn api_options(config: &Config) -> anyhow::Result<ApiOptions> {
             .collect::<Result<_, _>>()?,
         secure: config.tls.is_some(),
         process: process::process,
-        files: Arc::new({
-            let data_dir = config.data_dir.clone();
-            move || restore::files(&data_dir)
-        }),
     })
 }
 

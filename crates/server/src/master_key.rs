@@ -66,14 +66,21 @@ fn read(path: &Path) -> anyhow::Result<MasterKey> {
 
 /// Whole or not at all, readable by nobody else, and never over another.
 pub fn write_master_key(path: &Path, key: &MasterKey) -> anyhow::Result<()> {
+    let new = path.with_added_extension("new");
     let write = || {
+        if new.exists() {
+            fs::remove_file(&new)?;
+        }
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&new)?;
         writeln!(file, "{}", key.to_hex())?;
         file.sync_all()?;
+        // A link, unlike a rename, takes no name that is taken.
+        fs::hard_link(&new, path)?;
+        fs::remove_file(&new)?;
         let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     };

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use backup::{BackupSet, NamedFile};
 use engine::{EventStore, Until};
 use event_log::{EventLog as _, Head};
-use types::Position;
+use types::{Position, SubjectId};
 use vault::Vault;
 
 use crate::master_key::MasterKeySource;
@@ -34,9 +34,15 @@ const GROUP_BYTES: usize = 256 * 1024;
 const PIECE_BYTES: usize = 1024 * 1024;
 
 /// What a backup holds besides the log. The master key is among it only where it lies beside the data.
-pub(crate) fn files(data: &Path) -> io::Result<Vec<NamedFile>> {
+pub(crate) fn files(data: &Path, vault: &Vault) -> io::Result<Vec<NamedFile>> {
     let mut files = Vec::new();
-    for name in FILES {
+    // From the vault itself: it may be about to replace its file, and wipe the old one.
+    let sealed = vault.sealed_bytes().map_err(io::Error::other)?;
+    files.extend(sealed.map(|content| NamedFile {
+        name: Vault::FILE.to_owned(),
+        content,
+    }));
+    for name in FILES.into_iter().filter(|name| *name != Vault::FILE) {
         match fs::read(data.join(name)) {
             Ok(content) => {
                 let name = name.to_owned();
@@ -103,8 +109,19 @@ pub fn restore(
     // Whether the keys fit is told now, and erasures that the backup has as events are finished.
     let store = open_store(data, master_key)
         .context("the events are restored; the keys that open them do not fit")?;
+    renew_keys(&store)?;
     store.log.close()?;
     Ok(head)
+}
+
+/// Numbers that people got after the moment at which the log now ends are given anew, and whoever had one
+/// may have been erased.
+fn renew_keys(store: &EventStore) -> anyhow::Result<()> {
+    let types = store.log.index().types();
+    let registered = types.iter().find(|(name, _)| name == "subject.registered");
+    let next = registered.map_or(0, |(_, count)| *count);
+    let next = SubjectId(u32::try_from(next).context("there are more people than numbers")?);
+    Ok(store.vault.renew_from(next)?)
 }
 
 /// Makes a data directory of another one whose log is open, up to a position.
@@ -112,10 +129,11 @@ pub fn copy_until(
     store: &EventStore,
     from: &Path,
     to: &Path,
+    master_key: &MasterKeySource,
     last: Position,
 ) -> anyhow::Result<Head> {
     ensure_empty(to)?;
-    let files = files(from)?;
+    let files = files(from, &store.vault)?;
     let mark = begin(to)?;
     let log = log_being_filled(to)?;
     let mut next = Position(1);
@@ -141,6 +159,9 @@ pub fn copy_until(
         &mark,
         files.iter().filter(|it| FILES.contains(&&*it.name)),
     )?;
+    let copied = open_store(to, master_key)?;
+    renew_keys(&copied)?;
+    copied.log.close()?;
     Ok(head)
 }
 

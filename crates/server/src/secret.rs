@@ -16,11 +16,11 @@ pub(crate) fn signing_secret(data: &Path) -> anyhow::Result<SigningSecret> {
 /// The secret from which those of webhooks are made. Another than that of tokens, so that all tokens can be
 /// ended without every target having to learn a new secret.
 pub(crate) fn webhook_secret(data: &Path) -> anyhow::Result<SigningSecret> {
-    secret(data, WEBHOOKS)
+    secret(data, WEBHOOK_SECRET)
 }
 
 const TOKENS: &str = "token-secret";
-const WEBHOOKS: &str = "webhook-secret";
+pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret";
 
 fn secret(data: &Path, name: &str) -> anyhow::Result<SigningSecret> {
     let path = data.join(name);

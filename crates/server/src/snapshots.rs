@@ -41,26 +41,33 @@ pub(crate) async fn keep(
     read_models: Arc<ReadModels>,
     every: NonZeroU64,
 ) {
-    let newest = snapshots.positions().unwrap_or_default();
-    let mut last = newest.last().copied().unwrap_or_default();
+    // Where a try failed the next is after as many events again, not at once.
+    let mut failed = Position::START;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let head = read_models.checkpoint();
+        // All may be gone since the last time, when somebody was erased.
+        let newest = snapshots.positions().unwrap_or_default();
+        let last = newest.last().copied().unwrap_or_default().max(failed);
         if head.0.saturating_sub(last.0) < every.get() {
             continue;
         }
         // Gone when the server stops, and with it whoever builds.
         let wanted = Arc::new(());
         let waiting = Arc::downgrade(&wanted);
-        let (snapshots, store) = (Arc::clone(&snapshots), store.clone());
-        let taking = tokio::task::spawn_blocking(move || take(&snapshots, &store, &waiting));
+        let (taken, store) = (Arc::clone(&snapshots), store.clone());
+        let taking = tokio::task::spawn_blocking(move || take(&taken, &store, &waiting));
         if let Err(error) = taking.await {
             tracing::error!(%error, "taking a snapshot panicked");
         }
-        // Where it failed the next try is after as many events again, not at once.
-        last = Position(head.0);
+        let newest = snapshots.positions().unwrap_or_default();
+        failed = if newest.last().is_some_and(|newest| *newest > last) {
+            Position::START
+        } else {
+            head
+        };
     }
 }
 
@@ -72,10 +79,8 @@ pub(crate) fn take_at_start(
     rebuilt: &Rebuilt,
     every: NonZeroU64,
 ) {
-    let newest = snapshots.positions().unwrap_or_default();
-    let newest = newest.last().copied().unwrap_or_default();
     let head = rebuilt.read_models.checkpoint();
-    if head.0.saturating_sub(newest.0) >= every.get() {
+    if head.0.saturating_sub(rebuilt.resumed_at().0) >= every.get() {
         write(snapshots, snapshots.turn(), log, rebuilt, &|| true);
     }
 }

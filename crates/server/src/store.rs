@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use engine::EventStore;
 use event_log::{EventLog, Head};
-use event_log_sled::{Compacted, DoctorReport, SledLog, SledLogOptions};
+use event_log_sled::{Compacted, DoctorReport, OpenError, SledLog, SledLogOptions};
 use types::Position;
 use vault::{Vault, VaultError};
 
@@ -20,7 +20,18 @@ pub fn open_log(data: &Path) -> anyhow::Result<Arc<dyn EventLog>> {
         "an import into {} or a restore was not finished: remove the directory and begin again",
         data.display(),
     );
-    Ok(Arc::new(SledLog::open(data, &SledLogOptions::default())?))
+    let log = SledLog::open(data, &SledLogOptions::default());
+    match log {
+        Ok(log) => Ok(Arc::new(log)),
+        // The others say what they are about, and what can be done.
+        Err(error @ OpenError::Io { .. }) => Err(error).with_context(|| {
+            format!(
+                "the event log in {} cannot be read; `muster log doctor` says what is the matter",
+                data.display()
+            )
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens the event log of a data directory with the keys that it needs, and makes both where there are

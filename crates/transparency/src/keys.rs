@@ -86,6 +86,13 @@ impl Keys {
             Some(history) if history.current() == signer.verifier() => history,
             Some(_) => return Err(KeyError::OtherKey { path }),
             None => {
+                if data.join("tiles").join("keys").exists() {
+                    tracing::warn!(
+                        path = %history_path.display(),
+                        "the history of signing keys is gone and begins anew: who knows an older key \
+                         only cannot follow to this one; put the file back from a backup if there is one"
+                    );
+                }
                 let history = KeyHistory::beginning_with(signer.verifier().clone());
                 write_history(&history_path, &history)?;
                 history

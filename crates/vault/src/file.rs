@@ -102,6 +102,7 @@ impl VaultFile {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let new = self.path.with_extension("new");
         if new.exists() {
+            wipe(OpenOptions::new().write(true).open(&new)?)?;
             fs::remove_file(&new)?;
         }
         let mut file = OpenOptions::new()
@@ -111,11 +112,37 @@ impl VaultFile {
             .open(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
-        let old = OpenOptions::new().write(true).open(&self.path);
+        self.wipe_leftovers()?;
+        // The old file keeps a name until it is wiped, so that a crash in between leaves it to be found.
+        match fs::hard_link(&self.path, self.old()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         fs::rename(&new, &self.path)?;
         File::open(directory)?.sync_all()?;
-        match old {
-            Ok(old) => wipe(old),
+        self.wipe_leftovers()?;
+        File::open(directory)?.sync_all()
+    }
+
+    fn old(&self) -> PathBuf {
+        self.path.with_extension("old")
+    }
+
+    /// Finishes what a crash cut short when the file was replaced.
+    pub(crate) fn clear_leftovers(&self) -> Result<(), VaultError> {
+        self.wipe_leftovers().map_err(|error| VaultError::Io {
+            path: self.old(),
+            error,
+        })
+    }
+
+    /// Wipes and removes a file that was replaced.
+    fn wipe_leftovers(&self) -> io::Result<()> {
+        match OpenOptions::new().write(true).open(self.old()) {
+            Ok(old) => {
+                wipe(old)?;
+                fs::remove_file(self.old())
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }

@@ -122,6 +122,50 @@ impl KeyTree {
         true
     }
 
+    /// Gives the leaves from here up to the end, which is exclusive, keys that have nothing to do with
+    /// those that they had or had not.
+    pub(crate) fn renew(&mut self, first: u64, end: u64, random: impl Fn() -> Secret) {
+        let begun = self.above(first).filter(|(start, _)| *start < first);
+        if let Some((start, node)) = begun {
+            // What is to the left of the first leaf stays.
+            self.nodes.remove(&start);
+            let mut secret = node.secret;
+            for level in node.depth..DEPTH {
+                let turn = bit(first, level);
+                let below = DEPTH - 1 - level;
+                if turn == 1 {
+                    let kept = Node {
+                        depth: level + 1,
+                        secret: child(&secret, 0),
+                    };
+                    self.nodes.insert(((first >> below) ^ 1) << below, kept);
+                }
+                secret = child(&secret, turn);
+            }
+        }
+        let gone: Vec<u64> = self
+            .nodes
+            .range(first..end)
+            .map(|(start, _)| *start)
+            .collect();
+        for start in gone {
+            self.nodes.remove(&start);
+        }
+        self.remembered
+            .retain(|leaf, _| (leaf << 8) + 255 < first || leaf << 8 >= end);
+        // The largest subtrees that fit, from the left.
+        let mut start = first;
+        while start < end {
+            let by_place = start.trailing_zeros().min(u32::from(DEPTH));
+            let by_room = (end - start).ilog2();
+            let height = u8::try_from(by_place.min(by_room)).unwrap_or(0);
+            let secret = random();
+            let depth = DEPTH - height;
+            self.nodes.insert(start, Node { depth, secret });
+            start += 1 << height;
+        }
+    }
+
     fn above(&self, leaf: u64) -> Option<(u64, Node)> {
         let (first, node) = self.nodes.range(..=leaf).next_back()?;
         (leaf - first < node.leaves()).then_some((*first, *node))
@@ -191,6 +235,38 @@ mod tests {
                 prop_assert_eq!(tree.key(leaf), expected);
                 prop_assert_eq!(read.key(leaf), expected);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Everybody before keeps what they had, whether a key or none; everybody after gets another.
+        #[test]
+        fn renewing_leaves_what_is_before_and_after(
+            punctured in proptest::collection::vec(0_u64..600, 0..30),
+            first in 0_u64..600,
+            end in prop_oneof![Just(1_u64 << 32), 600_u64..700],
+        ) {
+            let mut tree = KeyTree::new([7; 32]);
+            for leaf in punctured {
+                tree.puncture(leaf);
+                tree.remember(leaf ^ 256);
+            }
+            let before: Vec<_> = (0..800).map(|leaf| tree.key(leaf)).collect();
+            let several = tree.key(1 << 32 | 5);
+            tree.renew(first, end, || [9; 32]);
+            for leaf in 0..800 {
+                let (was, is) = (before[usize::try_from(leaf).unwrap()], tree.key(leaf));
+                if (first..end).contains(&leaf) {
+                    prop_assert!(is.is_some() && is != was, "{leaf}");
+                } else {
+                    prop_assert_eq!(is, was, "{}", leaf);
+                }
+            }
+            prop_assert_eq!(tree.key(1 << 32 | 5), several);
+            let nodes: Vec<_> = tree.nodes().map(|(first, depth, it)| (first, depth, *it)).collect();
+            prop_assert!(KeyTree::from_nodes(nodes.into_iter()).is_some());
         }
     }
 

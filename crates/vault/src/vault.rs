@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use aes_gcm_siv::Nonce;
@@ -68,6 +69,9 @@ impl Vault {
             master_key,
         };
         let contents = file.read()?;
+        if contents.is_some() {
+            file.clear_leftovers()?;
+        }
         Ok(contents.map(|contents| Self {
             contents: RwLock::new(contents),
             file: Some(Mutex::new(file)),
@@ -140,6 +144,34 @@ impl Vault {
             file.write(&contents)?;
         }
         Ok(true)
+    }
+
+    /// Gives those who are not registered yet other keys, or keys at all where they were erased by another
+    /// history of the same log: `first` is the number that the next new person gets. For a log that goes
+    /// on from a moment before.
+    pub fn renew_from(&self, first: SubjectId) -> Result<(), VaultError> {
+        let file = self.file.as_ref().map(|file| file.lock());
+        let mut contents = self.contents.write();
+        let (first, end) = (Owner::Person(first).leaf(), 1 << 32);
+        contents.tree.renew(first, end, random);
+        match file {
+            Some(file) => file.write(&contents),
+            None => Ok(()),
+        }
+    }
+
+    /// The file as it is now, for a copy of the data directory; nothing if there is none. Nobody replaces
+    /// it meanwhile.
+    pub fn sealed_bytes(&self) -> Result<Option<Vec<u8>>, VaultError> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let file = file.lock();
+        let bytes = fs::read(&file.path);
+        bytes.map(Some).map_err(|error| VaultError::Io {
+            path: file.path.clone(),
+            error,
+        })
     }
 
     /// Seals the file with another master key from now on.
@@ -228,7 +260,6 @@ impl SnapshotKey {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

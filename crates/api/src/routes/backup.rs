@@ -67,6 +67,11 @@ fn send_all(
         root: signed.head.root,
     };
     let files = || {
+        // A group is shown once the keys of those whom it erases are destroyed, and not before.
+        let mut progress = state.engine.progress();
+        let shown = progress.wait_for(|shown| *shown >= head.position);
+        let shown = tokio::runtime::Handle::current().block_on(shown);
+        shown.map_err(io::Error::other)?;
         let mut files = (state.files)()?;
         files.push(NamedFile {
             name: "checkpoint".to_owned(),

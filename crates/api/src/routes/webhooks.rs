@@ -66,7 +66,7 @@ pub(crate) struct NewWebhook {
 pub(crate) struct Delivery {
     position: u64,
     /// 0 for the event itself, from 1 on for what became of audiences by it.
-    part: u32,
+    part: u64,
     /// The number of the person, if it is about one.
     subject: Option<u32>,
     attempt: u32,
@@ -88,7 +88,7 @@ pub(crate) struct DeliveriesPage {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct GivenUp {
     position: u64,
-    part: u32,
+    part: u64,
     subject: Option<u32>,
     attempts: u32,
     at: String,
@@ -336,10 +336,10 @@ pub(crate) async fn redeliver(
     };
     let answer = move |_: &engine::Committed| kept(StatusCode::ACCEPTED, &Redelivered { from });
     let response = state.execute_once(command, origin, answer).await?;
-    if !is_replayed(&response) {
-        let redelivered = state.delivery.redeliver(&id, Position(from)).await;
-        redelivered.map_err(|_| ApiError::busy())?;
-    }
+    // Also when it was answered before: whoever asks again may do so because the first answer, or what was
+    // to follow from it, got lost.
+    let redelivered = state.delivery.redeliver(&id, Position(from)).await;
+    redelivered.map_err(|_| ApiError::busy())?;
     Ok(response)
 }
 

@@ -31,9 +31,13 @@ impl Options {
         let mut set = BackupSet::open_or_create(&self.directory)?;
         let before = set.manifest().position;
         let path = format!("/v1/backup?after={before}");
-        let mut frames = server.stream(&path).with_context(|| {
-            format!("the backup holds events up to {before}: is it of this server?")
-        })?;
+        let frames = server.stream(&path);
+        let mut frames = match before {
+            0 => frames?,
+            _ => frames.with_context(|| {
+                format!("the backup holds events up to {before}: is it of this server?")
+            })?,
+        };
         let progress = Progress::endless();
         set.take(&mut frames, &mut |position| progress.reached(position))
             .context("nothing was added to the backup")?;

@@ -3,6 +3,7 @@ mod changes;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,6 +34,10 @@ pub(crate) struct Options {
     json: bool,
 }
 
+const KINDS: [&str; 9] = [
+    "user", "list", "tenant", "audience", "section", "topic", "brand", "key", "webhook",
+];
+
 /// What an event names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Thing {
@@ -55,14 +60,26 @@ struct Event {
 
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(unknown) = self.only.iter().find(|it| !KINDS.contains(&it.as_str())) {
+            bail!(
+                "there is no kind `{unknown}`; there are {}",
+                KINDS.join(", ")
+            );
+        }
         let server = Server::at(&self.address)?;
         // What is written meanwhile is not looked at.
         let newest: Page = server.get("/v1/events?order=desc&limit=1")?;
         let newest = newest.items.first().map_or(0, |event| event.position);
         let to = self.to.clone().unwrap_or_else(|| newest.to_string());
         // A moment that is none is told before anything is asked as of it.
-        for moment in [&self.from, &to] {
-            server.get::<Value>(&format!("/brands?as_of={}", encoded(moment)))?;
+        for (name, moment) in [("--from", &self.from), ("--to", &to)] {
+            let path = format!("/brands?as_of={}", encoded(moment));
+            server.get::<Value>(&path).with_context(|| {
+                format!("{name} {moment} cannot be asked about; the log ends at position {newest}")
+            })?;
+        }
+        if let (Ok(from), Ok(to)) = (self.from.parse::<u64>(), to.parse::<u64>()) {
+            ensure!(from <= to, "--from is after --to");
         }
         let things = self.things(&server, &to)?;
         let mut sections = None;

@@ -53,7 +53,8 @@ impl Options {
         ));
         if let Some(to) = &self.to {
             let last = rebuilt.read_models.checkpoint();
-            server::copy_until(&store, &self.data.existing()?, to, last)?;
+            let (data, master_key) = (self.data.existing()?, self.data.master_key()?);
+            server::copy_until(&store, &data, to, &master_key, last)?;
             output::note(&format!(
                 "{} holds the log up to position {last}",
                 to.display()

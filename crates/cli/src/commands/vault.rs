@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 use server::{MasterKey, MasterKeySource};
 
@@ -44,6 +45,11 @@ impl Options {
                 output::note(&format!("a new master key is in {}", file.display()));
             }
             Command::Rotate(Rotate { place, to }) => {
+                ensure!(
+                    to.exists(),
+                    "{} is not there: make it first with `muster vault new-key`",
+                    to.display(),
+                );
                 let (data, old) = (place.existing()?, place.master_key()?);
                 server::rotate_master_key(&data, &old, &MasterKeySource::File(to.clone()))?;
                 output::note(&format!(

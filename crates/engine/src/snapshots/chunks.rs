@@ -28,6 +28,12 @@ pub trait ChunkCipher: Send + Sync {
 
     /// The chunk that was sealed for this place; nothing if it was not.
     fn open(&self, place: ChunkPlace, stored: &[u8]) -> Option<Vec<u8>>;
+
+    /// Another number after everything that was sealed so far is to be forgotten. What was begun before is
+    /// then not good, although it be finished after.
+    fn epoch(&self) -> u32 {
+        0
+    }
 }
 
 /// What a snapshot says of people is as secret as the log, and gone when anybody is erased.
@@ -40,6 +46,10 @@ impl ChunkCipher for Vault {
     fn open(&self, place: ChunkPlace, stored: &[u8]) -> Option<Vec<u8>> {
         let key = self.snapshot_key();
         key.open(place.snapshot, place.number, place.is_last, stored)
+    }
+
+    fn epoch(&self) -> u32 {
+        Self::epoch(self)
     }
 }
 

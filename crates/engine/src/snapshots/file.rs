@@ -68,11 +68,12 @@ impl Header {
 }
 
 impl Header {
-    /// By what the chunks of this snapshot are told from those of others: no two states are of the same
-    /// root.
-    fn label(&self) -> [u8; 16] {
+    /// By what the chunks of this snapshot are told from those of others, and of other epochs: no two states
+    /// are of the same root.
+    pub(super) fn label(&self, epoch: u32) -> [u8; 16] {
         let mut label = [0; 16];
-        label.copy_from_slice(&self.root[..16]);
+        label[..12].copy_from_slice(&self.root[..12]);
+        label[12..].copy_from_slice(&epoch.to_be_bytes());
         label
     }
 }
@@ -89,6 +90,7 @@ fn versions() -> Vec<(String, u16)> {
 pub(super) fn write(
     path: &Path,
     header: &Header,
+    label: [u8; 16],
     rebuilt: &Rebuilt,
     cipher: &dyn ChunkCipher,
     still_wanted: &dyn Fn() -> bool,
@@ -100,7 +102,7 @@ pub(super) fn write(
     file.write_all(&length.to_be_bytes())?;
     file.write_all(&bytes)?;
     file.write_all(&crc32fast::hash(&bytes).to_be_bytes())?;
-    let mut chunks = ChunkWriter::new(file, header.label(), cipher, still_wanted);
+    let mut chunks = ChunkWriter::new(file, label, cipher, still_wanted);
     let written = save(header, rebuilt, &mut Encoder::new(&mut chunks));
     let finished = written.and_then(|()| chunks.finish());
     let file = match finished {
@@ -151,7 +153,7 @@ pub(super) fn read(path: &Path, cipher: &dyn ChunkCipher) -> Result<Rebuilt, Sna
     let mut file = BufReader::new(File::open(path)?);
     let header = header_of(&mut file)?;
     let (chunks, waiting) = sync_channel(CHUNKS_WAITING_MAX);
-    let label = header.label();
+    let label = header.label(cipher.epoch());
     thread::scope(|scope| {
         scope.spawn(move || read_chunks(file, label, cipher, &chunks));
         let mut reader = ChunkReader::new(waiting);

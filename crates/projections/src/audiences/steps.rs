@@ -11,9 +11,10 @@ use super::state::State;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembershipStep {
     pub position: Position,
-    /// Its number among those at the position, from 1: by the id of the audience, then by the number of
-    /// the person, then as it happened. The same each time somebody asks.
-    pub part: u32,
+    /// Its place among those at the position: by the number of the person, in the upper 32 bits from 1, and
+    /// among those of the person by the id of the audience, then as it happened. The same each time
+    /// somebody asks, also when others at the position were erased since.
+    pub part: u64,
     pub audience: AudienceId,
     pub subject: SubjectId,
     pub joined: bool,
@@ -34,7 +35,7 @@ impl MembershipStep {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepPlace {
     pub position: Position,
-    pub part: u32,
+    pub part: u64,
 }
 
 impl StepPlace {
@@ -42,13 +43,13 @@ impl StepPlace {
     pub fn after(position: Position) -> Self {
         Self {
             position,
-            part: u32::MAX,
+            part: u64::MAX,
         }
     }
 
     /// The first position of which something may follow.
     fn first(self) -> Position {
-        let first = if self.part == u32::MAX {
+        let first = if self.part == u64::MAX {
             self.position.next()
         } else {
             self.position
@@ -178,9 +179,13 @@ impl Gathered {
                     }
                 }
             }
-            all.sort_by_key(|(id, row, ..)| (*id, *row));
+            all.sort_by_key(|(id, row, ..)| (*row, *id));
             let place = |part| StepPlace { position, part };
-            let numbered = (1..).zip(all);
+            let of_one = all.chunk_by(|a, b| a.1 == b.1);
+            let numbered = of_one.flat_map(|of_one| {
+                let first = (u64::from(of_one[0].1) + 1) << 32;
+                (first..).zip(of_one.iter().copied())
+            });
             let following = numbered.filter(|(part, _)| place(*part) > after);
             let room = at_most - steps.len();
             let mut following = following.peekable();

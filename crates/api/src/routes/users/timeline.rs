@@ -1,13 +1,12 @@
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use engine::{Order, TimelineEvent, TimelineQuery};
 use serde::Serialize;
-use types::{Position, UserId};
+use types::Position;
 use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
-use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::reach::Reach;
 use crate::routes::{Paging, json};
@@ -22,14 +21,15 @@ pub(crate) struct TimelinePage {
     paging: Paging,
 }
 
-/// `GET /v1/users/{user_id}/timeline`: everything that happened to a person, and what it changed.
+/// `GET /v1/users/{user_id}/timeline`: everything that happened to a person, and what it changed. Who was
+/// erased is found by what they are called since.
 pub(crate) async fn page(
     State(state): State<ApiState>,
     reach: Reach,
-    Id(user): Id<UserId>,
+    Path(user): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let subject = state.read_models.subjects.number(user.as_str());
+    let subject = state.read_models.subjects.named(&user);
     let subject = subject.ok_or_else(ApiError::user_not_found)?;
     let order = match parameters.get("order") {
         None | Some("desc") => Order::Descending,
