@@ -78,9 +78,10 @@ pub fn write_master_key(path: &Path, key: &MasterKey) -> anyhow::Result<()> {
             .open(&new)?;
         writeln!(file, "{}", key.to_hex())?;
         file.sync_all()?;
-        // A link, unlike a rename, takes no name that is taken.
-        fs::hard_link(&new, path)?;
-        fs::remove_file(&new)?;
+        if path.exists() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(&new, path)?;
         let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     };

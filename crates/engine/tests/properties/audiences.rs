@@ -610,7 +610,8 @@ fn changes_that_are_forgotten_are_told_from_the_log() {
     assert_eq!(steps.items.len(), 50);
     for (step, event) in steps.items.iter().zip(&items) {
         let change = &event.change;
-        assert_eq!((step.position, step.part), (change.occasion.position, 1));
+        let part = (u64::from(change.subject.0) + 1) << 32;
+        assert_eq!((step.position, step.part), (change.occasion.position, part));
         assert_eq!((step.subject, step.joined), (change.subject, change.joined));
     }
     assert_eq!(steps.through, StepPlace::after(steps.items[49].position));
