@@ -91,6 +91,16 @@ fn a_history_can_be_looked_at_exported_and_taken_in_again() {
     assert_eq!(done(&at_position), done(&at_time));
     assert_ne!(done(&at_position), digest);
     assert_eq!(done(&muster(&data, &["replay"], "")), digest);
+    let beyond = [
+        ["replay", "--until", "6"],
+        ["replay", "--until", "2999-01-01T00:00:00Z"],
+        ["digest", "--as-of", "6"],
+    ];
+    for arguments in beyond {
+        let refused = muster(&data, &arguments, "");
+        assert!(!refused.status.success(), "{arguments:?}");
+        assert!(refused.stdout.is_empty());
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::Until;
 
-use super::replay::until;
+use super::replay::{reached, until};
 use super::settings::Place;
 use crate::output;
 use crate::progress::Progress;
@@ -24,7 +24,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.data.store()?;
-        let until = self.as_of.unwrap_or(Until::Head);
+        let until = reached(&store, self.as_of)?;
         // From the log alone: what snapshots hold is what it is to be compared with.
         let progress = Progress::new(store.log.head().position.0);
         let told = &mut |position| progress.reached(position);

@@ -2,9 +2,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use clap::Args;
-use engine::Until;
-use types::{Position, Timestamp};
+use engine::{EventStore, Until};
+use types::{Clock as _, Position, SystemClock, Timestamp};
 
 use super::digest;
 use super::settings::Place;
@@ -36,12 +37,27 @@ pub(crate) fn until(text: &str) -> Result<Until, String> {
         .map_err(|_| "neither a position nor an RFC 3339 time".to_owned())
 }
 
+/// What is asked for, the head unless anything is. A moment that the log has not reached is refused: what
+/// would come of it today would be something else tomorrow.
+pub(crate) fn reached(store: &EventStore, until: Option<Until>) -> anyhow::Result<Until> {
+    let until = until.unwrap_or(Until::Head);
+    match until {
+        Until::Head => {}
+        Until::Position(position) => {
+            let head = store.log.head().position;
+            ensure!(position <= head, "the log ends at position {head}");
+        }
+        Until::Time(time) => ensure!(time <= SystemClock.now(), "{time} is in the future"),
+    }
+    Ok(until)
+}
+
 impl Options {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.data.store()?;
+        let until = reached(&store, self.until)?;
         let progress = Progress::new(store.log.head().position.0);
         let started = Instant::now();
-        let until = self.until.unwrap_or(Until::Head);
         let rebuilt = engine::replay(&store, until, &mut |position| progress.reached(position))?;
         let took = started.elapsed();
         drop(progress);
