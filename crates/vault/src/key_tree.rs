@@ -125,24 +125,8 @@ impl KeyTree {
     /// Gives the leaves from here up to the end, which is exclusive, keys that have nothing to do with
     /// those that they had or had not.
     pub(crate) fn renew(&mut self, first: u64, end: u64, random: impl Fn() -> Secret) {
-        let begun = self.above(first).filter(|(start, _)| *start < first);
-        if let Some((start, node)) = begun {
-            // What is to the left of the first leaf stays.
-            self.nodes.remove(&start);
-            let mut secret = node.secret;
-            for level in node.depth..DEPTH {
-                let turn = bit(first, level);
-                let below = DEPTH - 1 - level;
-                if turn == 1 {
-                    let kept = Node {
-                        depth: level + 1,
-                        secret: child(&secret, 0),
-                    };
-                    self.nodes.insert(((first >> below) ^ 1) << below, kept);
-                }
-                secret = child(&secret, turn);
-            }
-        }
+        self.split_before(first);
+        self.split_before(end);
         let gone: Vec<u64> = self
             .nodes
             .range(first..end)
@@ -163,6 +147,21 @@ impl KeyTree {
             let depth = DEPTH - height;
             self.nodes.insert(start, Node { depth, secret });
             start += 1 << height;
+        }
+    }
+
+    /// Has no node hold leaves of both sides; every leaf keeps its key.
+    fn split_before(&mut self, leaf: u64) {
+        while let Some((start, node)) = self.above(leaf)
+            && start < leaf
+        {
+            let depth = node.depth + 1;
+            let [left, right] = [0, 1].map(|turn| Node {
+                depth,
+                secret: child(&node.secret, turn),
+            });
+            self.nodes.insert(start, left);
+            self.nodes.insert(start + right.leaves(), right);
         }
     }
 
@@ -244,7 +243,7 @@ mod tests {
         /// Everybody before keeps what they had, whether a key or none; everybody after gets another.
         #[test]
         fn renewing_leaves_what_is_before_and_after(
-            punctured in proptest::collection::vec(0_u64..600, 0..30),
+            punctured in prop_oneof![Just(vec![]), proptest::collection::vec(0_u64..600, 0..30)],
             first in 0_u64..600,
             end in prop_oneof![Just(1_u64 << 32), 600_u64..700],
         ) {
