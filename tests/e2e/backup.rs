@@ -62,6 +62,13 @@ fn a_backup_grows_while_the_server_writes_and_restores_the_same() {
     for n in 0..50 {
         put(&server, &format!("user-{n}"), "first");
     }
+    // The answer is of several people, and sealed under the key that they share.
+    let several = json!({"users": [
+        {"user_id": "user-1", "profile": {"value": "several"}},
+        {"user_id": "user-2", "profile": {"value": "several"}},
+        {"user_id": "user-3", "profile": {"value": "refused"}, "tokens": "none"},
+    ]});
+    let answered = server.once("/v1/users:batch", "several", &several);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let writing = scope.spawn(|| {
@@ -102,6 +109,9 @@ fn a_backup_grows_while_the_server_writes_and_restores_the_same() {
     // It goes on as the server it was made of would have.
     let server = TestServer::start(&copy);
     put(&server, "user-0", "after");
+    let again = server.once("/v1/users:batch", "several", &several);
+    assert_eq!(again.text, answered.text);
+    server.once("/v1/users:batch", "several, after", &several);
     server.stop();
 
     let early = directory.path().join("early");

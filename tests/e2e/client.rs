@@ -83,6 +83,22 @@ impl TestServer {
         )
     }
 
+    /// Posts the body with an idempotency key.
+    pub(crate) fn once(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let length = body.len();
+        let answer = self.raw(
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
+                 Authorization: Bearer {KEY}\r\nIdempotency-Key: {key}\r\n\
+                 Content-Length: {length}\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        );
+        assert!(answer.status < 300, "{path}: {}", answer.text);
+        answer
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).unwrap()
     }

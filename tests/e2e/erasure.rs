@@ -9,7 +9,7 @@ use server::{Config, MasterKey, MasterKeySource, Server};
 use tokio::runtime::Runtime;
 
 use crate::cli::{done, muster};
-use crate::client::{Answer, TestServer};
+use crate::client::TestServer;
 
 /// In every value that is Ada's and in no other.
 const MARKER: &str = "Xm4rk3rX";
@@ -27,7 +27,8 @@ fn plant(server: &TestServer, user: &str, mark: &str) {
     let plain = json!({"profile": {"email": user, "a": {"b": [mark]}, mark: mark}});
     sent("PUT", &format!("/profiles/{user}"), plain);
     let merged = json!({"profile": {"phone": mark}});
-    once(server, &format!("/profiles/{user}"), &merged);
+    let profile = format!("/profiles/{user}");
+    server.once(&profile, &profile, &merged);
     let patch = json!({"patch": [{"op": "add", "path": "/c", "value": mark}]});
     sent("PATCH", &format!("/profiles/{user}"), patch);
     let token = json!({"provider_key": "apn", "device": {"ad_id": mark}, "tracking": {"ip": mark},
@@ -59,23 +60,7 @@ fn plant(server: &TestServer, user: &str, mark: &str) {
         {"user_id": "bob", "profile": {"d": 1}},
         {"user_id": format!("{user}-2"), "profile": {"d": mark}},
     ]});
-    once(server, "/v1/users:batch", &rows);
-}
-
-/// With an idempotency key.
-fn once(server: &TestServer, path: &str, body: &Value) -> Answer {
-    let body = body.to_string();
-    let answer = server.raw(
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Idempotency-Key: {path}\r\nContent-Length: {}\r\n\r\n{body}",
-            crate::client::KEY,
-            body.len(),
-        )
-        .as_bytes(),
-    );
-    assert!(answer.status < 300, "{path}: {}", answer.text);
-    answer
+    server.once("/v1/users:batch", "/v1/users:batch", &rows);
 }
 
 /// Files below the directory that hold the text, whatever the case.
@@ -167,7 +152,7 @@ fn who_is_erased_is_in_no_file_and_no_answer() {
     assert_eq!(user("carol"), carol);
     check_answers(&server);
     // The request that was answered before is still known, and its answer is not.
-    let again = once(&server, "/v1/users:batch", &json!({"users": []}));
+    let again = server.once("/v1/users:batch", "/v1/users:batch", &json!({"users": []}));
     assert_eq!(again.body, json!({"erased": true}));
     assert!(files_with(&data, MARKER).is_empty());
     // The same id is somebody new.
