@@ -186,14 +186,19 @@ fn then(server: &TestServer, path: &str, as_of: &str) -> Answer {
     server.ask_with("GET", path, &headers)
 }
 
-#[test]
-fn what_was_answered_then_is_answered_as_of_then() {
+/// From the seed in the environment, or a new one, which is printed.
+fn seeded() -> (u64, Random) {
     let seed = std::env::var("MUSTER_AS_OF_SEED").map_or_else(
         |_| RandomState::new().hash_one(0),
         |seed| seed.parse().unwrap(),
     );
     println!("MUSTER_AS_OF_SEED={seed}");
-    let mut random = Random(seed);
+    (seed, Random(seed))
+}
+
+#[test]
+fn what_was_answered_then_is_answered_as_of_then() {
+    let (seed, mut random) = seeded();
     let data = tempfile::tempdir().unwrap();
     let mut server = start(data.path());
     let mut truth = Vec::new();
@@ -312,12 +317,7 @@ fn a_moment_that_is_none_is_refused() {
 /// A backtest counts what previews count, moment by moment.
 #[test]
 fn a_backtest_counts_what_previews_do() {
-    let seed = std::env::var("MUSTER_AS_OF_SEED").map_or_else(
-        |_| RandomState::new().hash_one(0),
-        |seed| seed.parse().unwrap(),
-    );
-    println!("MUSTER_AS_OF_SEED={seed}");
-    let mut random = Random(seed);
+    let (seed, mut random) = seeded();
     let data = tempfile::tempdir().unwrap();
     let mut server = start(data.path());
     let milliseconds = || SystemClock.now().0 / MILLISECOND;

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
@@ -9,7 +9,7 @@ use proofs::{BundleReader, BundleRecord, InclusionProof, bundle_end, bundle_head
 use serde_json::json;
 
 use super::check::{Trust, line, shown};
-use super::source::{Filter, From};
+use super::source::{Filter, From, Source};
 use crate::output;
 
 /// Write the records of some events, with their proofs and the checkpoint, to one file.
@@ -38,30 +38,57 @@ pub(super) struct CheckBundle {
 impl ExportBundle {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut source = self.from.open()?;
-        let checkpoint = source.checkpoint()?;
-        let size = proofs::Checkpoint::read_unverified(checkpoint.as_bytes())?
-            .head
-            .size;
-        let out = File::create(&self.out);
-        let out = out.with_context(|| format!("{} cannot be written", self.out.display()))?;
-        let mut out = BufWriter::new(out);
-        write!(out, "{}", bundle_head(&self.filter.query(), &checkpoint))?;
-        let mut records = 0;
+        let mut bundle = BundleFile::create(&self.out, &source, &self.filter)?;
+        let size = bundle.size;
         source.positions(&self.filter, size, &mut |source, position| {
-            let proof = InclusionProof::parse(&source.inclusion(position, Some(size))?)?;
-            let record = BundleRecord {
-                position,
-                record: source.record(position)?,
-                hashes: proof.hashes,
-            };
-            write!(out, "{record}")?;
-            records += 1;
-            Ok(())
+            bundle.put(source, position)
         })?;
-        write!(out, "{}", bundle_end(records))?;
-        out.into_inner()?.sync_all()?;
+        let records = bundle.finish()?;
         output::note(&format!("{records} records of a log of {size}"));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A bundle that is being written: records with their proofs under one checkpoint.
+pub(super) struct BundleFile {
+    out: BufWriter<File>,
+    /// Of the log that the checkpoint is of.
+    size: u64,
+    records: u64,
+}
+
+impl BundleFile {
+    pub(super) fn create(path: &Path, source: &Source, filter: &Filter) -> anyhow::Result<Self> {
+        let checkpoint = source.checkpoint()?;
+        let read = proofs::Checkpoint::read_unverified(checkpoint.as_bytes())?;
+        let out = File::create(path);
+        let out = out.with_context(|| format!("{} cannot be written", path.display()))?;
+        let mut out = BufWriter::new(out);
+        write!(out, "{}", bundle_head(&filter.query(), &checkpoint))?;
+        Ok(Self {
+            out,
+            size: read.head.size,
+            records: 0,
+        })
+    }
+
+    pub(super) fn put(&mut self, source: &Source, position: u64) -> anyhow::Result<()> {
+        let proof = InclusionProof::parse(&source.inclusion(position, Some(self.size))?)?;
+        let record = BundleRecord {
+            position,
+            record: source.record(position)?,
+            hashes: proof.hashes,
+        };
+        write!(self.out, "{record}")?;
+        self.records += 1;
+        Ok(())
+    }
+
+    /// Ends the bundle; how many records are in it.
+    pub(super) fn finish(mut self) -> anyhow::Result<u64> {
+        write!(self.out, "{}", bundle_end(self.records))?;
+        self.out.into_inner()?.sync_all()?;
+        Ok(self.records)
     }
 }
 

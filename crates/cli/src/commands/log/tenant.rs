@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,10 +7,11 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use engine::{EventJson, tenant_of};
 use event_log::{Frontier, Record, leaf_hash};
-use proofs::{BundleReader, BundleRecord, InclusionProof, bundle_end, bundle_head};
+use proofs::{BundleReader, BundleRecord};
 use serde_json::json;
 use vault::Vault;
 
+use super::bundle::BundleFile;
 use super::check::{Trust, line};
 use super::source::{Filter, From, RecordedHead};
 use crate::output;
@@ -49,32 +50,14 @@ impl ExportTenant {
                 self.tenant, self.tenant
             )
         })?;
-        let checkpoint = source.checkpoint()?;
-        let size = proofs::Checkpoint::read_unverified(checkpoint.as_bytes())?
-            .head
-            .size;
-        let out = File::create(&self.out);
-        let out = out.with_context(|| format!("{} cannot be written", self.out.display()))?;
-        let mut out = BufWriter::new(out);
         let filter = Filter::of_tenant(&self.tenant);
-        write!(out, "{}", bundle_head(&filter.query(), &checkpoint))?;
-        let mut records = 0;
-        let mut put = |source: &super::source::Source, position: u64| {
-            let proof = InclusionProof::parse(&source.inclusion(position, Some(size))?)?;
-            let record = BundleRecord {
-                position,
-                record: source.record(position)?,
-                hashes: proof.hashes,
-            };
-            write!(out, "{record}")?;
-            records += 1;
-            Ok(())
-        };
-        source.positions(&filter, head.through, &mut put)?;
+        let mut bundle = BundleFile::create(&self.out, &source, &filter)?;
+        source.positions(&filter, head.through, &mut |source, position| {
+            bundle.put(source, position)
+        })?;
         // The event that says how many there are comes last, and is not among them.
-        put(&source, head.position)?;
-        write!(out, "{}", bundle_end(records))?;
-        out.into_inner()?.sync_all()?;
+        bundle.put(&source, head.position)?;
+        let records = bundle.finish()?;
         output::note(&format!(
             "{} records, and what the log says of them",
             records - 1
