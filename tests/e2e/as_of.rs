@@ -186,19 +186,19 @@ fn then(server: &TestServer, path: &str, as_of: &str) -> Answer {
     server.ask_with("GET", path, &headers)
 }
 
-/// From the seed in the environment, or a new one, which is printed.
+/// From the seed in the environment, or a new one, which whoever calls this prints.
 fn seeded() -> (u64, Random) {
     let seed = std::env::var("MUSTER_AS_OF_SEED").map_or_else(
         |_| RandomState::new().hash_one(0),
         |seed| seed.parse().unwrap(),
     );
-    println!("MUSTER_AS_OF_SEED={seed}");
     (seed, Random(seed))
 }
 
 #[test]
 fn what_was_answered_then_is_answered_as_of_then() {
     let (seed, mut random) = seeded();
+    println!("MUSTER_AS_OF_SEED={seed}");
     let data = tempfile::tempdir().unwrap();
     let mut server = start(data.path());
     let mut truth = Vec::new();
@@ -318,6 +318,7 @@ fn a_moment_that_is_none_is_refused() {
 #[test]
 fn a_backtest_counts_what_previews_do() {
     let (seed, mut random) = seeded();
+    println!("MUSTER_AS_OF_SEED={seed}");
     let data = tempfile::tempdir().unwrap();
     let mut server = start(data.path());
     let milliseconds = || SystemClock.now().0 / MILLISECOND;
