@@ -1,11 +1,17 @@
+use std::sync::{Arc, OnceLock};
+
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use engine::{Answer, Committed};
+use engine::{Answer, Command, Committed};
 use serde::Serialize;
 use types::JsonDocument;
 use utoipa::ToSchema;
 
+use crate::admission::is_replayed;
+use crate::error::ApiError;
+use crate::extract::origin::Caller;
 use crate::request::{AnswerPosition, entity_tag};
+use crate::state::ApiState;
 
 pub(crate) mod audiences;
 pub(crate) mod audit;
@@ -121,6 +127,33 @@ pub(crate) fn kept<T: Serialize>(status: StatusCode, body: &T) -> Answer {
         status: status.as_u16(),
         body: Some(JsonDocument::of(body).expect("answers are plain data")),
     }
+}
+
+/// Creates something of which a secret is shown to whoever asked first, and not kept: sent again, the
+/// request is answered without it. `without` is what is kept, `whole` what is shown.
+pub(crate) async fn create_with_secret<T: Serialize + Send + Sync + 'static, W: Serialize>(
+    state: &ApiState,
+    command: Command,
+    origin: Caller,
+    without: impl FnOnce(&Committed) -> T + Send + 'static,
+    whole: impl FnOnce(T) -> W,
+) -> Result<Response, ApiError> {
+    let created = Arc::new(OnceLock::new());
+    let creating = Arc::clone(&created);
+    let answer = move |committed: &Committed| {
+        let new = without(committed);
+        let answer = kept(StatusCode::CREATED, &new);
+        let _ = creating.set(new);
+        answer
+    };
+    let response = state.execute_once(command, origin, answer).await?;
+    let created = Arc::into_inner(created).and_then(OnceLock::into_inner);
+    let Some(created) = created.filter(|_| !is_replayed(&response)) else {
+        return Ok(response);
+    };
+    let mut shown = json(&whole(created));
+    *shown.status_mut() = StatusCode::CREATED;
+    Ok(at_same(&response, shown))
 }
 
 /// The response that an answer is.

@@ -1,18 +1,14 @@
-use std::sync::Arc;
-
 use auth::{ApiKey, Principal, Rights, Scopes};
 use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use domain::limits::NAME_BYTES_MAX;
-use engine::{Command, KeyIssued, KeyToIssue};
+use engine::{Command, Committed, KeyIssued, KeyToIssue};
 use projections::KeyView;
 use serde::Serialize;
 use types::{Clock as _, CommandId, Position, SystemClock, TenantId, Timestamp};
 use utoipa::ToSchema;
 
-use crate::admission::is_replayed;
 use crate::cursor;
 use crate::duration;
 use crate::error::ApiError;
@@ -20,7 +16,7 @@ use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Caller, Origin};
 use crate::extract::path::{Id, KeyId};
 use crate::extract::query::Parameters;
-use crate::routes::{Paging, at_same, json, kept, no_content};
+use crate::routes::{Paging, create_with_secret, json, no_content};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "keys";
@@ -212,8 +208,6 @@ pub(crate) async fn rotate(
     answer_with_key(&state, command, origin, new_id, issued, &key).await
 }
 
-/// The key itself is shown to whoever asked first, and is not kept: sent again, the request is answered
-/// without it.
 async fn answer_with_key(
     state: &ApiState,
     command: Command,
@@ -222,24 +216,12 @@ async fn answer_with_key(
     issued: KeyIssued,
     key: &ApiKey,
 ) -> Result<Response, ApiError> {
-    let shown = Arc::new(std::sync::OnceLock::new());
-    let showing = Arc::clone(&shown);
-    let answer = move |committed: &engine::Committed| {
-        let new = Key::new(id, &issued, committed.decided_at);
-        let answer = kept(StatusCode::CREATED, &new);
-        let _ = showing.set(new);
-        answer
-    };
-    let response = state.execute_once(command, origin, answer).await?;
-    let Some(shown) = shown.get().filter(|_| !is_replayed(&response)) else {
-        return Ok(response);
-    };
-    let mut whole = json(&NewKey {
-        shown: shown.clone(),
+    let without = move |committed: &Committed| Key::new(id, &issued, committed.decided_at);
+    let whole = |shown| NewKey {
+        shown,
         key: Some(key.reveal().to_owned()),
-    });
-    *whole.status_mut() = StatusCode::CREATED;
-    Ok(at_same(&response, whole))
+    };
+    create_with_secret(state, command, origin, without, whole).await
 }
 
 /// `DELETE /v1/keys/{key_id}`: from now on it opens nothing.

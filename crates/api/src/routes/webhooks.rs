@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use auth::{Principal, Rights, Scope};
 use axum::Extension;
 use axum::extract::State;
@@ -8,20 +6,19 @@ use axum::response::Response;
 use delivery::{Attempt, DeadLetter, Target, Topics};
 use domain::WebhookCommand;
 use domain::limits::{NAME_BYTES_MAX, URL_BYTES_MAX, WEBHOOK_TYPES_MAX};
-use engine::{Command, WebhookRegistered};
+use engine::{Command, Committed, WebhookRegistered};
 use projections::{StepPlace, WebhookView};
 use serde::Serialize;
 use types::{AudienceId, Clock as _, CommandId, Position, SystemClock, Timestamp};
 use utoipa::ToSchema;
 
-use crate::admission::is_replayed;
 use crate::cursor;
 use crate::error::ApiError;
 use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, WebhookId};
 use crate::extract::query::Parameters;
-use crate::routes::{Paging, at_same, json, kept, no_content};
+use crate::routes::{Paging, create_with_secret, json, kept, no_content};
 use crate::state::ApiState;
 
 const DELIVERIES: &str = "deliveries";
@@ -230,24 +227,14 @@ pub(crate) async fn create(
         command: WebhookCommand::Register(registered.clone()),
     };
     let secret = state.delivery.secret(&id);
-    let shown = Arc::new(std::sync::OnceLock::new());
-    let showing = Arc::clone(&shown);
-    let answer = move |committed: &engine::Committed| {
-        let new = Webhook::new(id, &registered, committed.position, committed.decided_at);
-        let answer = kept(StatusCode::CREATED, &new);
-        let _ = showing.set(new);
-        answer
+    let without = move |committed: &Committed| {
+        Webhook::new(id, &registered, committed.position, committed.decided_at)
     };
-    let response = state.execute_once(command, origin, answer).await?;
-    let Some(shown) = shown.get().filter(|_| !is_replayed(&response)) else {
-        return Ok(response);
-    };
-    let mut whole = json(&NewWebhook {
-        shown: shown.clone(),
+    let whole = |shown| NewWebhook {
+        shown,
         secret: Some(secret),
-    });
-    *whole.status_mut() = StatusCode::CREATED;
-    Ok(at_same(&response, whole))
+    };
+    create_with_secret(&state, command, origin, without, whole).await
 }
 
 /// `DELETE /v1/webhooks/{webhook_id}`: nothing more is told to it.
@@ -334,7 +321,7 @@ pub(crate) async fn redeliver(
             from: Position(from),
         },
     };
-    let answer = move |_: &engine::Committed| kept(StatusCode::ACCEPTED, &Redelivered { from });
+    let answer = move |_: &Committed| kept(StatusCode::ACCEPTED, &Redelivered { from });
     let response = state.execute_once(command, origin, answer).await?;
     // Also when it was answered before: whoever asks again may do so because the first answer, or what was
     // to follow from it, got lost.
