@@ -3,7 +3,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use types::{
-    AudienceId, BrandId, DeviceToken, InvalidId, ListId, SectionId, TenantId, TopicId, UserId,
+    AudienceId, BrandId, DeviceToken, InvalidId, ListId, Position, SectionId, TenantId, TopicId,
+    UserId,
 };
 
 use crate::error::ApiError;
@@ -13,6 +14,20 @@ pub(crate) struct Id<A>(pub(crate) A);
 
 /// The two ids in the path, in the order in which they stand there.
 pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
+
+/// The position in the path.
+pub(crate) struct AtPosition(pub(crate) Position);
+
+impl<S: Send + Sync> FromRequestParts<S> for AtPosition {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let position = Path::from_request_parts(parts, state).await;
+        let Path(position) =
+            position.map_err(|_| ApiError::invalid_parameter("position", "a whole number"))?;
+        Ok(Self(Position(position)))
+    }
+}
 
 /// What can stand in a path.
 pub(crate) trait PathId: Sized {

@@ -1,6 +1,6 @@
 pub(crate) mod stream;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use engine::{EventJson, EventsQuery, Order};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::cursor;
 use crate::error::ApiError;
+use crate::extract::path::AtPosition;
 use crate::extract::query::Parameters;
 use crate::reach::Reach;
 use crate::routes::{Paging, json};
@@ -53,15 +54,12 @@ pub(crate) async fn page(
 pub(crate) async fn get(
     State(state): State<ApiState>,
     reach: Reach,
-    position: Result<Path<u64>, axum::extract::rejection::PathRejection>,
+    AtPosition(position): AtPosition,
 ) -> Result<Response, ApiError> {
-    let Ok(Path(position)) = position else {
-        return Err(ApiError::invalid_parameter("position", "a whole number"));
-    };
     // One block is read: too little to wait for one's turn behind others.
     let read = move || {
         let history = &state.history;
-        history.event(Position(position), reach.tenant())
+        history.event(position, reach.tenant())
     };
     let event = tokio::task::spawn_blocking(read)
         .await

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::origin::{Authenticated, Origin};
-use crate::extract::path::Id;
+use crate::extract::path::{AtPosition, Id};
 use crate::extract::query::Parameters;
 use crate::reach::Reach;
 use crate::routes::kept;
@@ -86,12 +86,8 @@ pub(crate) async fn tile(
 pub(crate) async fn record(
     State(state): State<ApiState>,
     reach: Reach,
-    position: Result<Path<u64>, axum::extract::rejection::PathRejection>,
+    AtPosition(position): AtPosition,
 ) -> Result<Response, ApiError> {
-    let Ok(Path(position)) = position else {
-        return Err(ApiError::invalid_parameter("position", "a whole number"));
-    };
-    let position = Position(position);
     visible(&state, reach, position).await?;
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| state.transparency.record(position);
     let record = state.scan(answer).await?.map_err(ApiError::from)?;
