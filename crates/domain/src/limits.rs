@@ -107,3 +107,29 @@ pub const TOKEN_USERS_MAX: usize = 100;
 pub const USER_TOKEN_LIFETIME_MAX: u64 = 366 * 24 * 60 * 60;
 /// Entity tags in one condition.
 pub const ENTITY_TAGS_MAX: usize = 64;
+/// A message without its recipients as JSON text, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// What is given for one recipient as JSON text, in bytes.
+pub const GIVEN_BYTES_MAX: usize = 64 * 1024;
+/// Recipients that one message names, each a person or a set of people.
+pub const MESSAGE_TARGETS_MAX: usize = 1_000;
+/// The longest that a message waits before it is sent, in nanoseconds: 366 days.
+pub const DELAY_MAX: u64 = 366 * 24 * 60 * 60 * 1_000_000_000;
+/// How long a message is tried unless something else is said, in nanoseconds: 72 hours.
+pub const MESSAGE_TIMEOUT: u64 = 72 * 60 * 60 * 1_000_000_000;
+/// Templates of one tenant, or of everybody, archived ones included.
+pub const TEMPLATES_MAX: usize = 10_000;
+/// One version of a template as JSON text, in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 256 * 1024;
+/// People named in one request to a bulk job.
+pub const BULK_USERS_MAX: usize = 10_000;
+/// Bulk jobs, ended ones included.
+pub const BULK_JOBS_MAX: usize = 100_000;
+/// Different things that one person can have done.
+pub const TRACKED_EVENTS_MAX: usize = 1_000;
+/// The name of something that was done, in bytes.
+pub const TRACKED_NAME_BYTES_MAX: usize = 256;
+/// What is known of something that was done as JSON text, in bytes.
+pub const TRACKED_PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+/// Messages of an inbox named in one request.
+pub const INBOX_MARKS_MAX: usize = 1_000;

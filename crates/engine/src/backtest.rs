@@ -126,7 +126,8 @@ fn may_matter(event: &Event) -> bool {
         | Event::Audience(_)
         | Event::Tenant(_)
         | Event::TenantMember(_)
-        | Event::Clock(_) => true,
+        | Event::Clock(_)
+        | Event::Track(_) => true,
         Event::Section(_)
         | Event::Topic(_)
         | Event::PreferencePage(_)
@@ -135,6 +136,10 @@ fn may_matter(event: &Event) -> bool {
         | Event::Brand(_)
         | Event::Key(_)
         | Event::Request(_)
-        | Event::Webhook(_) => false,
+        | Event::Webhook(_)
+        | Event::Message(_)
+        | Event::Bulk(_)
+        | Event::Template(_)
+        | Event::Inbox(_) => false,
     }
 }

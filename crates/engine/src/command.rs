@@ -1,20 +1,23 @@
 use domain::limits::{
-    PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, SECTIONS_MAX, USER_LISTS_MAX, USER_TENANTS_MAX,
+    BULK_JOBS_MAX, PREFERENCES_BYTES_MAX, PROFILE_LEVELS_MAX, SECTIONS_MAX, TRACKED_EVENTS_MAX,
+    USER_LISTS_MAX, USER_TENANTS_MAX,
 };
 use domain::{
-    AudienceCommand, AudienceRefusal, BrandRefusal, Change, ChoiceRequest, InvalidMember,
-    KeyRefusal, ListCommand, ListRefusal, PreferenceRefusal, ProfileCommand, ProfileRefusal,
-    SectionRefusal, TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal,
-    WebhookCommand, WebhookRefusal,
+    AudienceCommand, AudienceRefusal, BrandRefusal, BulkRefusal, Change, ChoiceRequest,
+    InvalidMember, KeyRefusal, ListCommand, ListRefusal, MessageRefusal, PreferenceRefusal,
+    ProfileCommand, ProfileRefusal, SectionRefusal, TemplateCommand, TemplateRefusal,
+    TenantCommand, TenantRefusal, TokenRefusal, TopicPut, TopicRefusal, WebhookCommand,
+    WebhookRefusal,
 };
 use events::{
-    Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, PreferencePagePublished, SectionDetails,
-    TokenDetails,
+    Actor, BrandDetails, KeyIssued, KeyUserTokenIssued, MessageOutcome, MessageTarget,
+    PreferencePagePublished, SectionDetails, TokenDetails,
 };
 use serde_json::{Map, Value};
 use types::{
-    AudienceId, BrandId, Choice, DeviceToken, JsonDocument, JsonPatch, ListId, QuietHours,
-    SectionId, StreamVersion, TenantId, Timestamp, TopicId, UserId,
+    AudienceId, BrandId, Choice, DeviceToken, InboxMark, JsonDocument, JsonPatch, ListId,
+    MessageId, QuietHours, SectionId, StreamVersion, SubjectId, TemplateKey, TenantId, Timestamp,
+    TopicId, UserId,
 };
 
 /// Everything that can be asked of the write side.
@@ -153,6 +156,111 @@ pub enum Command {
     },
     /// Note that keys were used, each last at this time.
     NoteKeyUse(Vec<(String, Timestamp)>),
+    /// Accept a message that is to be sent.
+    Send(Box<NewMessage>),
+    /// Write down whom a message is for, as everything stands now.
+    ResolveMessage {
+        id: MessageId,
+        targets: Vec<MessageTarget>,
+        /// The people whom it names, in the order in which it does.
+        named: Vec<SubjectId>,
+    },
+    /// Write down what became of a message for some people. Whoever is settled stays so.
+    SettleMessage {
+        id: MessageId,
+        settlements: Vec<Settlement>,
+    },
+    /// Send a message to nobody any more, or not to these people.
+    CancelMessage {
+        id: MessageId,
+        people: Option<Vec<SubjectId>>,
+    },
+    ArchiveMessage {
+        id: MessageId,
+    },
+    CreateBulkJob {
+        job: MessageId,
+        message: JsonDocument,
+        definition: JsonDocument,
+    },
+    IngestUsers {
+        job: MessageId,
+        users: Vec<Recipient>,
+    },
+    RunBulkJob {
+        job: MessageId,
+    },
+    Template {
+        key: TemplateKey,
+        command: TemplateCommand,
+    },
+    /// Note that a person did something elsewhere.
+    Track {
+        user_id: UserId,
+        event: String,
+        properties: Option<JsonDocument>,
+    },
+    /// Note what a person did with messages of the inbox.
+    MarkInbox {
+        user_id: UserId,
+        mark: InboxMark,
+        messages: InboxSelection,
+    },
+}
+
+/// Which messages of an inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InboxSelection {
+    /// All that are not archived, or of one tenant only.
+    All {
+        tenant: Option<TenantId>,
+    },
+    These(Vec<MessageId>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMessage {
+    pub id: MessageId,
+    /// Courier's message without `to`.
+    pub message: JsonDocument,
+    pub targets: Vec<NewTarget>,
+    /// It is not sent before.
+    pub delayed_until: Option<Timestamp>,
+    /// Nothing of it is sent from then on.
+    pub expires_at: Option<Timestamp>,
+    /// Which message it is sent instead of.
+    pub resends: Option<MessageId>,
+}
+
+/// Whom a new message is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NewTarget {
+    Person(Recipient),
+    /// Anything but a person.
+    Many(MessageTarget),
+}
+
+/// One person to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipient {
+    pub user_id: UserId,
+    /// What is given for this message, as `Given` of the read models writes it.
+    pub given: JsonDocument,
+    /// The profile that the person gets who has none.
+    pub profile: Option<Map<String, Value>>,
+}
+
+/// What became of a message for one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    pub subject: SubjectId,
+    pub outcome: MessageOutcome,
+    /// By what the provider knows it.
+    pub receipt: Option<String>,
+    /// What now lies in the inbox.
+    pub inbox: Option<JsonDocument>,
+    /// Devices that turned out to be gone, and why.
+    pub dead_tokens: Vec<(DeviceToken, String)>,
 }
 
 /// What to do with something that is written as a whole.
@@ -283,6 +391,16 @@ pub enum Refusal {
     Key(#[from] KeyRefusal),
     #[error(transparent)]
     Webhook(#[from] WebhookRefusal),
+    #[error(transparent)]
+    Message(#[from] MessageRefusal),
+    #[error(transparent)]
+    Bulk(#[from] BulkRefusal),
+    #[error("there can be at most {BULK_JOBS_MAX} bulk jobs")]
+    TooManyBulkJobs,
+    #[error(transparent)]
+    Template(#[from] TemplateRefusal),
+    #[error("a person can have done at most {TRACKED_EVENTS_MAX} different things")]
+    TooManyTrackedEvents,
     #[error("the key of whoever sent it has ended since")]
     CredentialEnded,
     /// With the version that is there instead, if it is.
@@ -303,6 +421,10 @@ pub enum Outcome {
     /// The people who were not written, by their places from 0.
     Users(Vec<(usize, Refusal)>),
     Removed(Removed),
+    /// Those who were there already, by their places from 0.
+    Duplicates(Vec<usize>),
+    /// How many messages of an inbox were changed.
+    Marked(usize),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -327,4 +449,6 @@ pub struct Removed {
     pub choices: Vec<(Option<TenantId>, TopicId)>,
     pub recipient_preferences: bool,
     pub quiet_hours: bool,
+    pub tracked_events: bool,
+    pub inbox: bool,
 }

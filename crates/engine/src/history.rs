@@ -204,7 +204,14 @@ impl History {
             StreamId::Subject(subject)
             | StreamId::Profile(subject)
             | StreamId::Preference(subject)
-            | StreamId::Token(subject) => of_person(*subject),
+            | StreamId::Token(subject)
+            | StreamId::Track(subject) => of_person(*subject),
+            // A message may be in the context of any tenant, and tells what others wrote.
+            StreamId::Inbox(_) | StreamId::Message(_) | StreamId::Bulk(_) => false,
+            StreamId::Template(template) => {
+                let tenant = template.tenant.as_ref();
+                tenant.is_some_and(|it| tenants.is_in_tree(it, root))
+            }
             StreamId::Audience(_)
             | StreamId::Section(_)
             | StreamId::Topic(_)
@@ -417,6 +424,8 @@ impl History {
             "profile" => number(key).map(StreamId::Profile).into_iter().collect(),
             "preference" => number(key).map(StreamId::Preference).into_iter().collect(),
             "token" => number(key).map(StreamId::Token).into_iter().collect(),
+            "track" => number(key).map(StreamId::Track).into_iter().collect(),
+            "inbox" => number(key).map(StreamId::Inbox).into_iter().collect(),
             "tenant_member" => key
                 .match_indices(':')
                 .filter_map(|(colon, _)| {

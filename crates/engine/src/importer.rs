@@ -197,6 +197,8 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
         Event::Profile(_) => first.map(StreamId::Profile),
         Event::Preference(_) => first.map(StreamId::Preference),
         Event::Token(_) => first.map(StreamId::Token),
+        Event::Track(_) => first.map(StreamId::Track),
+        Event::Inbox(_) => first.map(StreamId::Inbox),
         Event::List(_) => ListId::parse(key).ok().map(StreamId::List),
         Event::ListMember(_) if category == "list" => ListId::parse(key).ok().map(StreamId::List),
         Event::ListMember(_) => {
@@ -219,7 +221,10 @@ fn stream_of(decoded: &Event, event: &EventJson, subjects: &[SubjectId]) -> Opti
         | Event::Clock(_)
         | Event::Key(_)
         | Event::Webhook(_)
-        | Event::Request(_) => {
+        | Event::Request(_)
+        | Event::Message(_)
+        | Event::Bulk(_)
+        | Event::Template(_) => {
             // These hold no people, so the name is the stream's own.
             let stream = StreamId::parse(&event.stream)?;
             stream.subject().is_none().then_some(stream)

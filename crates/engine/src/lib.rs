@@ -39,8 +39,9 @@ pub use events::{
 
 pub use backtest::BacktestPoint;
 pub use command::{
-    Choices, ChoicesOutcome, Command, Edit, KeyToIssue, Origin, Outcome, Refusal, Removed,
-    SubscribeMode, Subscriber, UserUpsert,
+    Choices, ChoicesOutcome, Command, Edit, InboxSelection, KeyToIssue, NewMessage, NewTarget,
+    Origin, Outcome, Recipient, Refusal, Removed, Settlement, SubscribeMode, Subscriber,
+    UserUpsert,
 };
 pub use entity::{Entity, Expected};
 pub use event_json::EventJson;

@@ -2,8 +2,9 @@ use std::borrow::Cow;
 
 use event_log::{Labels, NewRecord, Record};
 use events::{
-    AudienceDefined, AudienceEvent, DecodeError, Envelope, Event, ListMemberEvent, Metadata,
-    OfPerson, Personal, PreferenceEvent, ProfileEvent, QuietHoursChanged, TenantMemberEvent,
+    AudienceDefined, AudienceEvent, BulkEvent, DecodeError, Envelope, Event, ListMemberEvent,
+    MessageEvent, MessageTarget, MessageText, Metadata, OfPerson, Personal, PreferenceEvent,
+    ProfileEvent, QuietHoursChanged, TenantMemberEvent,
 };
 use types::filter::{Group, RuleLimits};
 use types::{EventId, JsonDocument, StreamId, StreamVersion, SubjectId, Timestamp};
@@ -136,7 +137,9 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
             ),
             StreamId::TenantMember(..),
         )
-        | (Event::Token(_), StreamId::Token(_)) => about_one,
+        | (Event::Token(_), StreamId::Token(_))
+        | (Event::Track(_), StreamId::Track(_))
+        | (Event::Inbox(_), StreamId::Inbox(_)) => about_one,
         (Event::Profile(event), StreamId::Profile(_)) => {
             if let ProfileEvent::Updated(updated) = event
                 && updated.changes.known().is_some_and(|it| !it.is_object())
@@ -163,7 +166,16 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
         | (Event::Brand(_), StreamId::Brand(_))
         | (Event::Clock(_), StreamId::Clock)
         | (Event::Key(_), StreamId::Key(_))
-        | (Event::Webhook(_), StreamId::Webhook(_)) => subjects.is_empty(),
+        | (Event::Webhook(_), StreamId::Webhook(_))
+        | (Event::Template(_), StreamId::Template(_)) => subjects.is_empty(),
+        (Event::Message(event), StreamId::Message(_)) => return check_message(event, subjects),
+        (Event::Bulk(event), StreamId::Bulk(_)) => match event {
+            BulkEvent::UsersIngested(ingested) => {
+                check_places(&ingested.users, subjects)?;
+                !subjects.is_empty()
+            }
+            BulkEvent::Created(_) | BulkEvent::Started(_) => subjects.is_empty(),
+        },
         (Event::Request(_), StreamId::Request) => subjects.len() <= 1,
         (Event::Audience(event), StreamId::Audience(_)) => {
             if let AudienceEvent::Defined(AudienceDefined {
@@ -197,6 +209,34 @@ fn check_shape(envelope: &Envelope) -> Result<(), &'static str> {
     } else {
         Err("the event does not belong into this stream, or names others")
     }
+}
+
+/// A message names its people one after the other, and tells of each in their order.
+fn check_message(event: &MessageEvent, subjects: &[SubjectId]) -> Result<(), &'static str> {
+    const WRONG: &str = "a message tells of people whom it does not name, or of none whom it names";
+    let fits = match event {
+        MessageEvent::Accepted(accepted) => {
+            let places = accepted.targets.iter().filter_map(|target| match target {
+                MessageTarget::Person(person) => Some(person.place as usize),
+                MessageTarget::List { .. }
+                | MessageTarget::ListPattern { .. }
+                | MessageTarget::Audience { .. }
+                | MessageTarget::Tenant { .. }
+                | MessageTarget::Bulk { .. } => None,
+            });
+            let is_alone = matches!(accepted.targets[..], [MessageTarget::Person(_)]);
+            let is_to_one = matches!(accepted.message, MessageText::ToOne(_));
+            places.eq(0..subjects.len()) && is_alone == is_to_one
+        }
+        MessageEvent::Resolved(_) | MessageEvent::Archived(_) => subjects.is_empty(),
+        MessageEvent::Settled(settled) => {
+            check_places(&settled.receipts, subjects)?;
+            let counts = settled.outcomes.iter().map(|(_, count)| *count as usize);
+            counts.sum::<usize>() == subjects.len()
+        }
+        MessageEvent::Canceled(_) => true,
+    };
+    if fits { Ok(()) } else { Err(WRONG) }
 }
 
 /// What is given for some of the people of an event is given in their order, and for nobody else.

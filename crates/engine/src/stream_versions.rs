@@ -43,7 +43,12 @@ impl StreamVersions {
             | StreamId::Clock
             | StreamId::Key(_)
             | StreamId::Webhook(_)
-            | StreamId::Request => self.others.get(stream),
+            | StreamId::Request
+            | StreamId::Message(_)
+            | StreamId::Bulk(_)
+            | StreamId::Template(_)
+            | StreamId::Track(_)
+            | StreamId::Inbox(_) => self.others.get(stream),
         };
         StreamVersion(version.copied().unwrap_or_default())
     }
@@ -95,7 +100,12 @@ impl StreamVersions {
             | StreamId::Clock
             | StreamId::Key(_)
             | StreamId::Webhook(_)
-            | StreamId::Request => self.others.entry(stream.clone()).or_default(),
+            | StreamId::Request
+            | StreamId::Message(_)
+            | StreamId::Bulk(_)
+            | StreamId::Template(_)
+            | StreamId::Track(_)
+            | StreamId::Inbox(_) => self.others.entry(stream.clone()).or_default(),
         }
     }
 }

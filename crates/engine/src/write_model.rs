@@ -1,14 +1,19 @@
 mod audiences;
 mod brands;
+mod bulk_jobs;
 mod entities;
+mod inboxes;
 mod keys;
 mod lists;
+mod messages;
 mod preferences;
 mod profiles;
 mod requests;
+mod templates;
 mod tenants;
 mod tokens;
 mod topics;
+mod tracked;
 mod users;
 mod webhooks;
 
@@ -16,8 +21,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{
-    AudienceState, KeyCommand, KeyState, ListMemberState, ListState, ProfileState,
-    TenantMemberState, TopicState, WebhookState,
+    AudienceState, BulkState, KeyCommand, KeyState, ListMemberState, ListState, MessageCommand,
+    MessageState, ProfileState, TemplateState, TenantMemberState, TopicState, WebhookState,
 };
 use events::{
     BrandDetails, ClockAdvanced, Event, Personal, PersonalChoice, PreferenceCleared,
@@ -26,9 +31,10 @@ use events::{
 };
 use parking_lot::RwLock;
 use projections::{ReadModels, StoredAnswer};
+use roaring::RoaringBitmap;
 use types::{
-    AudienceId, BrandId, DeviceToken, JsonDocument, ListId, QuietHours, SectionId, StreamId,
-    StreamVersion, SubjectId, TenantId, Timestamp, TopicId, UserId,
+    AudienceId, BrandId, DeviceToken, JsonDocument, ListId, MessageId, QuietHours, SectionId,
+    StreamId, StreamVersion, SubjectId, TemplateKey, TenantId, Timestamp, TopicId, UserId,
 };
 
 use crate::command::{Command, Outcome, Refusal};
@@ -75,6 +81,18 @@ struct Group {
     tokens: HashMap<SubjectId, BTreeMap<DeviceToken, Option<TokenDetails>>>,
     keys: HashMap<String, KeyState>,
     webhooks: HashMap<String, WebhookState>,
+    messages: HashMap<MessageId, MessageState>,
+    /// Who was settled.
+    settled: HashMap<MessageId, RoaringBitmap>,
+    bulk_jobs: HashMap<MessageId, BulkState>,
+    bulk_messages: HashMap<MessageId, JsonDocument>,
+    ingested: HashMap<MessageId, RoaringBitmap>,
+    templates: HashMap<TemplateKey, TemplateState>,
+    /// What people did for the first time, and of whom all of it was forgotten.
+    tracked: HashMap<SubjectId, HashSet<String>>,
+    untracked: HashSet<SubjectId>,
+    inbox_messages: HashMap<SubjectId, Vec<MessageId>>,
+    emptied_inboxes: HashSet<SubjectId>,
     answers: HashMap<String, StoredAnswer>,
     clock_looked_at: bool,
     versions: HashMap<StreamId, StreamVersion>,
@@ -240,6 +258,37 @@ impl WriteModel {
             } => self.replace_key(&id, *successor, ends_at, now, all)?,
             Command::RevokeKey { id } => self.key(&id, KeyCommand::Revoke, all)?,
             Command::Webhook { id, command } => self.webhook(&id, command, all)?,
+            Command::Send(message) => self.send(*message, all)?,
+            Command::ResolveMessage { id, targets, named } => {
+                self.resolve_message(&id, &targets, &named, all)?;
+            }
+            Command::SettleMessage { id, settlements } => {
+                self.settle_message(&id, settlements, now, all)?;
+            }
+            Command::CancelMessage { id, people } => self.cancel_message(&id, people, all)?,
+            Command::ArchiveMessage { id } => {
+                self.message(&id, MessageCommand::Archive, vec![], all)?;
+            }
+            Command::CreateBulkJob {
+                job,
+                message,
+                definition,
+            } => self.create_bulk_job(&job, message, definition, all)?,
+            Command::IngestUsers { job, users } => {
+                outcome = Outcome::Duplicates(self.ingest_users(&job, users, all)?);
+            }
+            Command::RunBulkJob { job } => self.run_bulk_job(&job, all)?,
+            Command::Template { key, command } => self.template(&key, command, all)?,
+            Command::Track {
+                user_id,
+                event,
+                properties,
+            } => self.track(&user_id, event, properties, all)?,
+            Command::MarkInbox {
+                user_id,
+                mark,
+                messages,
+            } => outcome = Outcome::Marked(self.mark_inbox(&user_id, mark, &messages, all)),
             Command::NoteKeyUse(used) => {
                 for (id, at) in used {
                     self.key(&id, KeyCommand::NoteUse(at), all)?;

@@ -4,9 +4,10 @@ use serde::de::DeserializeOwned;
 use crate::codec::DecodeError;
 use crate::personal::read_json;
 use crate::{
-    AudienceEvent, BrandEvent, ClockEvent, KeyEvent, ListEvent, ListMemberEvent, Payload,
-    PreferenceEvent, PreferencePageEvent, ProfileEvent, RequestEvent, SectionEvent, SubjectEvent,
-    TenantEvent, TenantMemberEvent, TokenEvent, TopicEvent, WebhookEvent,
+    AudienceEvent, BrandEvent, BulkEvent, ClockEvent, InboxEvent, KeyEvent, ListEvent,
+    ListMemberEvent, MessageEvent, Payload, PreferenceEvent, PreferencePageEvent, ProfileEvent,
+    RequestEvent, SectionEvent, SubjectEvent, TemplateEvent, TenantEvent, TenantMemberEvent,
+    TokenEvent, TopicEvent, TrackEvent, WebhookEvent,
 };
 
 /// One event payload in its current shape. `TYPE` is frozen once released; `SCHEMA` only rises.
@@ -219,6 +220,11 @@ events! {
     Key(KeyEvent),
     Webhook(WebhookEvent),
     Request(RequestEvent),
+    Message(MessageEvent),
+    Bulk(BulkEvent),
+    Template(TemplateEvent),
+    Track(TrackEvent),
+    Inbox(InboxEvent),
 }
 
 fn unknown(event_type: &str, schema: u16) -> DecodeError {

@@ -106,6 +106,58 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         r#"{"update":"patch","changes":{"age":42,"email":"ada@example.com","gone":null,"ratio":1.10}}"#,
     ),
     (
+        "bulk.created",
+        1,
+        r#"{"message":{"template":"welcome"},"definition":{"event":"welcome"}}"#,
+    ),
+    ("bulk.started", 1, "{}"),
+    (
+        "bulk.users_ingested",
+        1,
+        r#"{"users":[[0,{"data":{"seat":300}}],[2,{"profile":{"email":"ada@example.com"}}]]}"#,
+    ),
+    ("inbox.emptied", 1, "{}"),
+    (
+        "inbox.marked",
+        1,
+        r#"{"mark":"archived","messages":["1-65f240a0-0001","1-65f240a0-0002"]}"#,
+    ),
+    (
+        "inbox.received",
+        1,
+        r#"{"message":"1-65f240a0-0001","tenant":"acme","content":{"text":"Ada","title":"Hello"}}"#,
+    ),
+    (
+        "message.accepted",
+        1,
+        r#"{"message":{"to_many":{"template":"welcome"}},"targets":[{"person":[0,{"data":{"a":1}}]},{"list":{"list":"news","data":{"b":2},"members_of":["acme"]}},{"list_pattern":{"pattern":"news.*","data":null}},{"audience":{"audience":"trial","data":null,"members_of":[]}},{"tenant":{"tenant":"acme","data":null,"include_children":true,"include_parent":false}},{"bulk":{"job":"1-65f240a0-0003"}}],"delayed_until":1690000000000000000,"expires_at":1700000000000000000,"resends":"1-65f240a0-0001"}"#,
+    ),
+    ("message.archived", 1, "{}"),
+    ("message.canceled", 1, "{}"),
+    (
+        "message.resolved",
+        1,
+        r#"{"as_of":300,"people":[{"target":1,"tenant":"acme","people":"OjAAAAEAAAAAAAIAEAAAAAEAAgAHAA=="}],"problems":[{"target":2,"problem":"not_there"},{"target":3,"problem":"empty"},{"target":4,"problem":"reached_already"}],"is_last":true}"#,
+    ),
+    (
+        "message.settled",
+        1,
+        r#"{"outcomes":[[{"status":"SENT","reason":null,"because":"sent","tenant":"acme","channels":[{"channel":"push","provider":null,"used":false,"because":"no_address","attempts":0},{"channel":"email","provider":"smtp","used":true,"because":"sent","attempts":2}],"planned":300,"planned_at":1690000000000000000,"delayed_until":null},2],[{"status":"DELAYED","reason":"UNSUBSCRIBED","because":"quiet_hours","tenant":null,"channels":[],"planned":300,"planned_at":1690000000000000000,"delayed_until":1700000000000000000},1]],"receipts":[[1,"250 ok"]]}"#,
+    ),
+    ("template.archived", 1, "{}"),
+    ("template.published", 1, r#"{"version":300}"#),
+    (
+        "template.saved",
+        1,
+        r#"{"version":2,"template":{"content":{"body":"{{name}}","title":"Hello"}}}"#,
+    ),
+    ("track.forgotten", 1, "{}"),
+    (
+        "track.recorded",
+        1,
+        r#"{"event":"Order Placed","properties":{"total":1.10}}"#,
+    ),
+    (
         "webhook.registered",
         1,
         r#"{"url":"https://example.com/hook","types":["profile.*","audiences:user:matched"],"audience_id":"trial"}"#,

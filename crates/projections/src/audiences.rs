@@ -42,7 +42,7 @@ pub use self::person::SelfCheck;
 pub(crate) use self::state::{Others, Sets, State};
 pub use self::steps::{MembershipStep, MembershipSteps, StepPlace};
 pub use self::views::{AudienceOfMember, AudienceView, MemberView, MembersPage, Unreadable};
-use crate::Profiles;
+use crate::attributes::Attributes;
 
 /// The audiences.
 ///
@@ -233,7 +233,7 @@ impl Audiences {
     /// it is done here, beside the writer, and not by it, and given up when nobody waits any more.
     pub(crate) fn pin(
         &self,
-        profiles: &Profiles,
+        attributes: Attributes<'_>,
         rule: &Group,
         still_wanted: &dyn Fn() -> bool,
     ) -> Vec<u32> {
@@ -250,10 +250,10 @@ impl Audiences {
         let _one_at_a_time = (!there).then(|| self.building.lock());
         let (pinned, missing) = self.state.write().columns.pin(&wanted);
         if !missing.is_empty() {
-            match build_all(&missing, profiles, still_wanted) {
+            match build_all(&missing, attributes, still_wanted) {
                 Some(columns) => {
                     for column in columns {
-                        self.state.write().columns.finish(column, profiles);
+                        self.state.write().columns.finish(column, attributes);
                     }
                 }
                 None => self.state.write().columns.abandon(&missing),

@@ -301,6 +301,17 @@ impl State {
         self.get(list)?.members.document(subject)
     }
 
+    /// What a subscriber said for this list, and what the list says; nothing of who is none.
+    pub(crate) fn said_of(
+        &self,
+        list: &ListId,
+        subject: SubjectId,
+    ) -> Option<(Option<&JsonDocument>, Option<&JsonDocument>)> {
+        let list = self.get(list)?;
+        let is_member = list.members.subjects().contains(subject.0);
+        is_member.then(|| (list.members.document(subject), list.preferences.as_ref()))
+    }
+
     /// Whether the person is subscribed to a live list that the pattern matches.
     pub(crate) fn is_member(&self, pattern: &ListPattern, subject: SubjectId) -> bool {
         self.of_subject_live(subject)

@@ -8,10 +8,11 @@ use events::{Envelope, Event};
 use parking_lot::RwLockReadGuard;
 use types::{JsonDocument, Position, Timestamp};
 
+use crate::attributes::Attributes;
 use crate::audiences::{Others, Sets};
 use crate::{
-    Audiences, Brands, Digest, Keys, Lists, Preferences, Profiles, Projection, Requests, Subjects,
-    Tenants, Tokens, Topics, Webhooks,
+    Audiences, Brands, BulkJobs, Digest, Inboxes, Keys, Lists, Messages, Preferences, Profiles,
+    Projection, Requests, Subjects, Templates, Tenants, Tokens, Topics, Tracked, Webhooks,
 };
 use crate::{audiences, lists, preferences, tenants, tokens, topics};
 
@@ -29,6 +30,11 @@ pub struct ReadModels {
     pub keys: Keys,
     pub requests: Requests,
     pub webhooks: Webhooks,
+    pub messages: Messages,
+    pub bulk_jobs: BulkJobs,
+    pub templates: Templates,
+    pub tracked: Tracked,
+    pub inboxes: Inboxes,
     checkpoint: AtomicU64,
 }
 
@@ -59,6 +65,11 @@ impl Default for ReadModels {
             keys: Keys::default(),
             requests: Requests::default(),
             webhooks: Webhooks::default(),
+            messages: Messages::default(),
+            bulk_jobs: BulkJobs::default(),
+            templates: Templates::default(),
+            tracked: Tracked::default(),
+            inboxes: Inboxes::default(),
             checkpoint: AtomicU64::default(),
         }
     }
@@ -70,6 +81,8 @@ impl Default for ReadModels {
 /// are.
 pub(crate) struct Frozen<'a> {
     pub(crate) profiles: &'a Profiles,
+    pub(crate) tracked: &'a Tracked,
+    pub(crate) inboxes: &'a Inboxes,
     pub(crate) lists: RwLockReadGuard<'a, lists::State>,
     pub(crate) tenants: RwLockReadGuard<'a, tenants::State>,
     pub(crate) topics: RwLockReadGuard<'a, topics::State>,
@@ -88,17 +101,30 @@ impl Frozen<'_> {
 
     pub(crate) fn others(&self) -> Others<'_> {
         Others {
-            profiles: self.profiles,
+            attributes: Attributes {
+                profiles: self.profiles,
+                tracked: self.tracked,
+            },
             sets: self.sets(),
         }
     }
 }
 
 impl ReadModels {
+    /// What rules can ask about people.
+    pub(crate) fn attributes(&self) -> Attributes<'_> {
+        Attributes {
+            profiles: &self.profiles,
+            tracked: &self.tracked,
+        }
+    }
+
     /// For questions that go over several read models.
     pub(crate) fn frozen(&self) -> Frozen<'_> {
         Frozen {
             profiles: &self.profiles,
+            tracked: &self.tracked,
+            inboxes: &self.inboxes,
             lists: self.lists.read(),
             tenants: self.tenants.read(),
             topics: self.topics.read(),
@@ -144,6 +170,7 @@ impl ReadModels {
                     self.subjects.apply(envelope);
                     self.profiles.apply(envelope);
                     self.requests.apply(envelope);
+                    self.messages.apply(envelope);
                 }
                 Event::Profile(_) => {
                     let known = documents.get(place).cloned().flatten();
@@ -161,10 +188,18 @@ impl ReadModels {
                 Event::Key(_) => self.keys.apply(envelope),
                 Event::Request(_) => self.requests.apply(envelope),
                 Event::Webhook(_) => self.webhooks.apply(envelope),
+                Event::Message(_) => self.messages.apply(envelope),
+                Event::Bulk(_) => self.bulk_jobs.apply(envelope),
+                Event::Template(_) => self.templates.apply(envelope),
+                Event::Track(_) => self.tracked.apply(envelope),
+                Event::Inbox(_) => {
+                    self.inboxes.apply(envelope);
+                    self.messages.apply(envelope);
+                }
             }
             // Audiences come last: they follow from what the others now hold.
             let others = Others {
-                profiles: &self.profiles,
+                attributes: self.attributes(),
                 sets: Sets {
                     lists: &lists,
                     tenants: &tenants,
@@ -173,8 +208,9 @@ impl ReadModels {
             audiences.apply(envelope, others);
         }
         tokens.sweep();
-        drop((audiences, tokens, preferences, topics, tenants, lists));
+        // Before the locks go, so that whoever holds them knows as of which event everything is.
         self.checkpoint.store(last.position.0, Ordering::Release);
+        drop((audiences, tokens, preferences, topics, tenants, lists));
     }
 
     /// Name and SHA-256 of every read model, sorted by name. Equal logs give equal digests, on
@@ -197,6 +233,11 @@ impl ReadModels {
             of(&self.keys),
             of(&self.requests),
             of(&self.webhooks),
+            of(&self.messages),
+            of(&self.bulk_jobs),
+            of(&self.templates),
+            of(&self.tracked),
+            of(&self.inboxes),
         ];
         let mut digest = Digest::default();
         self.audiences.read().digest(&mut digest);
@@ -228,6 +269,11 @@ impl ReadModels {
             of::<Keys>(|out| self.keys.save(out)),
             of::<Requests>(|out| self.requests.save(out)),
             of::<Webhooks>(|out| self.webhooks.save(out)),
+            of::<Messages>(|out| self.messages.save(out)),
+            of::<BulkJobs>(|out| self.bulk_jobs.save(out)),
+            of::<Templates>(|out| self.templates.save(out)),
+            of::<Tracked>(|out| self.tracked.save(out)),
+            of::<Inboxes>(|out| self.inboxes.save(out)),
             SavedPart {
                 name: "audiences",
                 version: Audiences::VERSION,
@@ -266,13 +312,18 @@ impl ReadModels {
             keys: Keys::restore(input)?,
             requests: Requests::restore(input)?,
             webhooks: Webhooks::restore(input)?,
+            messages: Messages::restore(input)?,
+            bulk_jobs: BulkJobs::restore(input)?,
+            templates: Templates::restore(input)?,
+            tracked: Tracked::restore(input)?,
+            inboxes: Inboxes::restore(input)?,
             audiences: Audiences::default(),
             checkpoint: AtomicU64::new(checkpoint.0),
         };
         let audiences = {
             let (lists, tenants) = (restored.lists.read(), restored.tenants.read());
             let others = Others {
-                profiles: &restored.profiles,
+                attributes: restored.attributes(),
                 sets: Sets {
                     lists: &lists,
                     tenants: &tenants,

@@ -100,7 +100,7 @@ impl ReadModels {
         still_wanted: &dyn Fn() -> bool,
     ) -> Prepared<Arc<Self>> {
         Prepared {
-            pinned: self.audiences.pin(&self.profiles, rule, still_wanted),
+            pinned: self.audiences.pin(self.attributes(), rule, still_wanted),
             read_models: Arc::clone(self),
         }
     }
@@ -152,7 +152,7 @@ impl ReadModels {
         also: impl FnOnce(&AudiencesState, Sets<'_>) -> T,
     ) -> Option<(RoaringBitmap, T)> {
         let _prepared = Prepared {
-            pinned: self.audiences.pin(&self.profiles, rule, still_wanted),
+            pinned: self.audiences.pin(self.attributes(), rule, still_wanted),
             read_models: self,
         };
         let frozen = self.frozen();

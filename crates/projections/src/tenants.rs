@@ -440,6 +440,18 @@ impl State {
         members.union()
     }
 
+    /// All tenants below this one, the nearest first.
+    pub(crate) fn below(&self, root: &TenantId) -> Vec<TenantId> {
+        let mut below: Vec<TenantId> = Vec::new();
+        let mut looked_at = 0;
+        below.extend(self.tree.children(root).into_iter().flatten().cloned());
+        while let Some(tenant) = below.get(looked_at).cloned() {
+            looked_at += 1;
+            below.extend(self.tree.children(&tenant).into_iter().flatten().cloned());
+        }
+        below
+    }
+
     pub(crate) fn apply(&mut self, envelope: &Envelope) {
         match (&envelope.event, &envelope.stream) {
             (Event::Tenant(event), StreamId::Tenant(tenant)) => {

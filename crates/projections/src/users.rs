@@ -226,6 +226,8 @@ impl Frozen<'_> {
             || self.tenants.of_subject(subject).next().is_some()
             || self.tokens.has_any(subject)
             || self.preferences.person(subject).is_some()
+            || self.tracked.knows(subject)
+            || self.inboxes.knows(subject)
     }
 
     fn everybody(&self) -> RoaringBitmap {

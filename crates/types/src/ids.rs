@@ -80,6 +80,14 @@ opaque_id! {
     BrandId
 }
 opaque_id! {
+    /// One call to send, or a bulk job: Courier's request id.
+    MessageId
+}
+opaque_id! {
+    /// The id of a template, chosen by the caller or made here.
+    TemplateId
+}
+opaque_id! {
     /// What a provider of push messages knows one device by.
     DeviceToken
 }
@@ -204,6 +212,8 @@ text_id!(SectionId);
 text_id!(TopicId);
 text_id!(BrandId);
 text_id!(DeviceToken);
+text_id!(MessageId);
+text_id!(TemplateId);
 
 /// A new id of this kind, as `kind_` and 26 characters: 128 bits in Crockford's base 32, lower case
 /// (the form of type ids, <https://github.com/jetify-com/typeid>), sorted by time.

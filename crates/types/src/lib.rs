@@ -10,6 +10,7 @@ mod ids;
 mod json;
 mod json_parse;
 mod json_patch;
+mod message;
 mod named;
 mod page;
 mod pattern;
@@ -24,7 +25,7 @@ pub use decimal::Decimal;
 pub use hex::hex;
 pub use ids::{
     AudienceId, BrandId, CommandId, DeviceToken, EventId, ID_BYTES_MAX, InvalidId, ListId,
-    SectionId, SubjectId, TenantId, TopicId, UserId, new_type_id,
+    MessageId, SectionId, SubjectId, TemplateId, TenantId, TopicId, UserId, new_type_id,
 };
 pub use json::{
     JsonDocument, depth_within, escaped_key, escaped_pointer, merge_patch, merge_patch_between,
@@ -32,10 +33,14 @@ pub use json::{
 };
 pub use json_parse::{JSON_VALUES_MAX, parse_json};
 pub use json_patch::{InvalidPatch, JsonPatch, PatchLimits, PatchRefused};
+pub use message::{
+    InboxMark, InvalidMessage, Message, MessageReason, MessageStatus, Routing, RoutingMethod,
+    RoutingStep, Timeouts,
+};
 pub use page::PageLimit;
 pub use pattern::{InvalidPattern, ListPattern};
 pub use preference::{Channel, Choice, PreferenceControl, PreferenceStatus, Snooze};
 pub use quiet_hours::{MinuteOfDay, QuietHours, Weekday};
-pub use stream::{Position, StreamId, StreamVersion};
+pub use stream::{Position, StreamId, StreamVersion, TemplateKey};
 pub use time::{Clock, SystemClock, Timestamp};
 pub use token::{ProviderKey, TokenStatus};

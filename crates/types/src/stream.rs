@@ -2,7 +2,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AudienceId, BrandId, ListId, SectionId, SubjectId, TenantId, TopicId, UserId};
+use crate::{
+    AudienceId, BrandId, ListId, MessageId, SectionId, SubjectId, TemplateId, TenantId, TopicId,
+    UserId,
+};
 
 /// Place of an event in the whole log. The first event has position 1; there are no gaps.
 #[derive(
@@ -70,6 +73,25 @@ pub enum StreamId {
     Webhook(String),
     /// `request`: requests that are answered once, however often they are sent.
     Request,
+    /// `message-{id}`: one call to send, whomever it reaches.
+    Message(MessageId),
+    /// `bulk-{id}`: people who are gathered for a message.
+    Bulk(MessageId),
+    /// `template-{id}`, or `tenant_template-{length}:{tenant}:{id}` with the length of the tenant's id in
+    /// bytes, because both ids can hold colons.
+    Template(TemplateKey),
+    /// `track-{n}`: what one person did elsewhere.
+    Track(SubjectId),
+    /// `inbox-{n}`: the inbox of one person.
+    Inbox(SubjectId),
+}
+
+/// By what a template is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TemplateKey {
+    /// Whose it is, if it is not everybody's.
+    pub tenant: Option<TenantId>,
+    pub id: TemplateId,
 }
 
 const CLOCK: &str = "clock";
@@ -85,7 +107,9 @@ impl StreamId {
             | Self::ListMember(_, subject)
             | Self::TenantMember(_, subject)
             | Self::Preference(subject)
-            | Self::Token(subject) => Some(*subject),
+            | Self::Token(subject)
+            | Self::Track(subject)
+            | Self::Inbox(subject) => Some(*subject),
             Self::List(_)
             | Self::Audience(_)
             | Self::Tenant(_)
@@ -96,7 +120,10 @@ impl StreamId {
             | Self::Clock
             | Self::Key(_)
             | Self::Webhook(_)
-            | Self::Request => None,
+            | Self::Request
+            | Self::Message(_)
+            | Self::Bulk(_)
+            | Self::Template(_) => None,
         }
     }
 
@@ -134,6 +161,18 @@ impl StreamId {
             Self::Key(id) => write!(f, "key-{id}"),
             Self::Webhook(id) => write!(f, "webhook-{id}"),
             Self::Request => f.write_str(REQUEST),
+            Self::Message(id) => write!(f, "message-{id}"),
+            Self::Bulk(id) => write!(f, "bulk-{id}"),
+            Self::Template(TemplateKey { tenant: None, id }) => write!(f, "template-{id}"),
+            Self::Template(TemplateKey {
+                tenant: Some(tenant),
+                id,
+            }) => {
+                let length = tenant.as_str().len();
+                write!(f, "tenant_template-{length}:{tenant}:{id}")
+            }
+            Self::Track(subject) => write!(f, "track-{}", shown(*subject)),
+            Self::Inbox(subject) => write!(f, "inbox-{}", shown(*subject)),
         }
     }
 
@@ -181,6 +220,23 @@ impl StreamId {
             "webhook" => UserId::parse(key)
                 .ok()
                 .map(|_| Self::Webhook(key.to_owned())),
+            "message" => MessageId::parse(key).ok().map(Self::Message),
+            "bulk" => MessageId::parse(key).ok().map(Self::Bulk),
+            "template" => {
+                let id = TemplateId::parse(key).ok()?;
+                Some(Self::Template(TemplateKey { tenant: None, id }))
+            }
+            "tenant_template" => {
+                let (length, rest) = key.split_once(':')?;
+                let length = number(length)?.index();
+                let id = rest.get(length..)?.strip_prefix(':')?;
+                Some(Self::Template(TemplateKey {
+                    tenant: Some(TenantId::parse(&rest[..length]).ok()?),
+                    id: TemplateId::parse(id).ok()?,
+                }))
+            }
+            "track" => number(key).map(Self::Track),
+            "inbox" => number(key).map(Self::Inbox),
             _ => None,
         }
     }
@@ -226,6 +282,16 @@ mod tests {
             Just(StreamId::Request),
             "[-a-f0-9]{1,12}".prop_map(StreamId::Key),
             "[-a-f0-9]{1,12}".prop_map(StreamId::Webhook),
+            "[-a-f0-9]{1,12}"
+                .prop_map(|id| { StreamId::Message(MessageId::parse(&id).expect("an id")) }),
+            "[-a-f0-9]{1,12}"
+                .prop_map(|id| { StreamId::Bulk(MessageId::parse(&id).expect("an id")) }),
+            (proptest::option::of(tenant()), "[-:0-9a-zä]{1,8}").prop_map(|(tenant, id)| {
+                let id = TemplateId::parse(&id).expect("an id");
+                StreamId::Template(TemplateKey { tenant, id })
+            }),
+            subject().prop_map(StreamId::Track),
+            subject().prop_map(StreamId::Inbox),
         ]
     }
 
@@ -255,6 +321,9 @@ mod tests {
             "preference-x",
             "tenant-",
             "tenant_member-a",
+            "tenant_template-1:ab",
+            "tenant_template-9:a:b",
+            "track-x",
             "x-1",
         ] {
             assert_eq!(StreamId::parse(name), None, "{name}");

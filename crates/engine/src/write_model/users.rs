@@ -185,6 +185,8 @@ impl WriteModel {
         let so_far = decided.len();
         let _ = self.quiet_hours(user_id, None, decided);
         let quiet_hours = decided.len() > so_far;
+        let tracked_events = self.forget_tracked(subject, decided);
+        let inbox = self.empty_inbox(subject, decided);
         Removed {
             profile,
             tokens,
@@ -194,6 +196,8 @@ impl WriteModel {
             choices,
             recipient_preferences,
             quiet_hours,
+            tracked_events,
+            inbox,
         }
     }
 }

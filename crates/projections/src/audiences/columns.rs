@@ -8,7 +8,7 @@ use types::{AttributePath, JsonDocument, SubjectId, Timestamp, escaped_key};
 use super::column::{Column, Orders};
 use super::predicates::PredicateId;
 use super::tests_of_column::TestsOfColumn;
-use crate::Profiles;
+use crate::attributes::Attributes;
 
 /// Columns that no rule asks for any more, or only previews did, and that are kept for a while.
 const IDLE_COLUMNS_MAX: usize = 8;
@@ -112,13 +112,13 @@ impl Columns {
         path: &AttributePath,
         test: &Test,
         rows: &RoaringBitmap,
-        profiles: &Profiles,
+        attributes: Attributes<'_>,
     ) -> u32 {
         let number = self.reserve(path);
         let slot = self.slot_mut(number);
         let column = slot
             .column
-            .get_or_insert_with(|| build(path, rows.iter(), profiles));
+            .get_or_insert_with(|| build(path, rows.iter(), attributes));
         column.keep(Orders::of(test));
         number
     }
@@ -233,6 +233,12 @@ impl Columns {
         touched
     }
 
+    /// The columns of what is under one member.
+    pub(super) fn of_member(&self, member: &str) -> Vec<u32> {
+        let columns = self.by_member.get(member).into_iter().flatten();
+        columns.copied().collect()
+    }
+
     /// Takes over what the profile now holds at these columns, and collects the predicates that
     /// change with it.
     pub(super) fn update(
@@ -306,11 +312,11 @@ impl Columns {
     }
 
     /// Puts the column that was built beside the writer into its place.
-    pub(super) fn finish(&mut self, mut built: Column, profiles: &Profiles) {
+    pub(super) fn finish(&mut self, mut built: Column, attributes: Attributes<'_>) {
         let number = self.reserve(built.path());
         let slot = self.slot_mut(number);
         for row in slot.changed_meanwhile.take().into_iter().flatten() {
-            let profile = profile_of(row, built.path(), profiles);
+            let profile = profile_of(row, built.path(), attributes);
             built.update(row, profile.as_ref(), |_, _| ());
         }
         // The writer may have needed the column meanwhile, and built it itself.
@@ -323,10 +329,14 @@ impl Columns {
 }
 
 /// The column of a path over these rows, as their profiles are now.
-fn build(path: &AttributePath, rows: impl Iterator<Item = u32>, profiles: &Profiles) -> Column {
+fn build(
+    path: &AttributePath,
+    rows: impl Iterator<Item = u32>,
+    attributes: Attributes<'_>,
+) -> Column {
     let mut column = Column::new(path.clone());
     for row in rows {
-        let profile = profile_of(row, path, profiles);
+        let profile = profile_of(row, path, attributes);
         column.update(row, profile.as_ref(), |_, _| ());
     }
     column
@@ -336,7 +346,7 @@ fn build(path: &AttributePath, rows: impl Iterator<Item = u32>, profiles: &Profi
 /// nobody wants them any more.
 pub(super) fn build_all(
     wanted: &[Wanted],
-    profiles: &Profiles,
+    attributes: Attributes<'_>,
     still_wanted: &dyn Fn() -> bool,
 ) -> Option<Vec<Column>> {
     const ROWS_UNASKED: u32 = 4_096;
@@ -353,11 +363,11 @@ pub(super) fn build_all(
         .iter()
         .map(|want| Column::new(want.path.clone()))
         .collect();
-    for row in 0..profiles.end() {
+    for row in 0..attributes.end() {
         if row.is_multiple_of(ROWS_UNASKED) && !still_wanted() {
             return None;
         }
-        let Some(document) = profiles.document(SubjectId(row)) else {
+        let Some(document) = attributes.document(SubjectId(row)) else {
             continue;
         };
         let profile = document.members(is_wanted);
@@ -373,8 +383,12 @@ pub(super) fn build_all(
     Some(columns)
 }
 
-fn profile_of(row: u32, path: &AttributePath, profiles: &Profiles) -> Option<Map<String, Value>> {
+fn profile_of(
+    row: u32,
+    path: &AttributePath,
+    attributes: Attributes<'_>,
+) -> Option<Map<String, Value>> {
     let members: Vec<String> = path.members().into_iter().map(escaped_key).collect();
-    let document = profiles.document(SubjectId(row))?;
+    let document = attributes.document(SubjectId(row))?;
     Some(document.members(|member| members.iter().any(|it| it == member)))
 }

@@ -215,7 +215,7 @@ impl State {
     ) -> PredicateId {
         let column = self
             .columns
-            .ensure(path, test, &self.population, others.profiles);
+            .ensure(path, test, &self.population, others.attributes);
         let question = Question::Attribute {
             column,
             test: test.clone(),

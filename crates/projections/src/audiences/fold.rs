@@ -12,6 +12,7 @@ use super::joined::Occasion;
 use super::predicates::{PredicateId, Question};
 use super::settle::{Effects, are_many};
 use super::state::{NEVER, Others, State};
+use crate::TRACKED_EVENTS;
 
 impl State {
     pub(crate) fn apply(&mut self, envelope: &Envelope, others: Others<'_>) {
@@ -101,16 +102,33 @@ impl State {
             | Event::Clock(_)
             | Event::Key(_)
             | Event::Webhook(_)
-            | Event::Request(_) => {}
+            | Event::Request(_)
+            | Event::Message(_)
+            | Event::Bulk(_)
+            | Event::Template(_)
+            | Event::Inbox(_) => {}
+            Event::Track(_) => {
+                if let Some(subject) = envelope.subjects.first()
+                    && !touched.is_empty()
+                {
+                    self.attributes_changed(subject.0, &touched, others, &mut effects);
+                }
+            }
         }
         self.settle(effects, others);
     }
 
     /// The columns whose value the event can change for the person that it is about.
     fn touched_by(&self, envelope: &Envelope) -> Vec<u32> {
-        let (Event::Profile(event), Some(subject)) = (&envelope.event, envelope.subjects.first())
-        else {
+        let Some(subject) = envelope.subjects.first() else {
             return Vec::new();
+        };
+        let event = match &envelope.event {
+            Event::Profile(event) => event,
+            Event::Track(_) if self.population.contains(subject.0) => {
+                return self.columns.of_member(TRACKED_EVENTS);
+            }
+            _ => return Vec::new(),
         };
         match event {
             ProfileEvent::Updated(updated) if self.population.contains(subject.0) => {
@@ -134,7 +152,7 @@ impl State {
             return;
         }
         let document = document
-            .then(|| others.profiles.document(SubjectId(row)))
+            .then(|| others.attributes.document(SubjectId(row)))
             .flatten();
         let is_there = document.is_some();
         let mut flipped = Vec::new();
@@ -162,6 +180,25 @@ impl State {
                     flipped.extend(self.about_membership(tenant, others));
                 }
             }
+        }
+        effects.rows.extend(flipped.into_iter().map(|it| (row, it)));
+    }
+
+    /// What somebody did is another attribute; that they have a profile stays.
+    fn attributes_changed(
+        &mut self,
+        row: u32,
+        touched: &[u32],
+        others: Others<'_>,
+        effects: &mut Effects,
+    ) {
+        let document = others.attributes.document(SubjectId(row));
+        let mut flipped = Vec::new();
+        let at = self.last.at;
+        self.columns
+            .update(row, touched, document.as_ref(), at, &mut flipped);
+        if self.columns.windowed().any(|it| touched.contains(&it)) {
+            self.windows_may_have_changed();
         }
         effects.rows.extend(flipped.into_iter().map(|it| (row, it)));
     }

@@ -28,11 +28,11 @@ impl State {
         let rule = audience.rule.as_ref().map(|rule| &rule.group);
         let mut divergent = Vec::new();
         let mut bytes = 0;
-        for row in from.0..others.profiles.end() {
+        for row in from.0..others.attributes.end() {
             if bytes >= bytes_max {
                 return Some((Some(SubjectId(row)), divergent));
             }
-            let document = others.profiles.document(SubjectId(row));
+            let document = others.attributes.document(SubjectId(row));
             // Somebody without a profile costs a look, too.
             bytes += 64 + document.as_ref().map_or(0, |it| it.as_str().len());
             let facts = document.map(|document| PersonFacts {
@@ -58,7 +58,7 @@ impl State {
         subject: SubjectId,
         others: Others<'a>,
     ) -> Option<PersonFacts<'a>> {
-        let document = others.profiles.document(subject)?;
+        let document = others.attributes.document(subject)?;
         Some(PersonFacts {
             profile: document.to_object(),
             document_bytes: document.as_str().len(),

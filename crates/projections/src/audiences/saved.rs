@@ -121,7 +121,7 @@ impl State {
             }
         }
         let wanted: Vec<Wanted> = wanted.into_values().collect();
-        let built = build_all(&wanted, others.profiles, &|| true);
+        let built = build_all(&wanted, others.attributes, &|| true);
         self.columns.place(built.unwrap_or_default());
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::joined::{Occasion, SingleJoins};
 use super::predicates::{PredicateId, Predicates};
 use super::recent::Recent;
 use super::scratch::Scratch;
-use crate::Profiles;
+use crate::attributes::Attributes;
 use crate::lists::State as Lists;
 use crate::tenants::State as Tenants;
 
@@ -74,7 +74,7 @@ impl Default for State {
 /// What the other read models know, all of it as of the event that is being folded.
 #[derive(Clone, Copy)]
 pub(crate) struct Others<'a> {
-    pub(crate) profiles: &'a Profiles,
+    pub(crate) attributes: Attributes<'a>,
     pub(crate) sets: Sets<'a>,
 }
 

@@ -1,0 +1,207 @@
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+
+use events::codec::{Decoder, Encoder};
+use events::{Envelope, Event, InboxEvent};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use types::{InboxMark, MessageId, Position, StreamId, SubjectId, TenantId, Timestamp};
+
+use crate::{Digest, Projection};
+
+/// Messages that one inbox holds; beyond it the oldest go, which the log keeps.
+pub const INBOX_MESSAGES_MAX: usize = 10_000;
+
+/// What lies in the inboxes of people. What each says stays in the log.
+#[derive(Default)]
+pub struct Inboxes {
+    state: RwLock<HashMap<SubjectId, BTreeMap<Position, InboxMessage>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxMessage {
+    pub message: MessageId,
+    pub tenant: Option<TenantId>,
+    pub received_at: Timestamp,
+    pub opened_at: Option<Timestamp>,
+    pub read_at: Option<Timestamp>,
+    pub archived_at: Option<Timestamp>,
+    pub clicked_at: Option<Timestamp>,
+}
+
+/// Which messages of an inbox are wanted. What is not given does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InboxFilter {
+    pub tenant: Option<TenantId>,
+    pub read: Option<bool>,
+    pub archived: Option<bool>,
+}
+
+impl InboxMessage {
+    /// Whether the mark would change something.
+    pub fn would_change(&self, mark: InboxMark) -> bool {
+        match mark {
+            InboxMark::Opened => self.opened_at.is_none(),
+            InboxMark::Read => self.read_at.is_none(),
+            InboxMark::Unread => self.read_at.is_some(),
+            InboxMark::Archived => self.archived_at.is_none(),
+            InboxMark::Unarchived => self.archived_at.is_some(),
+            InboxMark::Clicked => self.clicked_at.is_none(),
+        }
+    }
+
+    fn mark(&mut self, mark: InboxMark, at: Timestamp) {
+        match mark {
+            InboxMark::Opened => {
+                self.opened_at.get_or_insert(at);
+            }
+            InboxMark::Read => {
+                self.read_at.get_or_insert(at);
+                self.opened_at.get_or_insert(at);
+            }
+            InboxMark::Unread => self.read_at = None,
+            InboxMark::Archived => {
+                self.archived_at.get_or_insert(at);
+            }
+            InboxMark::Unarchived => self.archived_at = None,
+            InboxMark::Clicked => {
+                self.clicked_at.get_or_insert(at);
+                self.opened_at.get_or_insert(at);
+            }
+        }
+    }
+}
+
+impl InboxFilter {
+    fn wants(&self, message: &InboxMessage) -> bool {
+        let is_tenant = self.tenant.is_none() || self.tenant == message.tenant;
+        is_tenant
+            && self.read.is_none_or(|it| it == message.read_at.is_some())
+            && self
+                .archived
+                .is_none_or(|it| it == message.archived_at.is_some())
+    }
+}
+
+impl Inboxes {
+    /// Newest first, those before a place, and whether there are more.
+    pub fn page(
+        &self,
+        subject: SubjectId,
+        filter: &InboxFilter,
+        before: Option<Position>,
+        limit: usize,
+    ) -> (Vec<(Position, InboxMessage)>, bool) {
+        let state = self.state.read();
+        let Some(inbox) = state.get(&subject) else {
+            return (Vec::new(), false);
+        };
+        let end = before.unwrap_or(Position(u64::MAX));
+        let wanted = inbox.range(..end).rev().filter(|(_, it)| filter.wants(it));
+        let wanted = wanted.take(limit + 1);
+        let mut found: Vec<_> = wanted.map(|(place, it)| (*place, it.clone())).collect();
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found, more)
+    }
+
+    /// How many messages are not read and not archived.
+    pub fn unread_count(&self, subject: SubjectId, tenant: Option<&TenantId>) -> usize {
+        let filter = InboxFilter {
+            tenant: tenant.cloned(),
+            read: Some(false),
+            archived: Some(false),
+        };
+        let state = self.state.read();
+        let inbox = state.get(&subject).into_iter().flat_map(BTreeMap::values);
+        inbox.filter(|message| filter.wants(message)).count()
+    }
+
+    pub fn get(&self, subject: SubjectId, message: &str) -> Option<(Position, InboxMessage)> {
+        let state = self.state.read();
+        let mut inbox = state.get(&subject)?.iter().rev();
+        let found = inbox.find(|(_, it)| it.message.as_str() == message)?;
+        Some((*found.0, found.1.clone()))
+    }
+
+    pub fn knows(&self, subject: SubjectId) -> bool {
+        self.state.read().contains_key(&subject)
+    }
+
+    /// The messages that are wanted, all of them.
+    pub fn all(&self, subject: SubjectId, filter: &InboxFilter) -> Vec<InboxMessage> {
+        let state = self.state.read();
+        let inbox = state.get(&subject).into_iter().flat_map(BTreeMap::values);
+        inbox.filter(|it| filter.wants(it)).cloned().collect()
+    }
+}
+
+impl Inboxes {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        let mut people: Vec<_> = state.iter().collect();
+        people.sort_unstable_by_key(|(subject, _)| **subject);
+        out.put_all(people.into_iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        Ok(Self {
+            state: RwLock::new(input.take_into()?),
+        })
+    }
+}
+
+impl Projection for Inboxes {
+    const NAME: &'static str = "inboxes";
+    const VERSION: u16 = 1;
+
+    fn apply(&self, envelope: &Envelope) {
+        let (Event::Inbox(event), StreamId::Inbox(subject)) = (&envelope.event, &envelope.stream)
+        else {
+            return;
+        };
+        let at = envelope.recorded_at;
+        let mut state = self.state.write();
+        match event {
+            InboxEvent::Received(received) => {
+                let inbox = state.entry(*subject).or_default();
+                let message = InboxMessage {
+                    message: received.message.clone(),
+                    tenant: received.tenant.clone(),
+                    received_at: at,
+                    opened_at: None,
+                    read_at: None,
+                    archived_at: None,
+                    clicked_at: None,
+                };
+                inbox.insert(envelope.position, message);
+                if inbox.len() > INBOX_MESSAGES_MAX {
+                    inbox.pop_first();
+                }
+            }
+            InboxEvent::Marked(marked) => {
+                let Some(inbox) = state.get_mut(subject) else {
+                    return;
+                };
+                for message in inbox.values_mut() {
+                    if marked.messages.contains(&message.message) {
+                        message.mark(marked.mark, at);
+                    }
+                }
+            }
+            InboxEvent::Emptied(_) => {
+                state.remove(subject);
+            }
+        }
+    }
+
+    fn digest(&self, digest: &mut Digest) {
+        let state = self.state.read();
+        let mut people: Vec<_> = state.iter().collect();
+        people.sort_unstable_by_key(|(subject, _)| **subject);
+        for (subject, inbox) in people {
+            digest.number(u64::from(subject.0));
+            digest.json(inbox);
+        }
+    }
+}

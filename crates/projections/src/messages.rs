@@ -1,0 +1,114 @@
+//! Messages: whom each is for, and what has become of it.
+//!
+//! What a message says stays in the log. Here is only what a list of messages shows, and who is still to be
+//! told, as sets: a message to a million people takes some megabytes.
+
+mod fold;
+mod request;
+mod saved;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+use types::{MessageId, Position, SubjectId, Timestamp};
+
+use request::{Marks, Request};
+pub use request::{Reached, ResolvedPeople};
+pub use views::{MessageFilter, MessagePlace, MessageView, Progress, RequestView, WantedRecipient};
+
+/// Every call to send, and whom it reached.
+#[derive(Default)]
+pub struct Messages {
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the position at which each was accepted.
+    requests: BTreeMap<Position, Request>,
+    by_id: HashMap<MessageId, Position>,
+    /// Those that name one person and nobody else, by that person.
+    of_person: HashMap<SubjectId, Vec<Position>>,
+    /// Those that are for several.
+    of_many: BTreeSet<Position>,
+    /// Those of which somebody is still to be told.
+    active: BTreeSet<Position>,
+    /// What people did with what they got.
+    marks: HashMap<(Position, SubjectId), Marks>,
+}
+
+/// A message of which something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub id: MessageId,
+    pub accepted: Position,
+    /// Whether it is known yet whom it is for.
+    pub is_resolved: bool,
+    pub expires_at: Option<Timestamp>,
+    pub accepted_at: Timestamp,
+    /// Who is to be told now, of those who are known; some of them, when they are very many.
+    pub people: RoaringBitmap,
+}
+
+impl Messages {
+    /// What there is to do at this time, oldest first, but for what the caller has taken up; and when the
+    /// next thing is due that is not yet. Of each message at most so many people.
+    pub fn due(
+        &self,
+        now: Timestamp,
+        at_most: usize,
+        people_max: usize,
+        taken: impl Fn(Position) -> Option<RoaringBitmap>,
+    ) -> (Vec<Due>, Option<Timestamp>) {
+        let state = self.state.read();
+        let mut due = Vec::new();
+        let mut next: Option<Timestamp> = None;
+        let mut sooner =
+            |at: Timestamp| next = Some(next.map_or(at, |next: Timestamp| next.min(at)));
+        for position in &state.active {
+            let request = &state.requests[position];
+            if let Some(at) = request.delayed_until.filter(|at| *at > now) {
+                sooner(at);
+                continue;
+            }
+            let (mut people, later) = request.unsettled(now);
+            later.into_iter().for_each(&mut sooner);
+            if let Some(taken) = taken(*position) {
+                people -= taken;
+            }
+            if due.len() == at_most || request.is_resolved() && people.is_empty() {
+                continue;
+            }
+            if people.len() > people_max as u64 {
+                people = people.iter().take(people_max).collect();
+            }
+            due.push(Due {
+                id: request.id.clone(),
+                accepted: *position,
+                is_resolved: request.is_resolved(),
+                expires_at: request.expires_at,
+                accepted_at: request.at,
+                people,
+            });
+        }
+        (due, next)
+    }
+
+    /// Through which target somebody is reached by a resolved message, and in the context of which tenant;
+    /// nothing if they are not among its people.
+    pub fn reached(&self, accepted: Position, subject: SubjectId) -> Option<Reached> {
+        self.state.read().requests.get(&accepted)?.reached(subject)
+    }
+
+    /// How many messages there are.
+    pub fn count(&self) -> usize {
+        self.state.read().requests.len()
+    }
+
+    /// How many of them are not done with.
+    pub fn active_count(&self) -> usize {
+        self.state.read().active.len()
+    }
+}

@@ -1,0 +1,198 @@
+use events::{
+    Envelope, Event, InboxEvent, MessageAccepted, MessageEvent, MessageTarget, MessageText,
+    SubjectEvent,
+};
+use types::{InboxMark, Message, MessageId, StreamId};
+
+use super::request::{About, Many, People, Request, ResolvedPeople, Settled};
+use super::{Messages, State};
+use crate::{Digest, Projection};
+
+impl Projection for Messages {
+    const NAME: &'static str = "messages";
+    const VERSION: u16 = 1;
+
+    fn apply(&self, envelope: &Envelope) {
+        let mut state = self.state.write();
+        match (&envelope.event, &envelope.stream) {
+            (Event::Message(event), StreamId::Message(id)) => state.apply(id, event, envelope),
+            (Event::Inbox(InboxEvent::Marked(marked)), StreamId::Inbox(subject)) => {
+                for id in &marked.messages {
+                    let Some(position) = state.by_id.get(id).copied() else {
+                        continue;
+                    };
+                    let marks = state.marks.entry((position, *subject)).or_default();
+                    match marked.mark {
+                        InboxMark::Opened | InboxMark::Read => {
+                            marks.opened_at.get_or_insert(envelope.recorded_at);
+                        }
+                        InboxMark::Clicked => {
+                            marks.opened_at.get_or_insert(envelope.recorded_at);
+                            marks.clicked_at.get_or_insert(envelope.recorded_at);
+                        }
+                        InboxMark::Unread | InboxMark::Archived | InboxMark::Unarchived => {}
+                    }
+                }
+            }
+            (Event::Subject(SubjectEvent::Erased(_)), _) => {
+                // What was told to somebody alone is sealed under the key that is gone, and a replay will
+                // not know it either.
+                for subject in &envelope.subjects {
+                    let requests = state.of_person.get(subject).cloned().unwrap_or_default();
+                    for position in requests {
+                        if let Some(request) = state.requests.get_mut(&position) {
+                            request.about = About::default();
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn digest(&self, digest: &mut Digest) {
+        let state = self.state.read();
+        for (position, request) in &state.requests {
+            digest.number(position.0);
+            digest.json(request);
+        }
+        let mut marks: Vec<_> = state.marks.iter().collect();
+        marks.sort_unstable_by_key(|(place, _)| **place);
+        for ((position, subject), marks) in marks {
+            digest.number(position.0);
+            digest.number(u64::from(subject.0));
+            digest.json(marks);
+        }
+    }
+}
+
+impl State {
+    fn apply(&mut self, id: &MessageId, event: &MessageEvent, envelope: &Envelope) {
+        if let MessageEvent::Accepted(accepted) = event {
+            self.accept(id, accepted, envelope);
+            return;
+        }
+        let Some(position) = self.by_id.get(id).copied() else {
+            return;
+        };
+        let Some(request) = self.requests.get_mut(&position) else {
+            return;
+        };
+        match event {
+            MessageEvent::Accepted(_) => {}
+            MessageEvent::Resolved(resolved) => {
+                let People::Many(many) = &mut request.people else {
+                    return;
+                };
+                for part in &resolved.people {
+                    let Some(mut people) = part.people.people() else {
+                        continue;
+                    };
+                    people -= &many.everybody;
+                    many.everybody |= &people;
+                    let same = many
+                        .resolved
+                        .iter_mut()
+                        .find(|it| it.target == part.target && it.tenant == part.tenant);
+                    match same {
+                        Some(held) => held.people |= people,
+                        None => many.resolved.push(ResolvedPeople {
+                            target: part.target,
+                            tenant: part.tenant.clone(),
+                            people,
+                        }),
+                    }
+                }
+                many.problems.extend(resolved.problems.iter().cloned());
+                many.is_resolved |= resolved.is_last;
+            }
+            MessageEvent::Settled(settled) => {
+                let mut people = envelope.subjects.as_slice();
+                for (outcome, count) in &settled.outcomes {
+                    let (these, rest) = people.split_at(people.len().min(*count as usize));
+                    people = rest;
+                    match outcome.delayed_until {
+                        Some(until) => request.delay(until, these),
+                        None => request.settle(
+                            Settled::of(outcome, envelope.position, envelope.recorded_at),
+                            these,
+                        ),
+                    }
+                }
+            }
+            MessageEvent::Canceled(_) if envelope.subjects.is_empty() => {
+                request.canceled_at = Some(envelope.recorded_at);
+            }
+            MessageEvent::Canceled(_) => {
+                let settled = Settled {
+                    position: envelope.position,
+                    at: envelope.recorded_at,
+                    status: types::MessageStatus::Canceled,
+                    reason: None,
+                    channel: None,
+                    provider: None,
+                    tenant: None,
+                };
+                request.settle(settled, &envelope.subjects);
+            }
+            MessageEvent::Archived(_) => request.archived = true,
+        }
+        if !request.is_active() {
+            self.active.remove(&position);
+        }
+    }
+
+    fn accept(&mut self, id: &MessageId, accepted: &MessageAccepted, envelope: &Envelope) {
+        let text = match &accepted.message {
+            MessageText::ToMany(text) => Some(text),
+            MessageText::ToOne(text) => text.known(),
+        };
+        // It was looked at before it was accepted; what cannot be read now is shown as if it said nothing.
+        let message = text.and_then(|text| Message::parse(&text.to_object()).ok());
+        let list = accepted.targets.iter().find_map(|target| match target {
+            MessageTarget::List { list, .. } => Some(list.clone()),
+            MessageTarget::Person(_)
+            | MessageTarget::ListPattern { .. }
+            | MessageTarget::Audience { .. }
+            | MessageTarget::Tenant { .. }
+            | MessageTarget::Bulk { .. } => None,
+        });
+        let about = message.map(|message| About {
+            event: message.event,
+            template: message.template,
+            tags: message.tags,
+            trace_id: message.trace_id,
+            tenant: message.tenant,
+            list,
+        });
+        let position = envelope.position;
+        let people = match (&accepted.targets[..], &envelope.subjects[..]) {
+            ([MessageTarget::Person(_)], [subject]) => {
+                self.of_person.entry(*subject).or_default().push(position);
+                People::One {
+                    subject: *subject,
+                    settled: None,
+                    delayed_until: None,
+                }
+            }
+            _ => {
+                self.of_many.insert(position);
+                People::Many(Box::new(Many::default()))
+            }
+        };
+        let request = Request {
+            id: id.clone(),
+            at: envelope.recorded_at,
+            about: about.unwrap_or_default(),
+            delayed_until: accepted.delayed_until,
+            expires_at: accepted.expires_at,
+            resends: accepted.resends.clone(),
+            archived: false,
+            canceled_at: None,
+            people,
+        };
+        self.by_id.insert(id.clone(), position);
+        self.active.insert(position);
+        self.requests.insert(position, request);
+    }
+}

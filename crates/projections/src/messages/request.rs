@@ -1,0 +1,265 @@
+use std::collections::BTreeMap;
+
+use events::{MessageOutcome, TargetProblem};
+use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
+use types::{
+    Channel, ListId, MessageId, MessageReason, MessageStatus, Position, SubjectId, TenantId,
+    Timestamp,
+};
+
+/// One call to send.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) id: MessageId,
+    pub(super) at: Timestamp,
+    pub(super) about: About,
+    pub(super) delayed_until: Option<Timestamp>,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) resends: Option<MessageId>,
+    pub(super) archived: bool,
+    /// Since when it goes to nobody any more.
+    pub(super) canceled_at: Option<Timestamp>,
+    pub(super) people: People,
+}
+
+/// What a list of messages shows of what a message says. Nothing where the one whom it was for is erased.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) event: Option<String>,
+    pub(super) template: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) trace_id: Option<String>,
+    pub(super) tenant: Option<TenantId>,
+    /// The first list that it is for.
+    pub(super) list: Option<ListId>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum People {
+    One {
+        subject: SubjectId,
+        settled: Option<Settled>,
+        delayed_until: Option<Timestamp>,
+    },
+    Many(Box<Many>),
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Many {
+    pub(super) resolved: Vec<ResolvedPeople>,
+    pub(super) problems: Vec<TargetProblem>,
+    pub(super) is_resolved: bool,
+    pub(super) everybody: RoaringBitmap,
+    /// Of whom it is known what became of it.
+    pub(super) done: RoaringBitmap,
+    /// In the order of the log.
+    pub(super) settled: Vec<(Settled, RoaringBitmap)>,
+    /// Who is to be looked at again, and when.
+    pub(super) delayed: BTreeMap<Timestamp, RoaringBitmap>,
+}
+
+/// Some of the people of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedPeople {
+    /// Place of the target, from 0.
+    pub target: u32,
+    pub tenant: Option<TenantId>,
+    pub people: RoaringBitmap,
+}
+
+/// How somebody is reached by a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Place of the target, from 0.
+    pub target: u32,
+    pub tenant: Option<TenantId>,
+}
+
+/// What became of it for some people; all of it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settled {
+    pub(super) position: Position,
+    pub(super) at: Timestamp,
+    pub(super) status: MessageStatus,
+    pub(super) reason: Option<MessageReason>,
+    pub(super) channel: Option<Channel>,
+    pub(super) provider: Option<String>,
+    pub(super) tenant: Option<TenantId>,
+}
+
+/// What a person did with what they got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Marks {
+    pub(super) opened_at: Option<Timestamp>,
+    pub(super) clicked_at: Option<Timestamp>,
+}
+
+impl Settled {
+    pub(super) fn of(outcome: &MessageOutcome, position: Position, at: Timestamp) -> Self {
+        let (channel, provider) = outcome.carried_by().unwrap_or_default();
+        Self {
+            position,
+            at,
+            status: outcome.status,
+            reason: outcome.reason,
+            channel,
+            provider: provider.map(str::to_owned),
+            tenant: outcome.tenant.clone(),
+        }
+    }
+}
+
+impl Request {
+    pub(super) fn is_resolved(&self) -> bool {
+        match &self.people {
+            People::One { .. } => true,
+            People::Many(many) => many.is_resolved,
+        }
+    }
+
+    /// Whether somebody is still to be told.
+    pub(super) fn is_active(&self) -> bool {
+        self.canceled_at.is_none()
+            && match &self.people {
+                People::One { settled, .. } => settled.is_none(),
+                People::Many(many) => !many.is_resolved || many.done.len() < many.everybody.len(),
+            }
+    }
+
+    /// Who is to be told at this time, and when the next of those is due who are to be told later.
+    pub(super) fn unsettled(&self, now: Timestamp) -> (RoaringBitmap, Option<Timestamp>) {
+        match &self.people {
+            People::One {
+                subject,
+                settled,
+                delayed_until,
+            } => {
+                let later = delayed_until.filter(|at| *at > now);
+                let is_due = settled.is_none() && later.is_none();
+                (is_due.then_some(subject.0).into_iter().collect(), later)
+            }
+            People::Many(many) => {
+                let mut people = if many.is_resolved {
+                    &many.everybody - &many.done
+                } else {
+                    RoaringBitmap::new()
+                };
+                let later = many.delayed.range(now.next()..);
+                let mut next = None;
+                for (at, delayed) in later {
+                    next.get_or_insert(*at);
+                    people -= delayed;
+                }
+                (people, next)
+            }
+        }
+    }
+
+    pub(super) fn reached(&self, subject: SubjectId) -> Option<Reached> {
+        match &self.people {
+            People::One { subject: one, .. } => (*one == subject).then_some(Reached {
+                target: 0,
+                tenant: None,
+            }),
+            People::Many(many) => {
+                let found = many
+                    .resolved
+                    .iter()
+                    .find(|it| it.people.contains(subject.0))?;
+                Some(Reached {
+                    target: found.target,
+                    tenant: found.tenant.clone(),
+                })
+            }
+        }
+    }
+
+    /// Everybody whom it is for, as far as that is known.
+    pub(super) fn everybody(&self) -> RoaringBitmap {
+        match &self.people {
+            People::One { subject, .. } => std::iter::once(subject.0).collect(),
+            People::Many(many) => many.everybody.clone(),
+        }
+    }
+
+    pub(super) fn is_for(&self, subject: SubjectId) -> bool {
+        match &self.people {
+            People::One { subject: one, .. } => *one == subject,
+            People::Many(many) => many.everybody.contains(subject.0),
+        }
+    }
+
+    pub(super) fn settled(&self, subject: SubjectId) -> Option<&Settled> {
+        match &self.people {
+            People::One { settled, .. } => settled.as_ref(),
+            People::Many(many) => {
+                if !many.done.contains(subject.0) {
+                    return None;
+                }
+                let mut settled = many.settled.iter();
+                settled
+                    .find(|(_, people)| people.contains(subject.0))
+                    .map(|(settled, _)| settled)
+            }
+        }
+    }
+
+    pub(super) fn delayed_until(&self, subject: SubjectId) -> Option<Timestamp> {
+        match &self.people {
+            People::One { delayed_until, .. } => *delayed_until,
+            People::Many(many) => {
+                let mut delayed = many.delayed.iter();
+                delayed
+                    .find(|(_, people)| people.contains(subject.0))
+                    .map(|(at, _)| *at)
+            }
+        }
+    }
+
+    /// Takes note of what became of it for some. Whoever is settled stays so.
+    pub(super) fn settle(&mut self, settled: Settled, people: &[SubjectId]) {
+        match &mut self.people {
+            People::One {
+                subject,
+                settled: held,
+                delayed_until,
+            } => {
+                if held.is_none() && people.contains(subject) {
+                    *held = Some(settled);
+                    *delayed_until = None;
+                }
+            }
+            People::Many(many) => {
+                let mut people: RoaringBitmap = people.iter().map(|it| it.0).collect();
+                people -= &many.done;
+                if people.is_empty() {
+                    return;
+                }
+                many.forget_delay(&people);
+                many.done |= &people;
+                many.settled.push((settled, people));
+            }
+        }
+    }
+
+    pub(super) fn delay(&mut self, until: Timestamp, people: &[SubjectId]) {
+        match &mut self.people {
+            People::One { delayed_until, .. } => *delayed_until = Some(until),
+            People::Many(many) => {
+                let people: RoaringBitmap = people.iter().map(|it| it.0).collect();
+                many.forget_delay(&people);
+                *many.delayed.entry(until).or_default() |= people;
+            }
+        }
+    }
+}
+
+impl Many {
+    fn forget_delay(&mut self, people: &RoaringBitmap) {
+        self.delayed.retain(|_, delayed| {
+            *delayed -= people;
+            !delayed.is_empty()
+        });
+    }
+}

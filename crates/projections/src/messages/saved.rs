@@ -1,0 +1,45 @@
+use std::io;
+
+use events::codec::{Decoder, Encoder};
+use parking_lot::RwLock;
+use types::{Position, SubjectId};
+
+use super::request::{Marks, People, Request};
+use super::{Messages, State};
+
+impl Messages {
+    pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let state = self.state.read();
+        out.put_all(state.requests.iter())?;
+        let mut marks: Vec<_> = state.marks.iter().collect();
+        marks.sort_unstable_by_key(|(place, _)| **place);
+        out.put_all(marks.into_iter())
+    }
+
+    pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let mut state = State::default();
+        for entry in input.take_all::<(Position, Request)>()? {
+            let (position, request) = entry?;
+            state.by_id.insert(request.id.clone(), position);
+            if request.is_active() {
+                state.active.insert(position);
+            }
+            match &request.people {
+                People::One { subject, .. } => {
+                    state.of_person.entry(*subject).or_default().push(position);
+                }
+                People::Many(_) => {
+                    state.of_many.insert(position);
+                }
+            }
+            state.requests.insert(position, request);
+        }
+        for entry in input.take_all::<((Position, SubjectId), Marks)>()? {
+            let (place, marks) = entry?;
+            state.marks.insert(place, marks);
+        }
+        Ok(Self {
+            state: RwLock::new(state),
+        })
+    }
+}

@@ -1,0 +1,389 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use events::TargetProblem;
+use roaring::RoaringBitmap;
+use types::{
+    Channel, ListId, MessageId, MessageReason, MessageStatus, Position, SubjectId, TenantId,
+    Timestamp,
+};
+
+use super::request::{People, Request};
+use super::{Messages, State};
+
+/// A message to one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageView {
+    pub request: MessageId,
+    pub accepted: Position,
+    pub subject: SubjectId,
+    /// Whether it is the only one that the request is for, so that they share their id.
+    pub is_only: bool,
+    pub status: MessageStatus,
+    pub reason: Option<MessageReason>,
+    pub channel: Option<Channel>,
+    pub provider: Option<String>,
+    pub tenant: Option<TenantId>,
+    pub enqueued_at: Timestamp,
+    pub delayed_until: Option<Timestamp>,
+    /// When it was known what became of it, and by which event.
+    pub settled: Option<(Position, Timestamp)>,
+    pub canceled_at: Option<Timestamp>,
+    pub opened_at: Option<Timestamp>,
+    pub clicked_at: Option<Timestamp>,
+    pub event: Option<String>,
+    pub template: Option<String>,
+    pub tags: Vec<String>,
+    pub trace_id: Option<String>,
+    pub list: Option<ListId>,
+    pub archived: bool,
+    pub resends: Option<MessageId>,
+}
+
+/// A call to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestView {
+    pub id: MessageId,
+    pub accepted: Position,
+    pub accepted_at: Timestamp,
+    pub delayed_until: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub canceled_at: Option<Timestamp>,
+    pub archived: bool,
+    /// The person, if it is for one alone.
+    pub only: Option<SubjectId>,
+    pub is_resolved: bool,
+    pub is_active: bool,
+    pub problems: Vec<TargetProblem>,
+    pub progress: Progress,
+}
+
+/// How far a message is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub people: u64,
+    pub done: u64,
+    pub by_status: BTreeMap<(MessageStatus, Option<MessageReason>), u64>,
+}
+
+/// Which messages are wanted. What is not given does not matter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MessageFilter {
+    pub archived: Option<bool>,
+    pub enqueued_after: Option<Timestamp>,
+    pub event: Option<String>,
+    pub list: Option<String>,
+    pub message: Option<String>,
+    pub template: Option<String>,
+    pub providers: Vec<String>,
+    pub recipient: Option<WantedRecipient>,
+    pub statuses: Vec<String>,
+    pub tags: Vec<String>,
+    pub tenant: Option<String>,
+    /// That of the message, or the id of the request.
+    pub trace_id: Option<String>,
+    /// Only those to these people.
+    pub within: Option<crate::PeopleWithin>,
+}
+
+/// To whom messages are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedRecipient {
+    /// Somebody who is not known: there are none.
+    Nobody,
+    Person(SubjectId),
+}
+
+/// Where a list of messages has got to: newest first, and of one request by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePlace {
+    pub accepted: Position,
+    pub subject: SubjectId,
+}
+
+/// Messages that one page looks at, whether they are wanted or not.
+const EXAMINED_MAX: usize = 20_000;
+
+impl Messages {
+    pub fn request(&self, id: &str) -> Option<RequestView> {
+        let state = self.state.read();
+        let position = *state.by_id.get(id)?;
+        Some(view_of_request(position, &state.requests[&position]))
+    }
+
+    /// The message to one person, by the id that is shown: the request's for its only person, else that
+    /// with the person's number.
+    pub fn message(&self, id: &str) -> Option<MessageView> {
+        let state = self.state.read();
+        if let Some(position) = state.by_id.get(id) {
+            let request = &state.requests[position];
+            return match &request.people {
+                People::One { subject, .. } => Some(state.view(*position, request, *subject)),
+                People::Many(_) => None,
+            };
+        }
+        let (request, number) = id.rsplit_once('-')?;
+        let position = *state.by_id.get(request)?;
+        let request = &state.requests[&position];
+        let subject = SubjectId(number.parse().ok()?);
+        let is_shown = subject.0.to_string() == number
+            && matches!(request.people, People::Many(_))
+            && request.is_for(subject);
+        is_shown.then(|| state.view(position, request, subject))
+    }
+
+    /// The message of a request to somebody.
+    pub fn to_person(&self, request: &str, subject: SubjectId) -> Option<MessageView> {
+        let state = self.state.read();
+        let position = *state.by_id.get(request)?;
+        let request = &state.requests[&position];
+        let is_for = request.is_for(subject);
+        is_for.then(|| state.view(position, request, subject))
+    }
+
+    /// Messages after a place, and whether there may be more; then the place where to go on, which is
+    /// beyond those that were looked at in vain.
+    pub fn page(
+        &self,
+        filter: &MessageFilter,
+        after: Option<MessagePlace>,
+        limit: usize,
+    ) -> (Vec<MessageView>, Option<MessagePlace>) {
+        let state = self.state.read();
+        let mut found = Vec::new();
+        let mut examined = 0;
+        let end = after.map_or(Bound::Unbounded, |it| Bound::Included(it.accepted));
+        let requests: Box<dyn Iterator<Item = (&Position, &Request)>> = match filter.recipient {
+            Some(WantedRecipient::Nobody) => return (found, None),
+            Some(WantedRecipient::Person(subject)) => state.of(subject, end),
+            None => Box::new(state.requests.range((Bound::Unbounded, end)).rev()),
+        };
+        for (position, request) in requests {
+            examined += 1;
+            let from = after.filter(|it| it.accepted == *position);
+            let from = from.map_or(0, |it| u64::from(it.subject.0) + 1);
+            if !filter.wants_request(request) {
+                if examined >= EXAMINED_MAX {
+                    let subject = SubjectId(u32::MAX);
+                    let accepted = *position;
+                    return (found, Some(MessagePlace { accepted, subject }));
+                }
+                continue;
+            }
+            let people = request.everybody();
+            let people = people.iter().skip_while(|it| u64::from(*it) < from);
+            for row in people {
+                let subject = SubjectId(row);
+                examined += 1;
+                let wanted = WantedRecipient::Person(subject);
+                let is_one = filter.recipient.is_none_or(|it| it == wanted);
+                let view = is_one.then(|| state.view(*position, request, subject));
+                if let Some(view) = view.filter(|it| filter.wants(it)) {
+                    found.push(view);
+                }
+                if found.len() == limit || examined >= EXAMINED_MAX {
+                    let accepted = *position;
+                    return (found, Some(MessagePlace { accepted, subject }));
+                }
+            }
+        }
+        (found, None)
+    }
+}
+
+impl MessageFilter {
+    fn wants_request(&self, request: &Request) -> bool {
+        let about = &request.about;
+        let is = |wanted: &Option<String>, held: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| held == Some(wanted))
+        };
+        self.archived.unwrap_or(false) == request.archived
+            && self.enqueued_after.is_none_or(|it| request.at > it)
+            && is(&self.event, about.event.as_deref())
+            && is(&self.list, about.list.as_ref().map(ListId::as_str))
+            && is(&self.template, about.template.as_deref())
+            && self.tags.iter().all(|tag| about.tags.contains(tag))
+            && self.trace_id.as_deref().is_none_or(|wanted| {
+                about.trace_id.as_deref() == Some(wanted) || request.id.as_str() == wanted
+            })
+            && self.message.as_deref().is_none_or(|wanted| {
+                wanted
+                    .strip_prefix(request.id.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            })
+    }
+
+    fn wants(&self, view: &MessageView) -> bool {
+        let is_named = |names: &[String], name: Option<&str>| {
+            names.is_empty() || name.is_some_and(|name| names.iter().any(|it| it == name))
+        };
+        is_named(&self.statuses, Some(view.status.name()))
+            && is_named(&self.providers, view.provider.as_deref())
+            && self
+                .tenant
+                .as_deref()
+                .is_none_or(|wanted| view.tenant.as_ref().is_some_and(|it| it.as_str() == wanted))
+            && self
+                .message
+                .as_deref()
+                .is_none_or(|it| it == view.shown_id())
+            && self
+                .within
+                .as_ref()
+                .is_none_or(|it| it.include(view.subject))
+    }
+}
+
+impl MessageView {
+    /// By what it is known outside.
+    pub fn shown_id(&self) -> String {
+        if self.is_only {
+            self.request.as_str().to_owned()
+        } else {
+            shown_id(&self.request, self.subject)
+        }
+    }
+}
+
+/// By what the message to one of several people is known outside.
+pub(crate) fn shown_id(request: &MessageId, subject: SubjectId) -> String {
+    format!("{request}-{subject}")
+}
+
+impl State {
+    /// The requests for one person, newest first.
+    fn of(
+        &self,
+        subject: SubjectId,
+        end: Bound<Position>,
+    ) -> Box<dyn Iterator<Item = (&Position, &Request)> + '_> {
+        let range = (Bound::Unbounded, end);
+        let is_before = move |position: &Position| match end {
+            Bound::Included(end) => *position <= end,
+            Bound::Excluded(end) => *position < end,
+            Bound::Unbounded => true,
+        };
+        let alone = self.of_person.get(&subject).into_iter().flatten();
+        let among = self.of_many.range(range).copied();
+        let among = among.filter(move |it| self.requests[it].is_for(subject));
+        let mut all: Vec<Position> = alone.copied().filter(is_before).chain(among).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        Box::new(
+            all.into_iter()
+                .filter_map(|it| self.requests.get_key_value(&it)),
+        )
+    }
+
+    fn view(&self, accepted: Position, request: &Request, subject: SubjectId) -> MessageView {
+        let settled = request.settled(subject);
+        let marks = self.marks.get(&(accepted, subject));
+        let marks = marks.copied().unwrap_or_default();
+        let is_canceled = request.canceled_at.filter(|_| settled.is_none());
+        let delayed_until = request
+            .delayed_until(subject)
+            .or(request.delayed_until.filter(|_| settled.is_none()));
+        let status = match settled {
+            Some(_) if marks.clicked_at.is_some() => MessageStatus::Clicked,
+            Some(_) if marks.opened_at.is_some() => MessageStatus::Opened,
+            Some(settled) => settled.status,
+            None if is_canceled.is_some() => MessageStatus::Canceled,
+            None if delayed_until.is_some() => MessageStatus::Delayed,
+            None => MessageStatus::Enqueued,
+        };
+        let canceled = settled.filter(|it| it.status == MessageStatus::Canceled);
+        let reached = request.reached(subject);
+        let tenant = settled.and_then(|it| it.tenant.clone());
+        let about = &request.about;
+        MessageView {
+            request: request.id.clone(),
+            accepted,
+            subject,
+            is_only: matches!(request.people, People::One { .. }),
+            status,
+            reason: settled.and_then(|it| it.reason),
+            channel: settled.and_then(|it| it.channel),
+            provider: settled.and_then(|it| it.provider.clone()),
+            tenant: tenant
+                .or_else(|| reached?.tenant)
+                .or_else(|| about.tenant.clone()),
+            enqueued_at: request.at,
+            delayed_until,
+            settled: settled.map(|it| (it.position, it.at)),
+            canceled_at: is_canceled.or(canceled.map(|it| it.at)),
+            opened_at: marks.opened_at,
+            clicked_at: marks.clicked_at,
+            event: about.event.clone(),
+            template: about.template.clone(),
+            tags: about.tags.clone(),
+            trace_id: about.trace_id.clone(),
+            list: about.list.clone(),
+            archived: request.archived,
+            resends: request.resends.clone(),
+        }
+    }
+}
+
+fn view_of_request(accepted: Position, request: &Request) -> RequestView {
+    let (only, problems) = match &request.people {
+        People::One { subject, .. } => (Some(*subject), Vec::new()),
+        People::Many(many) => (None, many.problems.clone()),
+    };
+    RequestView {
+        id: request.id.clone(),
+        accepted,
+        accepted_at: request.at,
+        delayed_until: request.delayed_until,
+        expires_at: request.expires_at,
+        canceled_at: request.canceled_at,
+        archived: request.archived,
+        only,
+        is_resolved: request.is_resolved(),
+        is_active: request.is_active(),
+        problems,
+        progress: progress(request),
+    }
+}
+
+fn progress(request: &Request) -> Progress {
+    let mut progress = Progress {
+        people: request.everybody().len(),
+        ..Progress::default()
+    };
+    let settled: Vec<_> = match &request.people {
+        People::One { settled, .. } => settled.iter().map(|it| (it, 1)).collect(),
+        People::Many(many) => {
+            let settled = many.settled.iter();
+            settled.map(|(it, people)| (it, people.len())).collect()
+        }
+    };
+    for (settled, count) in settled {
+        progress.done += count;
+        *progress
+            .by_status
+            .entry((settled.status, settled.reason))
+            .or_default() += count;
+    }
+    let left = progress.people - progress.done;
+    if left > 0 {
+        let status = match request.canceled_at {
+            Some(_) => MessageStatus::Canceled,
+            None => MessageStatus::Enqueued,
+        };
+        *progress.by_status.entry((status, None)).or_default() += left;
+    }
+    progress
+}
+
+impl Messages {
+    /// Who of a request is not settled, whether due or not.
+    pub fn unsettled(&self, id: &str) -> Option<RoaringBitmap> {
+        let state = self.state.read();
+        let request = &state.requests[state.by_id.get(id)?];
+        Some(match &request.people {
+            People::One {
+                subject, settled, ..
+            } => settled.is_none().then_some(subject.0).into_iter().collect(),
+            People::Many(many) => &many.everybody - &many.done,
+        })
+    }
+}
