@@ -30,6 +30,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("auth", &["types"]),
+    ("rendering", &["types"]),
+    ("providers", &["types", "rendering"]),
+    (
+        "sending",
+        &[
+            "types",
+            "events",
+            "projections",
+            "engine",
+            "rendering",
+            "providers",
+            "auth",
+        ],
+    ),
     ("delivery", &["types", "projections", "engine", "auth"]),
     (
         "api",
@@ -43,11 +57,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "transparency",
             "auth",
             "delivery",
+            "events",
+            "providers",
+            "rendering",
+            "sending",
         ],
     ),
     (
         "server",
         &[
+            "providers",
+            "sending",
             "backup",
             "types",
             "api",

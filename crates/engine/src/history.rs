@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use domain::limits::EVENTS_EXAMINED_MAX;
 use event_log::{Block, EventLog, LogIndex, ReadError, Record, Span};
-use events::{Actor, Event, Metadata};
+use events::{Actor, Envelope, Event, Metadata};
 use parking_lot::Mutex;
 use projections::ReadModels;
 use types::{ListId, PageLimit, Position, StreamId, SubjectId, TenantId, Timestamp};
 
 use crate::event_json::EventJson;
 use crate::event_store::EventStore;
-use crate::record::{RecordError, actor_label, correlation_label, tenant_label};
+use crate::record::{RecordError, actor_label, correlation_label, tenant_label, to_envelope};
 use crate::replay::ReplayError;
 use crate::snapshots::Snapshots;
 use crate::tenant_history::{TenantHead, TenantTrees};
@@ -160,6 +160,16 @@ impl History {
             return Ok(None);
         }
         self.show_within(&record, within).map(Some)
+    }
+
+    /// One event with whatever can still be read of it; `None` past the end of the log.
+    pub fn envelope(&self, position: Position) -> Result<Option<Envelope>, HistoryError> {
+        if position == Position::START || position > self.read_models.checkpoint() {
+            return Ok(None);
+        }
+        let mut reader = Reader::of(&*self.store.log);
+        let record = reader.record(position)?;
+        Ok(Some(to_envelope(&record, &self.store.vault)?))
     }
 
     /// The event as whoever reaches no further sees it: without what is above the tenant, and without who
