@@ -6,6 +6,8 @@ mod facts;
 mod fcm;
 mod http_server;
 mod limits;
+mod smtp;
+mod smtp_server;
 mod table;
 mod twilio;
 mod unfriendly;
