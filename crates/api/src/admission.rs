@@ -262,7 +262,10 @@ pub(crate) fn has_no_past(route: &str) -> bool {
 
 /// Whether the endpoint sends the log itself, from a position on.
 fn goes_on(route: &str) -> bool {
-    matches!(route, "/v1/events/stream" | "/v1/backup")
+    matches!(
+        route,
+        "/v1/events/stream" | "/v1/backup" | "/v1/users/{user_id}/inbox/stream"
+    )
 }
 
 /// The moment about which a request that reads asks, if it is not the present.

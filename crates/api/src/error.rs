@@ -3,8 +3,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::limits::BODY_BYTES_MAX;
 use domain::{
-    AudienceRefusal, BrandRefusal, InvalidMember, KeyRefusal, ListRefusal, PreferenceRefusal,
-    ProfileRefusal, SectionRefusal, TenantRefusal, TokenRefusal, TopicRefusal, WebhookRefusal,
+    AudienceRefusal, BrandRefusal, BulkRefusal, InvalidMember, KeyRefusal, ListRefusal,
+    MessageRefusal, PreferenceRefusal, ProfileRefusal, SectionRefusal, TemplateRefusal,
+    TenantRefusal, TokenRefusal, TopicRefusal, WebhookRefusal,
 };
 use engine::{ExecuteError, HistoryError, Refusal};
 use serde::Serialize;
@@ -75,6 +76,7 @@ codes! {
     INVALID_HEADER = "invalid_header", BAD_REQUEST;
     INVALID_CURSOR = "invalid_cursor", BAD_REQUEST;
     INVALID_RULE = "invalid_rule", BAD_REQUEST;
+    INVALID_CONTENT = "invalid_content", BAD_REQUEST;
     AUDIENCE_CYCLE = "audience_cycle", BAD_REQUEST;
     TENANT_CYCLE = "tenant_cycle", BAD_REQUEST;
     TENANT_TOO_DEEP = "tenant_too_deep", BAD_REQUEST;
@@ -102,6 +104,9 @@ codes! {
     KEY_NOT_FOUND = "key_not_found", NOT_FOUND;
     WEBHOOK_NOT_FOUND = "webhook_not_found", NOT_FOUND;
     AUDIT_EVENT_NOT_FOUND = "audit_event_not_found", NOT_FOUND;
+    MESSAGE_NOT_FOUND = "message_not_found", NOT_FOUND;
+    TEMPLATE_NOT_FOUND = "template_not_found", NOT_FOUND;
+    BULK_JOB_NOT_FOUND = "bulk_job_not_found", NOT_FOUND;
     EVENT_NOT_FOUND = "event_not_found", NOT_FOUND;
     SIZE_NOT_FOUND = "size_not_found", NOT_FOUND;
     TILE_NOT_FOUND = "tile_not_found", NOT_FOUND;
@@ -110,6 +115,9 @@ codes! {
     ID_TAKEN = "id_taken", CONFLICT;
     SECTION_NOT_EMPTY = "section_not_empty", CONFLICT;
     BRAND_IN_USE = "brand_in_use", CONFLICT;
+    MESSAGE_NOT_CANCELABLE = "message_not_cancelable", CONFLICT;
+    BULK_JOB_STARTED = "bulk_job_started", CONFLICT;
+    DUPLICATE_MESSAGE = "duplicate_message", CONFLICT;
     BODY_TIMEOUT = "body_timeout", REQUEST_TIMEOUT;
     BODY_TOO_LARGE = "body_too_large", PAYLOAD_TOO_LARGE;
     PROFILE_TOO_LARGE = "profile_too_large", PAYLOAD_TOO_LARGE;
@@ -305,6 +313,38 @@ impl ApiError {
 
     pub(crate) fn webhook_not_found() -> Self {
         Self::new(WEBHOOK_NOT_FOUND, "there is no such webhook")
+    }
+
+    pub(crate) fn message_not_found() -> Self {
+        Self::new(MESSAGE_NOT_FOUND, "Message not found")
+    }
+
+    pub(crate) fn message_not_cancelable() -> Self {
+        Self::new(
+            MESSAGE_NOT_CANCELABLE,
+            "the message has gone out, is on its way, or was canceled before",
+        )
+    }
+
+    pub(crate) fn duplicate_message() -> Self {
+        Self::new(DUPLICATE_MESSAGE, "this was told before, with the same id")
+    }
+
+    pub(crate) fn template_not_found() -> Self {
+        Self::new(TEMPLATE_NOT_FOUND, "Template not found")
+    }
+
+    pub(crate) fn template_taken() -> Self {
+        Self::new(ID_TAKEN, "there is a template with this id already").at("/id")
+    }
+
+    pub(crate) fn bulk_job_not_found() -> Self {
+        Self::new(BULK_JOB_NOT_FOUND, "Bulk job not found")
+    }
+
+    /// Content of which nothing can be told.
+    pub(crate) fn invalid_content(message: &str) -> Self {
+        Self::new(INVALID_CONTENT, message)
     }
 
     pub(crate) fn audit_event_not_found() -> Self {
@@ -563,6 +603,24 @@ impl From<Refusal> for ApiError {
                 WebhookRefusal::Taken => Self::new(ID_TAKEN, message),
                 WebhookRefusal::TooMany => Self::new(LIMIT_REACHED, message),
             },
+            Refusal::Message(refusal) => match refusal {
+                MessageRefusal::NotFound => Self::message_not_found(),
+                MessageRefusal::TooLate => Self::message_not_cancelable(),
+                MessageRefusal::Taken | MessageRefusal::Resolved => Self::new(ID_TAKEN, message),
+            },
+            Refusal::Bulk(refusal) => match refusal {
+                BulkRefusal::NotFound => Self::bulk_job_not_found(),
+                BulkRefusal::Started => Self::new(BULK_JOB_STARTED, message),
+                BulkRefusal::Taken => Self::new(ID_TAKEN, message),
+            },
+            Refusal::Template(refusal) => match refusal {
+                TemplateRefusal::NotFound => Self::template_not_found(),
+                TemplateRefusal::VersionNotFound => Self::template_not_found().at("/version"),
+                TemplateRefusal::TooMany => Self::new(LIMIT_REACHED, message),
+            },
+            Refusal::TooManyBulkJobs | Refusal::TooManyTrackedEvents => {
+                Self::new(LIMIT_REACHED, message)
+            }
             Refusal::CredentialEnded => Self::credential_invalid(),
             Refusal::PreconditionFailed(current) => {
                 let mut error = Self::new(PRECONDITION_FAILED, message);

@@ -2,14 +2,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use auth::Grant::{
-    ReadBrands, ReadPreferences, ReadUserTokens, WriteBrands, WritePreferences, WriteUserTokens,
+    ReadBrands, ReadInbox, ReadPreferences, ReadUserTokens, WriteBrands, WriteInbox,
+    WritePreferences, WriteUserTokens,
 };
 use auth::Scope::{
     AudiencesRead, AudiencesWrite, AuditRead, BackupRead, BrandsRead, BrandsWrite, EventsRead,
-    KeysRead, KeysWrite, ListsRead, ListsWrite, LogVerify, MetricsRead, PreferencesRead,
-    PreferencesWrite, ProfilesRead, ProfilesWrite, TenantsRead, TenantsWrite, TokensRead,
-    TokensWrite, TopicsRead, TopicsWrite, UserTokensIssue, UsersErase, UsersRead, UsersWrite,
-    WebhooksRead, WebhooksWrite,
+    InboxRead, InboxWrite, KeysRead, KeysWrite, ListsRead, ListsWrite, LogVerify, MessagesRead,
+    MessagesSend, MetricsRead, PreferencesRead, PreferencesWrite, ProfilesRead, ProfilesWrite,
+    TemplatesRead, TemplatesWrite, TenantsRead, TenantsWrite, TokensRead, TokensWrite, TopicsRead,
+    TopicsWrite, TrackWrite, UserTokensIssue, UsersErase, UsersRead, UsersWrite, WebhooksRead,
+    WebhooksWrite,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::routing::get as answer_get;
@@ -24,9 +26,10 @@ use crate::endpoint::Versioned::{
 use crate::endpoint::{Endpoint, delete, get, needs, patch, post, put};
 use crate::error::ApiError;
 use crate::routes::{
-    audiences, audit, backtest, backup, brands, events, explain, health, keys, lists, log, members,
-    memberships, metrics, preferences, preview, profiles, subscriptions, tenants, tokens, topics,
-    user_tokens, users, webhooks,
+    audiences, audit, backtest, backup, brands, bulk, events, explain, health, inbound, inbox,
+    keys, lists, log, members, memberships, messages, metrics, pages, preferences, preview,
+    profiles, resolve, send, subscriptions, templates, tenants, tokens, topics, user_tokens, users,
+    webhooks,
 };
 use crate::state::ApiState;
 use crate::{admission, openapi, request};
@@ -152,6 +155,40 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/webhooks/{webhook_id}/deliveries", webhooks::deliveries, needs(WebhooksRead)),
         get("/v1/webhooks/{webhook_id}/dead-letters", webhooks::dead_letters, needs(WebhooksRead)),
         post("/v1/webhooks/{webhook_id}/redeliver", webhooks::redeliver, needs(WebhooksWrite)),
+        post("/send", send::send, needs(MessagesSend)),
+        post("/v1/resolve", resolve::resolve, needs(MessagesRead)),
+        get("/messages", messages::page, needs(MessagesRead)),
+        get("/messages/{message_id}", messages::get, needs(MessagesRead)),
+        get("/messages/{message_id}/history", messages::history, needs(MessagesRead)),
+        get("/messages/{message_id}/output", messages::output, needs(MessagesRead)),
+        post("/messages/{message_id}/cancel", messages::cancel, needs(MessagesSend)),
+        post("/messages/{message_id}/resend", messages::resend, needs(MessagesSend)),
+        put("/requests/{request_id}/archive", messages::archive, needs(MessagesSend)),
+        get("/v1/requests/{request_id}", messages::request, needs(MessagesRead)),
+        get("/v1/messages/{message_id}/explain", messages::explain, needs(MessagesRead)),
+        post("/bulk", bulk::create, needs(MessagesSend)),
+        get("/bulk/{job_id}", bulk::get, needs(MessagesRead)),
+        post("/bulk/{job_id}", bulk::ingest, needs(MessagesSend)),
+        post("/bulk/{job_id}/run", bulk::run, needs(MessagesSend)),
+        get("/bulk/{job_id}/users", bulk::users, needs(MessagesRead)),
+        get("/tenants/{tenant_id}/templates", templates::page_of_tenant, needs(TemplatesRead).within()),
+        get("/tenants/{tenant_id}/templates/{template_id}", templates::get_of_tenant, needs(TemplatesRead).within()),
+        put("/tenants/{tenant_id}/templates/{template_id}", templates::put_of_tenant, needs(TemplatesWrite).within()),
+        delete("/tenants/{tenant_id}/templates/{template_id}", templates::delete_of_tenant, needs(TemplatesWrite).within()),
+        post("/tenants/{tenant_id}/templates/{template_id}/publish", templates::publish_of_tenant, needs(TemplatesWrite).within()),
+        get("/tenants/{tenant_id}/templates/{template_id}/versions/{version}", templates::version_of_tenant, needs(TemplatesRead).within()),
+        get("/v1/templates", templates::page, needs(TemplatesRead).shared()),
+        post("/v1/templates", templates::create, needs(TemplatesWrite)),
+        get("/v1/templates/{template_id}", templates::get, needs(TemplatesRead).shared()),
+        put("/v1/templates/{template_id}", templates::put, needs(TemplatesWrite)),
+        delete("/v1/templates/{template_id}", templates::archive, needs(TemplatesWrite)),
+        post("/v1/templates/{template_id}/publish", templates::publish, needs(TemplatesWrite)),
+        post("/inbound/courier", inbound::track, needs(TrackWrite)),
+        get("/v1/users/{user_id}/inbox", inbox::page, needs(InboxRead).within().granted(ReadInbox)),
+        get("/v1/users/{user_id}/inbox/unread", inbox::unread, needs(InboxRead).within().granted(ReadInbox)),
+        get("/v1/users/{user_id}/inbox/stream", inbox::follow, needs(InboxRead).within().granted(ReadInbox)),
+        post("/v1/users/{user_id}/inbox/marks", inbox::mark_many, needs(InboxWrite).within().granted(WriteInbox)),
+        get("/v1/users/{user_id}/inbox/messages/{message_id}", inbox::get, needs(InboxRead).within().granted(ReadInbox)),
         get("/metrics", metrics::get, needs(MetricsRead)),
     ]
 }
@@ -214,6 +251,15 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", answer_get(health::live))
         .route("/readyz", answer_get(health::ready))
         // The same for everybody, and nothing of anybody.
+        // Links in messages are credentials of their own.
+        .route(
+            "/unsubscribe/{token}",
+            answer_get(pages::unsubscribe).post(pages::confirm),
+        )
+        .route(
+            "/preference-page/{token}",
+            answer_get(pages::preference_page).post(pages::save),
+        )
         .route("/openapi.json", answer_get(openapi::get))
         .route("/docs", answer_get(openapi::page))
         .route("/docs/page.js", answer_get(openapi::script))

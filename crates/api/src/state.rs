@@ -12,6 +12,7 @@ use engine::{
     Answer, Command, Committed, Engine, ExecuteError, History, Once, PastState, Snapshots, Terms,
 };
 use projections::{KeyView, ReadModels};
+use sending::{LinkSecret, Sending};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use transparency::TransparencyLog;
 use types::{Clock as _, SystemClock, TenantId, Timestamp};
@@ -50,6 +51,9 @@ pub struct Parts {
     pub(crate) history: History,
     pub(crate) transparency: Arc<TransparencyLog>,
     pub(crate) delivery: Delivery,
+    pub(crate) sending: Sending,
+    /// Makes and reads the links in messages.
+    pub(crate) links: LinkSecret,
     pub(crate) authenticator: Authenticator,
     /// The past; nothing in a state that is of the past itself.
     pub(crate) moments: Option<PastMoments>,
@@ -108,6 +112,8 @@ pub struct Sources {
     pub history: History,
     pub transparency: Arc<TransparencyLog>,
     pub delivery: Delivery,
+    pub sending: Sending,
+    pub links: LinkSecret,
     pub authenticator: Authenticator,
     pub metrics: Arc<Metrics>,
     pub snapshots: Arc<Snapshots>,
@@ -133,6 +139,8 @@ impl ApiState {
             history,
             transparency,
             delivery,
+            sending,
+            links,
             authenticator,
             metrics,
             snapshots,
@@ -147,6 +155,8 @@ impl ApiState {
             history,
             transparency,
             delivery,
+            sending,
+            links,
             authenticator,
             metrics,
             rates: Rates::new(options.rate_limit),
@@ -183,6 +193,8 @@ impl ApiState {
             history,
             transparency: Arc::clone(&self.transparency),
             delivery: self.delivery.clone(),
+            sending: self.sending.clone(),
+            links: self.links.clone(),
             stopping: self.stopping.clone(),
             streams: Arc::clone(&self.streams),
             stream_turns: Arc::clone(&self.stream_turns),

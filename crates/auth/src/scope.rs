@@ -38,6 +38,9 @@ scopes! {
     BrandsRead = "brands:read",
     BrandsWrite = "brands:write",
     EventsRead = "events:read",
+    /// What lies in the inboxes of people.
+    InboxRead = "inbox:read",
+    InboxWrite = "inbox:write",
     KeysRead = "keys:read",
     KeysWrite = "keys:write",
     /// Lists and subscriptions to them.
@@ -45,12 +48,18 @@ scopes! {
     ListsWrite = "lists:write",
     /// Checkpoints, proofs and tiles of the log.
     LogVerify = "log:verify",
+    /// Messages, bulk jobs, and what became of them.
+    MessagesRead = "messages:read",
+    /// Sending, and whatever stops or repeats it.
+    MessagesSend = "messages:send",
     MetricsRead = "metrics:read",
     /// What people choose: preferences and quiet hours.
     PreferencesRead = "preferences:read",
     PreferencesWrite = "preferences:write",
     ProfilesRead = "profiles:read",
     ProfilesWrite = "profiles:write",
+    TemplatesRead = "templates:read",
+    TemplatesWrite = "templates:write",
     /// Tenants and memberships in them.
     TenantsRead = "tenants:read",
     TenantsWrite = "tenants:write",
@@ -60,6 +69,8 @@ scopes! {
     /// Sections, topics and the preference page.
     TopicsRead = "topics:read",
     TopicsWrite = "topics:write",
+    /// Telling what people did elsewhere.
+    TrackWrite = "track:write",
     /// Issuing tokens with which a person reaches what is theirs.
     UserTokensIssue = "user-tokens:issue",
     /// Everything about a person at once.

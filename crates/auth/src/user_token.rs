@@ -173,16 +173,20 @@ pub enum Grant {
     WritePreferences,
     ReadBrands,
     WriteBrands,
+    ReadInbox,
+    WriteInbox,
 }
 
 impl Grant {
-    pub const EVERY: [Self; 6] = [
+    pub const EVERY: [Self; 8] = [
         Self::ReadUserTokens,
         Self::WriteUserTokens,
         Self::ReadPreferences,
         Self::WritePreferences,
         Self::ReadBrands,
         Self::WriteBrands,
+        Self::ReadInbox,
+        Self::WriteInbox,
     ];
 
     /// What the key needs that gives it away.
@@ -194,13 +198,17 @@ impl Grant {
             Self::WritePreferences => Scope::PreferencesWrite,
             Self::ReadBrands => Scope::BrandsRead,
             Self::WriteBrands => Scope::BrandsWrite,
+            Self::ReadInbox => Scope::InboxRead,
+            Self::WriteInbox => Scope::InboxWrite,
         }
     }
 
     /// Whether it is about what may differ from tenant to tenant.
     pub fn has_context(self) -> bool {
         match self {
-            Self::ReadPreferences | Self::WritePreferences => true,
+            Self::ReadPreferences | Self::WritePreferences | Self::ReadInbox | Self::WriteInbox => {
+                true
+            }
             Self::ReadUserTokens | Self::WriteUserTokens | Self::ReadBrands | Self::WriteBrands => {
                 false
             }
@@ -215,12 +223,14 @@ impl Grant {
             Self::WritePreferences => "write:preferences",
             Self::ReadBrands => "read:brands",
             Self::WriteBrands => "write:brands",
+            Self::ReadInbox => "inbox:read:messages",
+            Self::WriteInbox => "inbox:write:events",
         }
     }
 }
 
-/// Words that clients ask for and that allow nothing yet: messages and the inbox.
-const WITHOUT_EFFECT: [&str; 3] = ["read:messages", "inbox:read:messages", "inbox:write:events"];
+/// A word that clients ask for and that allows nothing: what lies in the inbox has its own.
+const WITHOUT_EFFECT: [&str; 1] = ["read:messages"];
 
 /// What a token is good for: for whom, where, and what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -437,6 +437,7 @@ pub struct ChoicesOutcome {
 
 /// What was removed of a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about another thing")]
 pub struct Removed {
     pub profile: bool,
     pub tokens: Vec<DeviceToken>,

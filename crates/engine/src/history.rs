@@ -216,13 +216,15 @@ impl History {
             | StreamId::Preference(subject)
             | StreamId::Token(subject)
             | StreamId::Track(subject) => of_person(*subject),
-            // A message may be in the context of any tenant, and tells what others wrote.
-            StreamId::Inbox(_) | StreamId::Message(_) | StreamId::Bulk(_) => false,
             StreamId::Template(template) => {
                 let tenant = template.tenant.as_ref();
                 tenant.is_some_and(|it| tenants.is_in_tree(it, root))
             }
-            StreamId::Audience(_)
+            // A message may be in the context of any tenant, and tells what others wrote.
+            StreamId::Message(_)
+            | StreamId::Bulk(_)
+            | StreamId::Inbox(_)
+            | StreamId::Audience(_)
             | StreamId::Section(_)
             | StreamId::Topic(_)
             | StreamId::PreferencePage

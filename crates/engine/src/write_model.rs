@@ -267,7 +267,7 @@ impl WriteModel {
             }
             Command::CancelMessage { id, people } => self.cancel_message(&id, people, all)?,
             Command::ArchiveMessage { id } => {
-                self.message(&id, MessageCommand::Archive, vec![], all)?;
+                self.message(&id, MessageCommand::Archive, &[], all)?;
             }
             Command::CreateBulkJob {
                 job,

@@ -74,6 +74,14 @@ impl BulkJobs {
         Some(found.0)
     }
 
+    /// Of some people those whose data stand in one event, so that it is read once for them; nothing if
+    /// there is no such job.
+    pub fn together(&self, job: &MessageId, people: &RoaringBitmap) -> Option<RoaringBitmap> {
+        let state = self.state.read();
+        let mut parts = state.get(job)?.parts.iter().map(|(_, part)| part & people);
+        Some(parts.find(|it| !it.is_empty()).unwrap_or_default())
+    }
+
     /// People by number, after one, and whether there are more.
     pub fn page(
         &self,

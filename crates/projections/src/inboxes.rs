@@ -105,6 +105,23 @@ impl Inboxes {
         (found, more)
     }
 
+    /// Oldest first, those after a place, so many at most.
+    pub fn since(
+        &self,
+        subject: SubjectId,
+        filter: &InboxFilter,
+        after: Position,
+        at_most: usize,
+    ) -> Vec<(Position, InboxMessage)> {
+        let state = self.state.read();
+        let Some(inbox) = state.get(&subject) else {
+            return Vec::new();
+        };
+        let since = inbox.range(after.next()..);
+        let wanted = since.filter(|(_, it)| filter.wants(it)).take(at_most);
+        wanted.map(|(place, it)| (*place, it.clone())).collect()
+    }
+
     /// How many messages are not read and not archived.
     pub fn unread_count(&self, subject: SubjectId, tenant: Option<&TenantId>) -> usize {
         let filter = InboxFilter {

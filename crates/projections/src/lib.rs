@@ -51,7 +51,7 @@ pub use lists::{ListStatus, ListView, Lists, SubscriberView, SubscriptionView};
 pub use members::JoinKey;
 pub use messages::{
     Due, MessageFilter, MessagePlace, MessageView, Messages, Progress, Reached, RequestView,
-    ResolvedPeople, WantedRecipient,
+    ResolvedPeople, WantedRecipient, message_id_of,
 };
 pub use people_within::PeopleWithin;
 pub use preferences::{

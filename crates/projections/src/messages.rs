@@ -16,7 +16,9 @@ use types::{MessageId, Position, SubjectId, Timestamp};
 
 use request::{Marks, Request};
 pub use request::{Reached, ResolvedPeople};
-pub use views::{MessageFilter, MessagePlace, MessageView, Progress, RequestView, WantedRecipient};
+pub use views::{
+    MessageFilter, MessagePlace, MessageView, Progress, RequestView, WantedRecipient, message_id_of,
+};
 
 /// Every call to send, and whom it reached.
 #[derive(Default)]
@@ -33,8 +35,10 @@ struct State {
     of_person: HashMap<SubjectId, Vec<Position>>,
     /// Those that are for several.
     of_many: BTreeSet<Position>,
-    /// Those of which somebody is still to be told.
+    /// Those of which somebody is to be told now, or of which that is not known yet.
     active: BTreeSet<Position>,
+    /// Those of which somebody is to be told later, or was to be told later once.
+    waiting: BTreeSet<(Timestamp, Position)>,
     /// What people did with what they got.
     marks: HashMap<(Position, SubjectId), Marks>,
 }
@@ -47,49 +51,46 @@ pub struct Due {
     /// Whether it is known yet whom it is for.
     pub is_resolved: bool,
     pub expires_at: Option<Timestamp>,
-    pub accepted_at: Timestamp,
-    /// Who is to be told now, of those who are known; some of them, when they are very many.
+    /// From when on it is tried.
+    pub begins_at: Timestamp,
+    /// Who is to be told now, of those who are known.
     pub people: RoaringBitmap,
 }
 
 impl Messages {
     /// What there is to do at this time, oldest first, but for what the caller has taken up; and when the
-    /// next thing is due that is not yet. Of each message at most so many people.
+    /// next thing is due that is not yet.
     pub fn due(
         &self,
         now: Timestamp,
         at_most: usize,
-        people_max: usize,
         taken: impl Fn(Position) -> Option<RoaringBitmap>,
     ) -> (Vec<Due>, Option<Timestamp>) {
         let state = self.state.read();
         let mut due = Vec::new();
-        let mut next: Option<Timestamp> = None;
-        let mut sooner =
-            |at: Timestamp| next = Some(next.map_or(at, |next: Timestamp| next.min(at)));
-        for position in &state.active {
-            let request = &state.requests[position];
-            if let Some(at) = request.delayed_until.filter(|at| *at > now) {
-                sooner(at);
-                continue;
+        let later = state.waiting.range((now.next(), Position::START)..);
+        let mut next = later.map(|(at, _)| *at).next();
+        let due_by_now = state.waiting.range(..(now.next(), Position::START));
+        let positions = due_by_now.map(|(_, position)| position);
+        for position in positions.chain(&state.active) {
+            if due.len() == at_most {
+                break;
             }
+            let request = &state.requests[position];
             let (mut people, later) = request.unsettled(now);
-            later.into_iter().for_each(&mut sooner);
+            next = [next, later].into_iter().flatten().min();
             if let Some(taken) = taken(*position) {
                 people -= taken;
             }
-            if due.len() == at_most || request.is_resolved() && people.is_empty() {
+            if request.is_resolved() && people.is_empty() {
                 continue;
-            }
-            if people.len() > people_max as u64 {
-                people = people.iter().take(people_max).collect();
             }
             due.push(Due {
                 id: request.id.clone(),
                 accepted: *position,
                 is_resolved: request.is_resolved(),
                 expires_at: request.expires_at,
-                accepted_at: request.at,
+                begins_at: request.delayed_until.unwrap_or(request.at),
                 people,
             });
         }
@@ -109,6 +110,7 @@ impl Messages {
 
     /// How many of them are not done with.
     pub fn active_count(&self) -> usize {
-        self.state.read().active.len()
+        let state = self.state.read();
+        state.active.len() + state.waiting.len()
     }
 }

@@ -12,7 +12,9 @@ use types::{
     RoutingMethod,
 };
 
-use crate::evaluate::{Prepared, PreparedChannel, PreparedRoute, PreparedStep, SENT, status_of, unused};
+use crate::evaluate::{
+    Prepared, PreparedChannel, PreparedRoute, PreparedStep, SENT, status_of, unused,
+};
 use crate::spec::Spec;
 
 /// Who is told, and by when at the latest.
@@ -85,9 +87,8 @@ fn webhook_address(webhook: &Map<String, Value>) -> WebhookAddress {
     };
     let headers = webhook.get("headers").and_then(Value::as_object);
     let headers = headers.into_iter().flatten();
-    let headers = headers.filter_map(|(name, value)| {
-        Some((name.clone(), value.as_str()?.to_owned()))
-    });
+    let headers =
+        headers.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     let how = webhook.get("authentication").and_then(Value::as_object);
     let given = |name: &str| text(how.and_then(|it| it.get(name)));
     let authentication = match given("mode").as_str() {
@@ -142,7 +143,11 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
         (status_of(used), None, SENT)
     } else if is_unknown {
         let reason = Some(MessageReason::ProviderError);
-        (MessageStatus::Undeliverable, reason, "unknown_whether_taken")
+        (
+            MessageStatus::Undeliverable,
+            reason,
+            "unknown_whether_taken",
+        )
     } else {
         let is = |kind: FailureKind| failures.iter().all(|it| *it == kind);
         let (reason, because) = if is(FailureKind::DeadAddress) {
@@ -185,9 +190,7 @@ async fn follow(
     for step in &route.steps {
         let wanted = is_wanted && !gathered.is_unknown;
         let done = match step {
-            PreparedStep::Group(group) => {
-                Box::pin(follow(carrying, group, wanted, gathered)).await
-            }
+            PreparedStep::Group(group) => Box::pin(follow(carrying, group, wanted, gathered)).await,
             PreparedStep::Channel(channel) => match &channel.content {
                 Ok(content) if wanted => tell(carrying, channel, content, gathered).await,
                 Ok(_) | Err(_) => {
@@ -217,7 +220,9 @@ async fn tell(
     if kind == Channel::Inbox {
         gathered.inbox = Some(in_inbox(content, &carrying.prepared.data));
         gathered.used.push(kind);
-        gathered.channels.push(outcome(channel, Some("inbox"), Ok(()), 1));
+        gathered
+            .channels
+            .push(outcome(channel, Some("inbox"), Ok(()), 1));
         return true;
     }
     // All devices of somebody are told; of everything else there is one address.
@@ -227,14 +232,22 @@ async fn tell(
         if gathered.is_unknown {
             break;
         }
-        let providers =
-            providers_of(&carrying.spec.message, &channel.plan, address, carrying.providers);
+        let providers = providers_of(
+            &carrying.spec.message,
+            &channel.plan,
+            address,
+            carrying.providers,
+        );
         for provider in providers {
             let Some(outgoing) = outgoing(carrying, channel, content, address, provider) else {
                 continue;
             };
             let deadline = deadline(carrying, kind, provider);
-            match carrying.providers.deliver(provider, &outgoing, deadline).await {
+            match carrying
+                .providers
+                .deliver(provider, &outgoing, deadline)
+                .await
+            {
                 Ok(receipt) => {
                     if gathered.receipt.is_none() {
                         gathered.receipt = receipt.provider_message_id;
@@ -264,7 +277,9 @@ async fn tell(
         }
     }
     let (told, is_sent) = match (sent, failed) {
-        (Some((provider, attempts)), _) => (outcome(channel, Some(provider), Ok(()), attempts), true),
+        (Some((provider, attempts)), _) => {
+            (outcome(channel, Some(provider), Ok(()), attempts), true)
+        }
         (None, Some((provider, undelivered))) => {
             let because = format!("{}: {}", undelivered.kind.name(), undelivered.reason);
             let attempts = undelivered.attempts;

@@ -1,5 +1,7 @@
-use events::{ChannelOutcome, MessageOutcome};
-use projections::{ChannelPlan, Decision, Plan, PlannedRoute, PlannedStep};
+use events::{ChannelOutcome, MessageOutcome, MessageTarget};
+use projections::{
+    ChannelPlan, Decision, Given, Plan, PlanQuestion, PlannedRoute, PlannedStep, ReadModels,
+};
 use providers::Providers;
 use rendering::Rendered;
 use serde_json::{Map, Value};
@@ -9,7 +11,7 @@ use types::{
 
 use crate::carry::providers_of;
 use crate::spec::Spec;
-use crate::writing::{Writing, WritingError};
+use crate::writing::{Text, Writing, WritingError};
 
 /// What is to become of a message for one person, with what they are told.
 #[derive(Clone, Debug)]
@@ -67,116 +69,177 @@ pub struct Prediction {
 /// The words for what went well.
 pub(crate) const SENT: &str = "sent";
 
-/// What comes of a plan, but for what providers will say. Everything is written before anything is sent:
-/// what cannot be written for a channel that would be used is sent on none.
-pub fn evaluate(
-    spec: &Spec,
-    plan: Plan,
-    subject: Option<SubjectId>,
-    data: Map<String, Value>,
-    message_id: &str,
-    at: Timestamp,
-    writing: &Writing,
-    providers: &Providers,
-) -> Evaluation {
-    let outcome = |status, reason, because: String, delayed_until| MessageOutcome {
-        status,
-        reason,
-        because,
-        tenant: plan.tenant.clone(),
-        channels: Vec::new(),
-        planned: plan.planned,
-        planned_at: at,
-        delayed_until,
-    };
-    let route = match &plan.decision {
-        Decision::Skip {
+/// Decides for people to whom one message is.
+#[derive(Clone, Copy)]
+pub struct Evaluator<'a> {
+    pub spec: &'a Spec,
+    pub read_models: &'a ReadModels,
+    /// Levels of a tenant's ancestry that are loaded.
+    pub tenant_levels: usize,
+    pub at: Timestamp,
+    pub writing: &'a Writing,
+    pub providers: &'a Providers,
+}
+
+/// About whom it is to be decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Nothing of somebody who is not known yet.
+    pub subject: Option<SubjectId>,
+    pub target: &'a MessageTarget,
+    /// In the context of which tenant the target has it.
+    pub tenant: Option<&'a TenantId>,
+    pub given: &'a Given,
+    pub message_id: &'a str,
+}
+
+/// What it takes to write for one person.
+struct Written<'a> {
+    plan: &'a Plan,
+    data: &'a Map<String, Value>,
+    asked: Asked<'a>,
+}
+
+impl Evaluator<'_> {
+    /// What becomes of the message for one person, but for what providers will say. Everything is written
+    /// before anything is sent: what cannot be written for a channel that would be used is sent on none.
+    pub fn evaluate(&self, asked: Asked<'_>) -> Evaluation {
+        let plan = self.read_models.plan(PlanQuestion {
+            message: &self.spec.message,
+            subject: asked.subject,
+            target: asked.target,
+            target_tenant: asked.tenant,
+            given: asked.given,
+            tenant_levels: self.tenant_levels,
+            at: self.at,
+        });
+        let data = self.spec.data(asked.target, asked.given);
+        let at = self.at;
+        let outcome = |status, reason, because: String, delayed_until| MessageOutcome {
             status,
             reason,
             because,
-        } => {
-            return Evaluation::Settled(outcome(*status, *reason, because.clone(), None));
-        }
-        Decision::Later { until, because } => {
-            let delayed = MessageStatus::Delayed;
-            return Evaluation::Settled(outcome(delayed, None, because.clone(), Some(*until)));
-        }
-        Decision::Route(route) => route,
-    };
-    let mut failure = None;
-    let mut prepare = |channel: &ChannelPlan| {
-        let content = prepared(
-            spec, &plan, subject, &data, message_id, channel, writing, providers,
-        );
-        content.unwrap_or_else(|error| {
-            failure.get_or_insert(error.clone());
-            Err(error)
-        })
-    };
-    let route = prepare_route(route, &mut prepare);
-    let channels = || flatten(&route).map(unused).collect();
-    if let Some(because) = failure {
-        let reason = Some(MessageReason::Failed);
-        let mut outcome = outcome(MessageStatus::Undeliverable, reason, because, None);
-        outcome.channels = channels();
-        return Evaluation::Settled(outcome);
-    }
-    if !flatten(&route).any(|it| it.content.is_ok()) {
-        let said = |word: &str| flatten(&route).any(|it| it.content.as_ref().is_err_and(|e| e == word));
-        let (status, reason, because) = if said("channel_not_chosen") {
-            let reason = MessageReason::Unsubscribed;
-            (MessageStatus::Undeliverable, reason, "channel_not_chosen")
-        } else if said("no_provider") {
-            (MessageStatus::Unroutable, MessageReason::NoProviders, "no_provider")
-        } else if said(NO_CONTENT) {
-            (MessageStatus::Undeliverable, MessageReason::Failed, NO_CONTENT)
-        } else {
-            (MessageStatus::Unroutable, MessageReason::NoChannels, "no_address")
+            tenant: plan.tenant.clone(),
+            channels: Vec::new(),
+            planned: plan.planned,
+            planned_at: at,
+            delayed_until,
         };
-        let mut outcome = outcome(status, Some(reason), because.to_owned(), None);
-        outcome.channels = channels();
-        return Evaluation::Settled(outcome);
+        let route = match &plan.decision {
+            Decision::Skip {
+                status,
+                reason,
+                because,
+            } => {
+                return Evaluation::Settled(outcome(*status, *reason, because.clone(), None));
+            }
+            Decision::Later { until, because } => {
+                let delayed = MessageStatus::Delayed;
+                return Evaluation::Settled(outcome(delayed, None, because.clone(), Some(*until)));
+            }
+            Decision::Route(route) => route,
+        };
+        let mut failure = None;
+        let mut prepare = |channel: &ChannelPlan| {
+            let written = Written {
+                plan: &plan,
+                data: &data,
+                asked,
+            };
+            let content = self.prepared(&written, channel);
+            content.unwrap_or_else(|error| {
+                failure.get_or_insert(error.clone());
+                Err(error)
+            })
+        };
+        let route = prepare_route(route, &mut prepare);
+        let channels = || route.channels().map(unused).collect();
+        if let Some(because) = failure {
+            let reason = Some(MessageReason::Failed);
+            let mut outcome = outcome(MessageStatus::Undeliverable, reason, because, None);
+            outcome.channels = channels();
+            return Evaluation::Settled(outcome);
+        }
+        if !route.channels().any(|it| it.content.is_ok()) {
+            let said = |word: &str| {
+                route
+                    .channels()
+                    .any(|it| it.content.as_ref().is_err_and(|e| e == word))
+            };
+            let (status, reason, because) = if said("channel_not_chosen") {
+                let reason = MessageReason::Unsubscribed;
+                (MessageStatus::Undeliverable, reason, "channel_not_chosen")
+            } else if said("no_provider") {
+                (
+                    MessageStatus::Unroutable,
+                    MessageReason::NoProviders,
+                    "no_provider",
+                )
+            } else if said(NO_CONTENT) {
+                (
+                    MessageStatus::Undeliverable,
+                    MessageReason::Failed,
+                    NO_CONTENT,
+                )
+            } else {
+                (
+                    MessageStatus::Unroutable,
+                    MessageReason::NoChannels,
+                    "no_address",
+                )
+            };
+            let mut outcome = outcome(status, Some(reason), because.to_owned(), None);
+            outcome.channels = channels();
+            return Evaluation::Settled(outcome);
+        }
+        Evaluation::Send(Box::new(Prepared {
+            route,
+            one_click: asked
+                .subject
+                .and_then(|it| self.writing.one_click(&plan, it)),
+            planned: plan.planned,
+            planned_at: at,
+            tenant: plan.tenant,
+            data,
+        }))
     }
-    Evaluation::Send(Box::new(Prepared {
-        route,
-        one_click: subject.and_then(|subject| writing.one_click(&plan, subject)),
-        planned: plan.planned,
-        planned_at: at,
-        tenant: plan.tenant,
-        data,
-    }))
+
+    /// What is told on a channel, or why the channel cannot be used; fails where it must not be told at
+    /// all.
+    fn prepared(
+        &self,
+        written: &Written<'_>,
+        planned: &ChannelPlan,
+    ) -> Result<Result<Rendered, String>, String> {
+        let channel = match (planned.channel, planned.unusable) {
+            (Some(channel), None) => channel,
+            (_, unusable) => return Ok(Err(unusable.unwrap_or("no_provider").to_owned())),
+        };
+        let message = &self.spec.message;
+        let has_provider = channel == Channel::Inbox
+            || planned
+                .addresses
+                .iter()
+                .any(|it| !providers_of(message, planned, it, self.providers).is_empty());
+        if !has_provider {
+            return Ok(Err("no_provider".to_owned()));
+        }
+        let Written { plan, data, asked } = *written;
+        let text = Text {
+            subject: asked.subject,
+            data,
+            channel,
+            message_id: asked.message_id,
+        };
+        match self.writing.write(self.spec, plan, &text) {
+            Ok(rendered) => Ok(Ok(rendered)),
+            Err(WritingError::Nothing) => Ok(Err(NO_CONTENT.to_owned())),
+            Err(WritingError::Failed(because)) => Err(because),
+        }
+    }
 }
 
 const NO_CONTENT: &str = "no_content";
-
-/// What is told on a channel, or why the channel cannot be used; fails where it must not be told at all.
-fn prepared(
-    spec: &Spec,
-    plan: &Plan,
-    subject: Option<SubjectId>,
-    data: &Map<String, Value>,
-    message_id: &str,
-    planned: &ChannelPlan,
-    writing: &Writing,
-    providers: &Providers,
-) -> Result<Result<Rendered, String>, String> {
-    let channel = match (planned.channel, planned.unusable) {
-        (Some(channel), None) => channel,
-        (_, unusable) => return Ok(Err(unusable.unwrap_or("no_provider").to_owned())),
-    };
-    let has_provider = channel == Channel::Inbox
-        || planned.addresses.iter().any(|address| {
-            !providers_of(&spec.message, planned, address, providers).is_empty()
-        });
-    if !has_provider {
-        return Ok(Err("no_provider".to_owned()));
-    }
-    match writing.write(spec, plan, subject, data, channel, message_id) {
-        Ok(rendered) => Ok(Ok(rendered)),
-        Err(WritingError::Nothing) => Ok(Err(NO_CONTENT.to_owned())),
-        Err(WritingError::Failed(because)) => Err(because),
-    }
-}
 
 fn prepare_route(
     route: &PlannedRoute,
@@ -195,14 +258,16 @@ fn prepare_route(
     }
 }
 
-/// All channels, in the order in which they are looked at.
-pub(crate) fn flatten(route: &PreparedRoute) -> Box<dyn Iterator<Item = &PreparedChannel> + '_> {
-    Box::new(route.steps.iter().flat_map(|step| match step {
-        PreparedStep::Channel(channel) => {
-            Box::new(std::iter::once(channel)) as Box<dyn Iterator<Item = _>>
-        }
-        PreparedStep::Group(group) => flatten(group),
-    }))
+impl PreparedRoute {
+    /// All channels, in the order in which they are looked at.
+    pub fn channels(&self) -> Box<dyn Iterator<Item = &PreparedChannel> + '_> {
+        Box::new(self.steps.iter().flat_map(|step| match step {
+            PreparedStep::Channel(channel) => {
+                Box::new(std::iter::once(channel)) as Box<dyn Iterator<Item = _>>
+            }
+            PreparedStep::Group(group) => group.channels(),
+        }))
+    }
 }
 
 /// What is told of a channel that was not used.

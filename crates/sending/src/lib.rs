@@ -7,15 +7,17 @@
 mod carry;
 mod collector;
 mod evaluate;
+mod foresee;
 mod links;
 mod runner;
 mod spec;
-mod targets;
 mod writing;
 
-pub use evaluate::{Evaluation, Prediction, Prepared, evaluate};
+pub use evaluate::{
+    Asked, Evaluation, Evaluator, Prediction, Prepared, PreparedChannel, PreparedRoute,
+};
+pub use foresee::{Foreseen, ForeseenPerson, Page};
 pub use links::{LinkSecret, Links, Unsubscribing};
 pub use runner::{CancelError, Sending, SendingSources};
-pub use spec::{Spec, SpecError, UnreadableSpec};
-pub use targets::{Foreseen, ForeseenPerson, foresee};
+pub use spec::{Spec, SpecError, UnreadableSpec, given_in_bulk, text_of};
 pub use writing::Writing;

@@ -62,7 +62,9 @@ impl LinkSecret {
         if signature.len() != SIGNATURE_BYTES {
             return None;
         }
-        self.signature(text).verify_truncated_left(&signature).ok()?;
+        self.signature(text)
+            .verify_truncated_left(&signature)
+            .ok()?;
         let text = URL_SAFE_NO_PAD.decode(text).ok()?;
         serde_json::from_slice(&text).ok()
     }

@@ -5,7 +5,7 @@ use events::{BulkEvent, Event, MessageAccepted, MessageEvent, MessageTarget, Mes
 use projections::{Given, ReadModels};
 use rendering::{Content, ContentError};
 use serde_json::{Map, Value};
-use types::{Message, MessageId, Position, SubjectId, merge_patch};
+use types::{JsonDocument, Message, MessageId, Position, SubjectId, merge_patch};
 
 /// An accepted message, read for sending it.
 #[derive(Debug)]
@@ -40,7 +40,9 @@ pub enum UnreadableSpec {
 
 impl Spec {
     pub fn read(history: &History, accepted: Position) -> Result<Self, SpecError> {
-        let envelope = history.envelope(accepted)?.ok_or(UnreadableSpec::NotThere)?;
+        let envelope = history
+            .envelope(accepted)?
+            .ok_or(UnreadableSpec::NotThere)?;
         let Event::Message(MessageEvent::Accepted(accepted)) = envelope.event else {
             return Err(UnreadableSpec::NotThere.into());
         };
@@ -66,14 +68,15 @@ impl Spec {
     }
 
     /// What the target adds to the data of the message.
-    pub(crate) fn target_data(&self, target: &MessageTarget) -> Map<String, Value> {
+    pub fn target_data(target: &MessageTarget) -> Map<String, Value> {
         match target {
             MessageTarget::List { data, .. }
             | MessageTarget::ListPattern { data, .. }
             | MessageTarget::Audience { data, .. }
-            | MessageTarget::Tenant { data, .. } => {
-                data.as_ref().map(|it| it.to_object()).unwrap_or_default()
-            }
+            | MessageTarget::Tenant { data, .. } => data
+                .as_ref()
+                .map(JsonDocument::to_object)
+                .unwrap_or_default(),
             MessageTarget::Person(_) | MessageTarget::Bulk { .. } => Map::new(),
         }
     }
@@ -81,10 +84,45 @@ impl Spec {
     /// All data for somebody: of the message, of the target, and what was given for the person.
     pub(crate) fn data(&self, target: &MessageTarget, given: &Given) -> Map<String, Value> {
         let mut data = self.message.data.clone();
-        merge_patch(&mut data, self.target_data(target));
+        merge_patch(&mut data, Self::target_data(target));
         merge_patch(&mut data, given.data.clone());
         data
     }
+}
+
+/// What was given for one of the people of a bulk job; nothing through any other target.
+pub fn given_in_bulk(
+    history: &History,
+    read_models: &ReadModels,
+    target: &MessageTarget,
+    subject: SubjectId,
+) -> Result<Given, HistoryError> {
+    match target {
+        MessageTarget::Bulk { job } => {
+            GivenInBulk::default().of(history, read_models, job, subject)
+        }
+        MessageTarget::Person(_)
+        | MessageTarget::List { .. }
+        | MessageTarget::ListPattern { .. }
+        | MessageTarget::Audience { .. }
+        | MessageTarget::Tenant { .. } => Ok(Given::default()),
+    }
+}
+
+/// The message that was accepted at this position as it was written down; nothing if there is none, or
+/// the one to whom it was is erased.
+pub fn text_of(
+    history: &History,
+    accepted: Position,
+) -> Result<Option<JsonDocument>, HistoryError> {
+    let envelope = history.envelope(accepted)?;
+    Ok(envelope.and_then(|envelope| match envelope.event {
+        Event::Message(MessageEvent::Accepted(accepted)) => match accepted.message {
+            MessageText::ToMany(text) => Some(text),
+            MessageText::ToOne(text) => text.known().cloned(),
+        },
+        _ => None,
+    }))
 }
 
 /// What was given for the people of a bulk job, as far as it was read: it stands in the log by the
@@ -110,7 +148,10 @@ impl GivenInBulk {
         }
         let people = self.read.iter().flat_map(|(_, people)| people);
         let mut found = people.filter(|(who, _)| *who == subject);
-        Ok(found.next().map(|(_, given)| given.clone()).unwrap_or_default())
+        Ok(found
+            .next()
+            .map(|(_, given)| given.clone())
+            .unwrap_or_default())
     }
 }
 
@@ -134,12 +175,14 @@ fn given_at(
 
 impl Spec {
     /// What was given in the message for a person whom it names.
-    pub(crate) fn given_by(&self, target: &MessageTarget) -> Option<Given> {
+    pub fn given_by(target: &MessageTarget) -> Option<Given> {
         match target {
-            MessageTarget::Person(person) => Some(person.value.known().map_or_else(
-                Given::default,
-                Given::parse,
-            )),
+            MessageTarget::Person(person) => Some(
+                person
+                    .value
+                    .known()
+                    .map_or_else(Given::default, Given::parse),
+            ),
             MessageTarget::List { .. }
             | MessageTarget::ListPattern { .. }
             | MessageTarget::Audience { .. }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use projections::{Plan, TemplateChoice};
-use rendering::{Brand, Content, ContentError, Links as ContentLinks, RenderError, Rendered, Variables};
+use rendering::{
+    Brand, Content, ContentError, Links as ContentLinks, RenderError, Rendered, Variables,
+};
 use serde_json::{Map, Value};
 use types::{Channel, JsonDocument, SubjectId, TemplateKey};
 
@@ -23,6 +25,14 @@ pub struct Writing {
 /// A template by what it says, because another history may have another under the same version.
 type Compiled = (JsonDocument, Arc<Result<Content, ContentError>>);
 
+/// For whom, on which channel, and with what.
+pub(crate) struct Text<'a> {
+    pub(crate) subject: Option<SubjectId>,
+    pub(crate) data: &'a Map<String, Value>,
+    pub(crate) channel: Channel,
+    pub(crate) message_id: &'a str,
+}
+
 /// Why there is nothing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WritingError {
@@ -41,21 +51,17 @@ impl Writing {
         }
     }
 
-    pub(crate) fn links(&self) -> Option<&Links> {
-        self.links.as_ref()
-    }
-
     /// What one person is told on a channel.
     pub(crate) fn write(
         &self,
         spec: &Spec,
         plan: &Plan,
-        subject: Option<SubjectId>,
-        data: &Map<String, Value>,
-        channel: Channel,
-        message_id: &str,
+        text: &Text<'_>,
     ) -> Result<Rendered, WritingError> {
-        let template = plan.template.as_ref().map(|template| self.compiled(template));
+        let template = plan
+            .template
+            .as_ref()
+            .map(|template| self.compiled(template));
         let content = match (&spec.content, &template) {
             (Some(content), _) => content,
             (None, Some(template)) => &**template,
@@ -64,31 +70,39 @@ impl Writing {
         let content = content.as_ref().map_err(|error| {
             WritingError::Failed(format!("content:{}: {}", error.pointer, error.message))
         })?;
-        let links = subject.and_then(|subject| self.content_links(plan, subject));
+        let links = text
+            .subject
+            .and_then(|subject| self.content_links(plan, subject));
         let brand = plan.brand.as_ref().map(|(_, details)| {
             let settings = details.settings.as_ref().map(JsonDocument::to_value);
             Brand::of(&details.name, settings.as_ref())
         });
         let variables = Variables {
-            data,
+            data: text.data,
             profile: &plan.profile,
             tenant: plan.tenant_shown.as_ref(),
             brand: brand.as_ref(),
             locale: plan.locale.as_deref(),
             links: links.as_ref(),
-            message_id: Some(message_id),
+            message_id: Some(text.message_id),
         };
-        content.render(channel, &variables).map_err(|error| match error {
-            RenderError::Empty => WritingError::Nothing,
-            RenderError::MissingVariable { name, .. } => {
-                WritingError::Failed(format!("missing_variable:{name}"))
-            }
-            RenderError::Template { pointer, message } => {
-                WritingError::Failed(format!("template:{pointer}: {message}"))
-            }
-            RenderError::TooLarge { .. } => WritingError::Failed("content_too_large".to_owned()),
-            RenderError::TooMuchWork => WritingError::Failed("content_too_much_work".to_owned()),
-        })
+        content
+            .render(text.channel, &variables)
+            .map_err(|error| match error {
+                RenderError::Empty => WritingError::Nothing,
+                RenderError::MissingVariable { name, .. } => {
+                    WritingError::Failed(format!("missing_variable:{name}"))
+                }
+                RenderError::Template { pointer, message } => {
+                    WritingError::Failed(format!("template:{pointer}: {message}"))
+                }
+                RenderError::TooLarge { .. } => {
+                    WritingError::Failed("content_too_large".to_owned())
+                }
+                RenderError::TooMuchWork => {
+                    WritingError::Failed("content_too_much_work".to_owned())
+                }
+            })
     }
 
     /// The address at which one click ends the topic of a message, if it has one that can be ended.

@@ -15,6 +15,8 @@ use engine::{
 };
 use events::KeyIssued;
 use projections::ReadModels;
+use providers::Providers;
+use sending::{LinkSecret, Links, Sending, SendingSources, Writing};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -22,7 +24,7 @@ use transparency::{Background, TransparencyLog};
 use types::{Clock, CommandId, Position, SystemClock};
 
 use crate::config::Config;
-use crate::secret::{WEBHOOK_SECRET, signing_secret, webhook_secret};
+use crate::secret::{WEBHOOK_SECRET, link_secret, signing_secret, webhook_secret};
 use crate::snapshots::open_snapshots;
 use crate::starting::Starting;
 use crate::store::open_store;
@@ -52,12 +54,14 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     new_key: Option<ApiKey>,
     delivery: Delivery,
+    sending: Sending,
     stopping: watch::Sender<bool>,
 }
 
 /// Whether a server could be started with these settings, as far as can be told without starting it.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     config.tls.as_ref().map(tls::acceptor).transpose()?;
+    Providers::new(&config.providers)?;
     api_options(config).map(|_| ())
 }
 
@@ -77,6 +81,7 @@ impl Server {
         // Whatever is wrong with the settings is told before the log is read.
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let options = api_options(config)?;
+        let providers = Providers::new(&config.providers)?;
         let (starting_listener, listener) = listen(config.listen).await?;
         let address = listener.local_addr()?;
         let metrics = Arc::new(Metrics::default());
@@ -111,11 +116,16 @@ impl Server {
                      what it is told until it is registered again"
                 );
             }
-            let secrets = (signing_secret(&data_dir)?, webhook_secret(&data_dir)?);
+            let secrets = (
+                signing_secret(&data_dir)?,
+                webhook_secret(&data_dir)?,
+                link_secret(&data_dir)?,
+            );
             anyhow::Ok((store, Arc::new(transparency), snapshots, rebuilt, secrets))
         });
         let opened = opening.await.context("opening the log panicked")??;
-        let (store, transparency, snapshots, rebuilt, (secret, secret_of_webhooks)) = opened;
+        let (store, transparency, snapshots, rebuilt, secrets) = opened;
+        let (secret, secret_of_webhooks, secret_of_links) = secrets;
         let snapshots = Arc::new(snapshots);
         let read_models = Arc::clone(&rebuilt.read_models);
         let (observing, forgetting) = (Arc::clone(&metrics), Arc::clone(&snapshots));
@@ -149,6 +159,22 @@ impl Server {
             config.data_dir.join(restore::WEBHOOKS),
             config.webhooks,
         );
+        let links = LinkSecret::derive(&secret_of_links);
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let listens_on = || format!("{scheme}://{address}");
+        let public_url = config.public_url.clone().unwrap_or_else(listens_on);
+        let sending = Sending::new(SendingSources {
+            engine: engine.clone(),
+            history: history.clone(),
+            read_models: Arc::clone(&read_models),
+            providers,
+            writing: Writing::new(Some(Links::new(links.clone(), &public_url))),
+            tenant_levels: config.tenant_levels,
+        });
         let authenticator =
             Authenticator::new(config.api_key.as_deref(), secret, Arc::clone(&read_models));
         let (stopping, told) = watch::channel(false);
@@ -158,6 +184,8 @@ impl Server {
             history,
             transparency: Arc::clone(&transparency),
             delivery: delivery.clone(),
+            sending: sending.clone(),
+            links,
             authenticator,
             metrics: Arc::clone(&metrics),
             snapshots: Arc::clone(&snapshots),
@@ -184,6 +212,7 @@ impl Server {
             tls,
             new_key,
             delivery,
+            sending,
             stopping,
         })
     }
@@ -218,12 +247,14 @@ impl Server {
             metrics,
             tls,
             delivery,
+            sending,
             stopping,
             ..
         } = self;
         let ticking = clock::tick(engine.clone(), Arc::clone(&read_models), state.clone());
         let ticking = tokio::spawn(ticking);
         let mut delivering = tokio::spawn(delivery.run(stopping.subscribe()));
+        let mut sending = tokio::spawn(sending.run(stopping.subscribe()));
         let checking = self_check::run(Arc::clone(&read_models), Arc::clone(&metrics));
         let checking = tokio::spawn(checking);
         let keeping = tokio::spawn({
@@ -254,6 +285,7 @@ impl Server {
                 checking.abort();
                 keeping.abort();
                 delivering.abort();
+                sending.abort();
                 return Ok(Stopped::LogFailed(why));
             }
             ended = &mut serving => {
@@ -268,9 +300,12 @@ impl Server {
         // Only once they are gone is ours the last handle of the engine.
         let _ = tokio::join!(ticking, checking, keeping);
         serving.await.context("serving panicked")?;
-        // What was told is noted within this time, or is told again.
-        let _ = tokio::time::timeout(DELIVERY_TIME_MAX, &mut delivering).await;
+        // What was told is noted within this time, or is told again; whoever was not told is looked at again
+        // at the next start.
+        let ending = async { tokio::join!(&mut delivering, &mut sending) };
+        let _ = tokio::time::timeout(DELIVERY_TIME_MAX, ending).await;
         delivering.abort();
+        sending.abort();
         // Nothing else reaches the writer now, so it ends when its queue is empty.
         drop(engine);
         let outcome = tokio::time::timeout(WRITER_TIME_MAX, writer.stopped()).await;

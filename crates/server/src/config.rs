@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::master_key::MasterKeySource;
 pub use delivery::DeliveryOptions;
+pub use providers::ProvidersConfig;
 
 /// What an operator chooses.
 #[derive(Clone, Debug)]
@@ -40,6 +41,11 @@ pub struct Config {
     pub log_anchors: Vec<PathBuf>,
     /// How webhooks are told.
     pub webhooks: DeliveryOptions,
+    /// Who carries messages.
+    pub providers: ProvidersConfig,
+    /// Under which address people reach the server, for the links in messages; that on which it listens
+    /// unless given.
+    pub public_url: Option<String>,
 }
 
 impl Default for Config {
@@ -61,6 +67,8 @@ impl Default for Config {
             log_origin: None,
             log_anchors: vec![],
             webhooks: DeliveryOptions::default(),
+            providers: ProvidersConfig::default(),
+            public_url: None,
         }
     }
 }

@@ -16,7 +16,7 @@ mod telemetry;
 mod tls;
 
 pub use app::{Server, Stopped, check};
-pub use config::{Config, DeliveryOptions, TlsFiles};
+pub use config::{Config, DeliveryOptions, ProvidersConfig, TlsFiles};
 pub use engine::TENANT_LEVELS_LOADED;
 pub use master_key::{MasterKeySource, write_master_key};
 pub use restore::{copy_until, restore};

@@ -15,11 +15,12 @@ use crate::master_key::MasterKeySource;
 use crate::store::{being_filled, log_being_filled, open_store};
 
 /// The files of a data directory that cannot be made again from the log.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     Vault::FILE,
     MasterKeySource::FILE,
     "token-secret",
     "webhook-secret",
+    "link-secret",
     "log-key",
     "log-keys",
 ];

@@ -19,8 +19,14 @@ pub(crate) fn webhook_secret(data: &Path) -> anyhow::Result<SigningSecret> {
     secret(data, WEBHOOK_SECRET)
 }
 
+/// The secret with which the links in messages are signed: they outlast every token.
+pub(crate) fn link_secret(data: &Path) -> anyhow::Result<SigningSecret> {
+    secret(data, LINK_SECRET)
+}
+
 const TOKENS: &str = "token-secret";
 pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret";
+pub(crate) const LINK_SECRET: &str = "link-secret";
 
 fn secret(data: &Path, name: &str) -> anyhow::Result<SigningSecret> {
     let path = data.join(name);

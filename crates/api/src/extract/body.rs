@@ -569,7 +569,11 @@ fn preferences(value: &Value, pointer: &str) -> Result<JsonDocument, ApiError> {
 }
 
 /// The value as a document, if it is not too large and not too deep.
-fn bounded(value: &Value, bytes_max: usize, pointer: &str) -> Result<JsonDocument, ApiError> {
+pub(crate) fn bounded(
+    value: &Value,
+    bytes_max: usize,
+    pointer: &str,
+) -> Result<JsonDocument, ApiError> {
     let document = JsonDocument::from_value(value);
     if document.as_str().len() > bytes_max || !depth_within(value, PROFILE_LEVELS_MAX) {
         let expected =

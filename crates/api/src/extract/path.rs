@@ -3,8 +3,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use types::{
-    AudienceId, BrandId, DeviceToken, InvalidId, ListId, Position, SectionId, TenantId, TopicId,
-    UserId,
+    AudienceId, BrandId, DeviceToken, InvalidId, ListId, MessageId, Position, SectionId,
+    TemplateId, TenantId, TopicId, UserId,
 };
 
 use crate::error::ApiError;
@@ -26,6 +26,27 @@ impl<S: Send + Sync> FromRequestParts<S> for AtPosition {
         let Path(position) =
             position.map_err(|_| ApiError::invalid_parameter("position", "a whole number"))?;
         Ok(Self(Position(position)))
+    }
+}
+
+/// A version of a template of a tenant.
+pub(crate) struct TemplateInTenant {
+    pub(crate) tenant: TenantId,
+    pub(crate) template: TemplateId,
+    pub(crate) version: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TemplateInTenant {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let (tenant, template, version): (String, String, String) =
+            segments(parts, state, TenantId::POINTER).await?;
+        Ok(Self {
+            tenant: read(&tenant)?,
+            template: read(&template)?,
+            version,
+        })
     }
 }
 
@@ -57,6 +78,8 @@ path_ids! {
     TopicId = "/topic_id",
     BrandId = "/brand_id",
     DeviceToken = "/token",
+    MessageId = "/job_id",
+    TemplateId = "/template_id",
 }
 
 /// Ids that are only looked up: what is none is not there.
@@ -79,6 +102,8 @@ texts! {
     KeyId = "/key_id",
     /// Of a webhook.
     WebhookId = "/webhook_id",
+    /// Of a message or of a request.
+    MessageRef = "/message_id",
     /// Of an audit event.
     AuditEventId = "/audit_event_id",
 }

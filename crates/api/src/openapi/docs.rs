@@ -9,6 +9,8 @@ use domain::{BRAND_SETTINGS, BRAND_SNIPPETS, DIGEST};
 use serde_json::{Value, json};
 use types::PreferenceStatus;
 
+mod messages;
+
 use super::Doc;
 use super::shapes::{
     any_object, array, boolean, channels, choice, choice_request, controls, cursor, description,
@@ -22,7 +24,7 @@ use crate::routes::{
     user_tokens, users, webhooks,
 };
 
-pub(super) const AREAS: [&str; 15] = [
+pub(super) const AREAS: [&str; 18] = [
     "Profiles",
     "Lists",
     "Audiences",
@@ -31,6 +33,9 @@ pub(super) const AREAS: [&str; 15] = [
     "Preferences",
     "Topics",
     "Brands",
+    "Messages",
+    "Templates",
+    "Inbox",
     "Users",
     "Events",
     "Log",
@@ -41,7 +46,7 @@ pub(super) const AREAS: [&str; 15] = [
 ];
 
 pub(super) fn all() -> Vec<Doc> {
-    let areas: [(&str, Vec<Doc>); 14] = [
+    let areas: [(&str, Vec<Doc>); 17] = [
         ("Profiles", profiles()),
         ("Lists", lists()),
         ("Audiences", audiences()),
@@ -50,6 +55,9 @@ pub(super) fn all() -> Vec<Doc> {
         ("Preferences", preferences()),
         ("Topics", topics()),
         ("Brands", brands()),
+        ("Messages", messages::messages()),
+        ("Templates", messages::templates()),
+        ("Inbox", messages::inbox()),
         ("Users", users()),
         ("Events", events()),
         ("Log", checking()),

@@ -451,7 +451,11 @@ async fn choose_many(
     let answer = move |committed: &Committed| {
         let outcome = match &committed.outcome {
             Outcome::Choices(outcome) => outcome.clone(),
-            Outcome::Done | Outcome::Users(_) | Outcome::Removed(_) => ChoicesOutcome::default(),
+            Outcome::Done
+            | Outcome::Users(_)
+            | Outcome::Removed(_)
+            | Outcome::Duplicates(_)
+            | Outcome::Marked(_) => ChoicesOutcome::default(),
         };
         let of_topics = outcome.refused.into_iter();
         refused.extend(of_topics.map(|(topic, refusal)| Refused::new(topic, &refusal.into())));

@@ -227,7 +227,11 @@ pub(crate) async fn delete(
     let committed = state.execute(command, origin).await?;
     let removed = match &committed.outcome {
         Outcome::Removed(removed) => removed.clone(),
-        Outcome::Done | Outcome::Choices(_) | Outcome::Users(_) => Removed::default(),
+        Outcome::Done
+        | Outcome::Choices(_)
+        | Outcome::Users(_)
+        | Outcome::Duplicates(_)
+        | Outcome::Marked(_) => Removed::default(),
     };
     let choices = removed.choices.iter().map(|(tenant, topic)| {
         let tenant = tenant.as_ref().map(TenantId::as_str);
@@ -242,6 +246,8 @@ pub(crate) async fn delete(
         "preferences": choices.collect::<Vec<_>>(),
         "recipient_preferences": removed.recipient_preferences,
         "quiet_hours": removed.quiet_hours,
+        "tracked_events": removed.tracked_events,
+        "inbox": removed.inbox,
     }});
     Ok(at(&committed, json(&answer)))
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use engine::EventStore;
-use server::{Config, DeliveryOptions, LogFormat, MasterKeySource, TlsFiles};
+use server::{Config, DeliveryOptions, LogFormat, MasterKeySource, ProvidersConfig, TlsFiles};
 use toml::{Table, Value};
 
 /// Where settings are read from if nobody says.
@@ -97,6 +97,14 @@ pub(crate) struct Flags {
     /// After so many attempts a delivery to a webhook is given up.
     #[arg(long, value_name = "N")]
     webhook_attempts_max: Option<String>,
+    /// The file with the providers of messages and what they need, as TOML; without it messages are only
+    /// noted in the traces.
+    #[arg(long, value_name = "FILE")]
+    providers_file: Option<String>,
+    /// Under which address people reach this server, for the links in messages; that on which it listens
+    /// unless given.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// How traces are written: `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -120,7 +128,7 @@ const fn known(name: &'static str, by_default: &'static str) -> Known {
 
 /// Everything that can be chosen, in the order in which it is shown. A flag has dashes in its name, a
 /// variable is `MUSTER_` and the name in capitals.
-const KNOWN: [Known; 22] = [
+const KNOWN: [Known; 24] = [
     known("data_dir", "data"),
     known("master_key_file", ""),
     Known {
@@ -150,6 +158,8 @@ const KNOWN: [Known; 22] = [
     known("webhook_timeout_ms", "10000"),
     known("webhook_retry_ms", "1000"),
     known("webhook_attempts_max", "16"),
+    known("providers_file", ""),
+    known("public_url", ""),
     known("log_format", "text"),
 ];
 
@@ -250,6 +260,8 @@ impl Flags {
             "webhook_timeout_ms" => self.webhook_timeout_ms.as_ref(),
             "webhook_retry_ms" => self.webhook_retry_ms.as_ref(),
             "webhook_attempts_max" => self.webhook_attempts_max.as_ref(),
+            "providers_file" => self.providers_file.as_ref(),
+            "public_url" => self.public_url.as_ref(),
             _ => self.log_format.as_ref(),
         }
     }
@@ -363,6 +375,8 @@ impl Settings {
             log_origin: origin.map(str::to_owned),
             log_anchors: anchors.map(Into::into).collect(),
             webhooks: self.webhooks()?,
+            providers: self.providers()?,
+            public_url: self.public_url()?,
         })
     }
 
@@ -384,6 +398,36 @@ impl Settings {
             first_pause: milliseconds("webhook_retry_ms")?,
             attempts_max: attempts.get(),
         })
+    }
+
+    /// Who carries messages.
+    fn providers(&self) -> anyhow::Result<ProvidersConfig> {
+        let Some(path) = self.given("providers_file") else {
+            return Ok(ProvidersConfig::default());
+        };
+        let text = fs::read_to_string(path);
+        let text = text.with_context(|| format!("{path} cannot be read"))?;
+        // What is wrong is told without the line, which can hold a secret.
+        let read: Result<ProvidersConfig, toml::de::Error> = toml::from_str(&text);
+        let providers = read.map_err(|error| {
+            let place = error.span().map_or(0, |span| span.start);
+            let line = text.bytes().take(place).filter(|it| *it == b'\n').count() + 1;
+            anyhow!("{path}, line {line}: {}", error.message())
+        })?;
+        let checked = providers.check();
+        checked.with_context(|| format!("{path} is not as it should be"))?;
+        Ok(providers)
+    }
+
+    fn public_url(&self) -> anyhow::Result<Option<String>> {
+        let Some(url) = self.given("public_url") else {
+            return Ok(None);
+        };
+        let is_url = ["http://", "https://"].iter().any(|it| url.starts_with(it));
+        if !is_url || url.contains(|it: char| it.is_whitespace() || "?#\"<>".contains(it)) {
+            return Err(self.wrong("public_url", "a URL that begins with http:// or https://"));
+        }
+        Ok(Some(url.to_owned()))
     }
 
     fn master_key(&self) -> anyhow::Result<MasterKeySource> {

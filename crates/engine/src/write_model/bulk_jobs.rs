@@ -23,7 +23,7 @@ impl WriteModel {
             message: message.clone(),
             definition,
         };
-        self.bulk_job(job, BulkCommand::Create(created), vec![], decided)?;
+        self.bulk_job(job, BulkCommand::Create(created), &[], decided)?;
         self.group.bulk_messages.insert(job.clone(), message);
         Ok(())
     }
@@ -58,7 +58,7 @@ impl WriteModel {
             }
         }
         for joining in joining.chunks(EVENT_SUBJECTS_MAX) {
-            let subjects = joining.iter().map(|(subject, _)| *subject).collect();
+            let subjects: Vec<_> = joining.iter().map(|(subject, _)| *subject).collect();
             let given = (0..).zip(joining).filter(|(_, (_, it))| !it.is_empty());
             let users = given.map(|(place, (_, given))| OfPerson {
                 place,
@@ -66,7 +66,7 @@ impl WriteModel {
             });
             let users = users.collect();
             let ingested = BulkUsersIngested { users };
-            self.bulk_job(job, BulkCommand::Ingest(ingested), subjects, decided)?;
+            self.bulk_job(job, BulkCommand::Ingest(ingested), &subjects, decided)?;
         }
         Ok(duplicates)
     }
@@ -78,7 +78,7 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let before = decided.len();
-        self.bulk_job(job, BulkCommand::Run, vec![], decided)?;
+        self.bulk_job(job, BulkCommand::Run, &[], decided)?;
         if decided.len() == before {
             return Ok(());
         }
@@ -94,21 +94,21 @@ impl WriteModel {
             expires_at: None,
             resends: None,
         };
-        self.message(job, MessageCommand::Accept(accepted), vec![], decided)
+        self.message(job, MessageCommand::Accept(accepted), &[], decided)
     }
 
     fn bulk_job(
         &mut self,
         job: &MessageId,
         command: BulkCommand,
-        subjects: Vec<SubjectId>,
+        subjects: &[SubjectId],
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let mut state = self.bulk_state(job);
         for event in BulkJob::decide(&state, command)? {
             BulkJob::evolve(&mut state, &event);
             let stream = StreamId::Bulk(job.clone());
-            self.record(stream, subjects.clone(), event.into(), decided);
+            self.record(stream, subjects.to_vec(), event.into(), decided);
             self.group.bulk_jobs.insert(job.clone(), state);
         }
         Ok(())

@@ -63,7 +63,12 @@ impl WriteModel {
             expires_at: new.expires_at,
             resends: new.resends,
         };
-        self.message(&new.id, MessageCommand::Accept(accepted), subjects, decided)
+        self.message(
+            &new.id,
+            MessageCommand::Accept(accepted),
+            &subjects,
+            decided,
+        )
     }
 
     /// Refuses before anything is decided what would be refused of the person's profile.
@@ -142,7 +147,7 @@ impl WriteModel {
             last.problems = problems;
             last.is_last = true;
         }
-        self.message(id, MessageCommand::Resolve(parts), vec![], decided)
+        self.message(id, MessageCommand::Resolve(parts), &[], decided)
     }
 
     /// Writes down what became of it for those who are not settled yet. Of somebody who was erased
@@ -198,7 +203,7 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let Settling { subjects, settled } = settling;
-        self.message(id, MessageCommand::Settle(settled), subjects, decided)
+        self.message(id, MessageCommand::Settle(settled), &subjects, decided)
     }
 
     fn keep_in_inbox(
@@ -255,7 +260,7 @@ impl WriteModel {
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let Some(people) = people else {
-            return self.message(id, MessageCommand::Cancel, vec![], decided);
+            return self.message(id, MessageCommand::Cancel, &[], decided);
         };
         let unsettled = self.unsettled(id);
         let mut people: Vec<_> = people
@@ -272,7 +277,7 @@ impl WriteModel {
             });
         }
         for people in people.chunks(EVENT_SUBJECTS_MAX) {
-            self.message(id, MessageCommand::CancelSome, people.to_vec(), decided)?;
+            self.message(id, MessageCommand::CancelSome, people, decided)?;
             let settled = self.group.settled.entry(id.clone()).or_default();
             settled.extend(people.iter().map(|it| it.0));
         }
@@ -283,7 +288,7 @@ impl WriteModel {
         &mut self,
         id: &MessageId,
         command: MessageCommand,
-        subjects: Vec<SubjectId>,
+        subjects: &[SubjectId],
         decided: &mut Vec<Decided>,
     ) -> Result<(), Refusal> {
         let mut state = self.message_state(id);
@@ -291,7 +296,7 @@ impl WriteModel {
         for event in Message::decide(&state, command)? {
             Message::evolve(&mut state, &event);
             let stream = StreamId::Message(id.clone());
-            self.record(stream, subjects.clone(), event.into(), decided);
+            self.record(stream, subjects.to_vec(), event.into(), decided);
             if cancels_all && let MessageState::Accepted { is_canceled, .. } = &mut state {
                 *is_canceled = true;
             }

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use domain::limits::TRACKED_EVENTS_MAX;
 use events::{Personal, TrackForgotten, TrackRecorded};
 use types::{JsonDocument, StreamId, SubjectId, UserId};
@@ -42,7 +44,7 @@ impl WriteModel {
         };
         let in_group = self.group.tracked.get(&subject);
         let also = in_group.is_some_and(|it| it.contains(event));
-        (count + in_group.map_or(0, |it| it.len()), has || also)
+        (count + in_group.map_or(0, HashSet::len), has || also)
     }
 
     /// Forgets what somebody did; says whether there was anything.

@@ -186,7 +186,11 @@ fn the_limits_of_a_person_hold() {
     };
     let not_written = |command| match run(command).unwrap().outcome {
         Outcome::Users(refused) => refused.len(),
-        Outcome::Done | Outcome::Choices(_) | Outcome::Removed(_) => panic!("another outcome"),
+        Outcome::Done
+        | Outcome::Choices(_)
+        | Outcome::Removed(_)
+        | Outcome::Duplicates(_)
+        | Outcome::Marked(_) => panic!("another outcome"),
     };
     assert_eq!(not_written(upsert(0..USER_CHOICES_MAX, status)), 0);
     let one_more = || upsert(USER_CHOICES_MAX - 1..USER_CHOICES_MAX + 1, status);

@@ -123,15 +123,15 @@ impl State {
         let Some(subject) = envelope.subjects.first() else {
             return Vec::new();
         };
-        let event = match &envelope.event {
-            Event::Profile(event) => event,
-            Event::Track(_) if self.population.contains(subject.0) => {
-                return self.columns.of_member(TRACKED_EVENTS);
-            }
-            _ => return Vec::new(),
+        let is_there = self.population.contains(subject.0);
+        if is_there && matches!(envelope.event, Event::Track(_)) {
+            return self.columns.of_member(TRACKED_EVENTS);
+        }
+        let Event::Profile(event) = &envelope.event else {
+            return Vec::new();
         };
         match event {
-            ProfileEvent::Updated(updated) if self.population.contains(subject.0) => {
+            ProfileEvent::Updated(updated) if is_there => {
                 self.columns.touched_by(updated.changes.known())
             }
             ProfileEvent::Updated(_) | ProfileEvent::Deleted(_) => self.columns.touched_by(None),

@@ -2,9 +2,9 @@ use events::{
     Envelope, Event, InboxEvent, MessageAccepted, MessageEvent, MessageTarget, MessageText,
     SubjectEvent,
 };
-use types::{InboxMark, Message, MessageId, StreamId};
+use types::{InboxMark, Message, MessageId, Position, StreamId};
 
-use super::request::{About, Many, People, Request, ResolvedPeople, Settled};
+use super::request::{About, People, Request, ResolvedPeople, Settled, Turn};
 use super::{Messages, State};
 use crate::{Digest, Projection};
 
@@ -78,6 +78,7 @@ impl State {
         let Some(request) = self.requests.get_mut(&position) else {
             return;
         };
+        let before = request.turn();
         match event {
             MessageEvent::Accepted(_) => {}
             MessageEvent::Resolved(resolved) => {
@@ -137,8 +138,22 @@ impl State {
             }
             MessageEvent::Archived(_) => request.archived = true,
         }
-        if !request.is_active() {
-            self.active.remove(&position);
+        let after = request.turn();
+        if before != after {
+            self.queue(position, before, after);
+        }
+    }
+
+    pub(super) fn queue(&mut self, position: Position, before: Turn, after: Turn) {
+        match before {
+            Turn::Done => {}
+            Turn::Now => drop(self.active.remove(&position)),
+            Turn::Later(at) => drop(self.waiting.remove(&(at, position))),
+        }
+        match after {
+            Turn::Done => {}
+            Turn::Now => drop(self.active.insert(position)),
+            Turn::Later(at) => drop(self.waiting.insert((at, position))),
         }
     }
 
@@ -166,19 +181,18 @@ impl State {
             list,
         });
         let position = envelope.position;
-        let people = match (&accepted.targets[..], &envelope.subjects[..]) {
-            ([MessageTarget::Person(_)], [subject]) => {
-                self.of_person.entry(*subject).or_default().push(position);
-                People::One {
-                    subject: *subject,
-                    settled: None,
-                    delayed_until: None,
-                }
+        let people = if let ([MessageTarget::Person(_)], [subject]) =
+            (&accepted.targets[..], &envelope.subjects[..])
+        {
+            self.of_person.entry(*subject).or_default().push(position);
+            People::One {
+                subject: *subject,
+                settled: None,
+                delayed_until: None,
             }
-            _ => {
-                self.of_many.insert(position);
-                People::Many(Box::new(Many::default()))
-            }
+        } else {
+            self.of_many.insert(position);
+            People::Many(Box::default())
         };
         let request = Request {
             id: id.clone(),
@@ -192,7 +206,7 @@ impl State {
             people,
         };
         self.by_id.insert(id.clone(), position);
-        self.active.insert(position);
+        self.queue(position, Turn::Done, request.turn());
         self.requests.insert(position, request);
     }
 }

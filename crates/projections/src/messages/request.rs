@@ -95,6 +95,14 @@ pub(super) struct Marks {
     pub(super) clicked_at: Option<Timestamp>,
 }
 
+/// When something is to be done about a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Done,
+    Now,
+    Later(Timestamp),
+}
+
 impl Settled {
     pub(super) fn of(outcome: &MessageOutcome, position: Position, at: Timestamp) -> Self {
         let (channel, provider) = outcome.carried_by().unwrap_or_default();
@@ -125,6 +133,19 @@ impl Request {
                 People::One { settled, .. } => settled.is_none(),
                 People::Many(many) => !many.is_resolved || many.done.len() < many.everybody.len(),
             }
+    }
+
+    /// When something is to be done about it.
+    pub(super) fn turn(&self) -> Turn {
+        if !self.is_active() {
+            return Turn::Done;
+        }
+        let until = match &self.people {
+            People::One { delayed_until, .. } => delayed_until.or(self.delayed_until),
+            People::Many(many) if many.is_resolved => None,
+            People::Many(_) => self.delayed_until,
+        };
+        until.map_or(Turn::Now, Turn::Later)
     }
 
     /// Who is to be told at this time, and when the next of those is due who are to be told later.

@@ -4,7 +4,7 @@ use events::codec::{Decoder, Encoder};
 use parking_lot::RwLock;
 use types::{Position, SubjectId};
 
-use super::request::{Marks, People, Request};
+use super::request::{Marks, People, Request, Turn};
 use super::{Messages, State};
 
 impl Messages {
@@ -21,9 +21,7 @@ impl Messages {
         for entry in input.take_all::<(Position, Request)>()? {
             let (position, request) = entry?;
             state.by_id.insert(request.id.clone(), position);
-            if request.is_active() {
-                state.active.insert(position);
-            }
+            state.queue(position, Turn::Done, request.turn());
             match &request.people {
                 People::One { subject, .. } => {
                     state.of_person.entry(*subject).or_default().push(position);

@@ -16,7 +16,8 @@ use super::{Messages, State};
 pub struct MessageView {
     pub request: MessageId,
     pub accepted: Position,
-    pub subject: SubjectId,
+    /// Nobody where a request turned out to lead to nobody.
+    pub subject: Option<SubjectId>,
     /// Whether it is the only one that the request is for, so that they share their id.
     pub is_only: bool,
     pub status: MessageStatus,
@@ -119,7 +120,10 @@ impl Messages {
             let request = &state.requests[position];
             return match &request.people {
                 People::One { subject, .. } => Some(state.view(*position, request, *subject)),
-                People::Many(_) => None,
+                People::Many(many) => {
+                    let leads_nowhere = many.is_resolved && many.everybody.is_empty();
+                    leads_nowhere.then(|| view_of_nobody(*position, request))
+                }
             };
         }
         let (request, number) = id.rsplit_once('-')?;
@@ -171,6 +175,16 @@ impl Messages {
                 continue;
             }
             let people = request.everybody();
+            if people.is_empty() && request.is_resolved() && from == 0 {
+                let view = view_of_nobody(*position, request);
+                if filter.recipient.is_none() && filter.wants(&view) {
+                    found.push(view);
+                }
+                if found.len() == limit {
+                    let (accepted, subject) = (*position, SubjectId(u32::MAX));
+                    return (found, Some(MessagePlace { accepted, subject }));
+                }
+            }
             let people = people.iter().skip_while(|it| u64::from(*it) < from);
             for row in people {
                 let subject = SubjectId(row);
@@ -230,23 +244,22 @@ impl MessageFilter {
             && self
                 .within
                 .as_ref()
-                .is_none_or(|it| it.include(view.subject))
+                .is_none_or(|it| view.subject.is_some_and(|who| it.include(who)))
     }
 }
 
 impl MessageView {
     /// By what it is known outside.
     pub fn shown_id(&self) -> String {
-        if self.is_only {
-            self.request.as_str().to_owned()
-        } else {
-            shown_id(&self.request, self.subject)
+        match self.subject {
+            Some(subject) if !self.is_only => message_id_of(&self.request, subject),
+            Some(_) | None => self.request.as_str().to_owned(),
         }
     }
 }
 
 /// By what the message to one of several people is known outside.
-pub(crate) fn shown_id(request: &MessageId, subject: SubjectId) -> String {
+pub fn message_id_of(request: &MessageId, subject: SubjectId) -> String {
     format!("{request}-{subject}")
 }
 
@@ -297,7 +310,7 @@ impl State {
         MessageView {
             request: request.id.clone(),
             accepted,
-            subject,
+            subject: Some(subject),
             is_only: matches!(request.people, People::One { .. }),
             status,
             reason: settled.and_then(|it| it.reason),
@@ -320,6 +333,42 @@ impl State {
             archived: request.archived,
             resends: request.resends.clone(),
         }
+    }
+}
+
+/// A request that leads to nobody is shown as if it were a message to nobody.
+fn view_of_nobody(accepted: Position, request: &Request) -> MessageView {
+    let about = &request.about;
+    MessageView {
+        request: request.id.clone(),
+        accepted,
+        subject: None,
+        is_only: false,
+        status: if request.canceled_at.is_some() {
+            MessageStatus::Canceled
+        } else {
+            MessageStatus::Unroutable
+        },
+        reason: request
+            .canceled_at
+            .is_none()
+            .then_some(MessageReason::NoChannels),
+        channel: None,
+        provider: None,
+        tenant: about.tenant.clone(),
+        enqueued_at: request.at,
+        delayed_until: None,
+        settled: None,
+        canceled_at: request.canceled_at,
+        opened_at: None,
+        clicked_at: None,
+        event: about.event.clone(),
+        template: about.template.clone(),
+        tags: about.tags.clone(),
+        trace_id: about.trace_id.clone(),
+        list: about.list.clone(),
+        archived: request.archived,
+        resends: request.resends.clone(),
     }
 }
 

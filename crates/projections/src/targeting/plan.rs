@@ -51,6 +51,11 @@ impl Given {
         }
     }
 
+    /// Whether it says how the person can be reached, in whatever way.
+    pub fn has_contact(&self) -> bool {
+        Address::is_contact(&self.profile)
+    }
+
     /// The reverse of [`Given::parse`].
     pub fn to_document(&self) -> JsonDocument {
         let mut members = Map::new();
@@ -103,6 +108,7 @@ pub struct Plan {
     pub topic: Option<TopicId>,
     /// Whether the person can have no more of it: the topic, if there is one, is not required.
     pub can_unsubscribe: bool,
+    pub is_erased: bool,
     pub decision: Decision,
 }
 
@@ -141,6 +147,7 @@ impl ReadModels {
             .or_else(|| message.tenant.clone())
             .or_else(|| now.only_tenant(subject));
         let mut plan = now.person(question, tenant, planned);
+        plan.is_erased = subject.is_some_and(|it| self.subjects.user_id(it).is_none());
         let template = message.template.as_deref();
         let template = template.map(|id| self.template(&now, id, plan.tenant.as_ref(), subject));
         let (template, no_template) = match template.transpose() {
@@ -167,7 +174,7 @@ impl ReadModels {
         });
         let routing = of_template("routing").and_then(|it| Routing::parse(it).ok());
         let routing = message.routing.clone().or(routing);
-        plan.decision = now.decide(&mut plan, question, no_template, routing);
+        plan.decision = now.decide(&mut plan, question, no_template.as_ref(), routing);
         plan
     }
 
@@ -291,6 +298,7 @@ impl Frozen<'_> {
             template: None,
             topic: None,
             can_unsubscribe: true,
+            is_erased: false,
             decision: unsubscribed(""),
         }
     }
@@ -299,7 +307,7 @@ impl Frozen<'_> {
         &self,
         plan: &mut Plan,
         question: PlanQuestion<'_>,
-        no_template: Option<NoTemplate>,
+        no_template: Option<&NoTemplate>,
         routing: Option<Routing>,
     ) -> Decision {
         let PlanQuestion {
@@ -310,6 +318,13 @@ impl Frozen<'_> {
             at,
             ..
         } = question;
+        if plan.is_erased {
+            return skip(
+                MessageStatus::Undeliverable,
+                Some(MessageReason::Failed),
+                "erased",
+            );
+        }
         let is_somebody = subject.is_some_and(|subject| self.is_known(subject))
             || Address::is_contact(&given.profile);
         if !is_somebody {
@@ -381,9 +396,8 @@ impl Frozen<'_> {
             let addresses = channel.map(|it| Address::on(it, &plan.profile, &tokens));
             let addresses = addresses.unwrap_or_default();
             let unusable = match channel {
-                None => Some(UNKNOWN_CHANNEL),
                 Some(channel) if !is_used(channel) => Some(NOT_CHOSEN),
-                Some(Channel::DirectMessage) => Some(UNKNOWN_CHANNEL),
+                None | Some(Channel::DirectMessage) => Some(UNKNOWN_CHANNEL),
                 Some(_) if addresses.is_empty() => Some(NO_ADDRESS),
                 Some(_) => None,
             };
@@ -420,13 +434,10 @@ impl Frozen<'_> {
         let person = question.subject;
         let person = person.and_then(|subject| self.preferences.person(subject));
         let choice = |tenant| person.and_then(|person| person.choice(topic, tenant));
-        let older = match &question.given.preferences {
-            Some(given) => OlderChoice::of(given, topic),
-            None => {
-                let stored = person.and_then(|person| person.recipient.as_ref());
-                stored.and_then(|stored| OlderChoice::of(&stored.to_value(), topic))
-            }
-        };
+        let stored = person.and_then(|person| person.recipient.as_ref());
+        let stored = || stored.and_then(|stored| OlderChoice::of(&stored.to_value(), topic));
+        let given = question.given.preferences.as_ref();
+        let older = given.map_or_else(stored, |given| OlderChoice::of(given, topic));
         let tenant = plan.tenant.as_ref();
         let chain = tenant.map(|tenant| self.tenants.chain(tenant, question.tenant_levels));
         let defaults = chain

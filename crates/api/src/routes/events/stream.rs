@@ -210,7 +210,7 @@ impl Following {
 }
 
 /// Ends once the credential opens nothing here any more, or something else than before.
-async fn credential_ended(state: &ApiState, headers: &HeaderMap, principal: &Principal) {
+pub(crate) async fn credential_ended(state: &ApiState, headers: &HeaderMap, principal: &Principal) {
     let mut checks = interval(CREDENTIAL_CHECK);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -238,7 +238,8 @@ fn lag(followed: &Followed) -> String {
     format!("event: lag\ndata: {{\"behind\":{behind},\"position\":{through},\"head\":{head}}}\n\n")
 }
 
-struct Pieces(mpsc::Receiver<Bytes>);
+/// A body that is sent as its pieces come.
+pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
 
 impl HttpBody for Pieces {
     type Data = Bytes;

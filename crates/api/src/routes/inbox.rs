@@ -1,0 +1,325 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use domain::limits::INBOX_MARKS_MAX;
+use engine::{Command, InboxSelection, Outcome};
+use events::{Event, InboxEvent};
+use projections::{InboxFilter, InboxMessage};
+use serde::Serialize;
+use serde_json::{Value, json as value};
+use tokio::sync::mpsc;
+use types::{InboxMark, MessageId, Position, SubjectId, TenantId, Timestamp, UserId};
+use utoipa::ToSchema;
+
+use crate::cursor;
+use crate::error::ApiError;
+use crate::extract::body::Fields;
+use crate::extract::origin::{Authenticated, Origin};
+use crate::extract::path::{Id, Ids, MessageRef};
+use crate::extract::query::Parameters;
+use crate::routes::events::stream::{Pieces, credential_ended};
+use crate::routes::{Paging, at, json};
+use crate::state::ApiState;
+
+const COLLECTION: &str = "inbox";
+/// So often something is sent, whether anything happened or not.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Messages that are sent in one go.
+const AT_ONCE: usize = 100;
+
+/// A message in the inbox.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Item {
+    message_id: String,
+    tenant_id: Option<String>,
+    title: Option<String>,
+    body: Option<String>,
+    image: Option<String>,
+    /// Each with `content` and `href`.
+    #[schema(value_type = Vec<Object>)]
+    actions: Vec<Value>,
+    #[schema(value_type = Object)]
+    data: Value,
+    received_at: String,
+    opened_at: Option<String>,
+    read_at: Option<String>,
+    archived_at: Option<String>,
+    clicked_at: Option<String>,
+    /// Of the event by which it came.
+    position: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct InboxPage {
+    items: Vec<Item>,
+    /// Messages that are neither read nor archived.
+    unread: usize,
+    paging: Paging,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Unread {
+    unread: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Marked {
+    /// How many messages it changed.
+    changed: usize,
+}
+
+fn subject_of(state: &ApiState, user_id: &UserId) -> Option<SubjectId> {
+    state.read_models.subjects.number(user_id.as_str())
+}
+
+fn item(state: &ApiState, position: Position, held: InboxMessage) -> Result<Item, ApiError> {
+    let envelope = state.history.envelope(position)?;
+    let content = envelope.and_then(|envelope| match envelope.event {
+        Event::Inbox(InboxEvent::Received(received)) => received.content.known().cloned(),
+        _ => None,
+    });
+    let content = content.map(|it| it.to_value()).unwrap_or_default();
+    let text = |name: &str| content.get(name)?.as_str().map(str::to_owned);
+    let time = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339_millis);
+    let actions = content.get("actions").and_then(Value::as_array);
+    Ok(Item {
+        message_id: held.message.into(),
+        tenant_id: held.tenant.map(Into::into),
+        title: text("title"),
+        body: text("body"),
+        image: text("image"),
+        actions: actions.cloned().unwrap_or_default(),
+        data: content.get("data").cloned().unwrap_or_else(|| value!({})),
+        received_at: held.received_at.to_rfc3339_millis(),
+        opened_at: time(held.opened_at),
+        read_at: time(held.read_at),
+        archived_at: time(held.archived_at),
+        clicked_at: time(held.clicked_at),
+        position: position.0,
+    })
+}
+
+/// `GET /v1/users/{user_id}/inbox`: newest first; without those that are archived unless asked for.
+pub(crate) async fn page(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let limit = parameters.limit()?.rows();
+    let before = parameters.place_checked(COLLECTION)?;
+    let before = before.map(|it| it.parse().map(Position));
+    let before = before.transpose().map_err(|_| ApiError::invalid_cursor())?;
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let filter = InboxFilter {
+        tenant: tenant.clone(),
+        read: parameters.parsed("read", "true or false")?,
+        archived: Some(
+            parameters
+                .parsed("archived", "true or false")?
+                .unwrap_or(false),
+        ),
+    };
+    let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
+        let subject = subject_of(state, &user_id);
+        let inboxes = &state.read_models.inboxes;
+        let found = subject.map(|it| inboxes.page(it, &filter, before, limit));
+        let (found, more) = found.unwrap_or_default();
+        let last = found.last().map(|(position, _)| *position);
+        let items = found.into_iter().map(|(at, held)| item(state, at, held));
+        Ok(json(&InboxPage {
+            items: items.collect::<Result<_, ApiError>>()?,
+            unread: subject.map_or(0, |it| inboxes.unread_count(it, tenant.as_ref())),
+            paging: Paging::new(more, || {
+                Some(cursor::encode(COLLECTION, &last?.to_string()))
+            }),
+        }))
+    };
+    state.scan(answer).await?
+}
+
+/// `GET /v1/users/{user_id}/inbox/unread`: how many messages are neither read nor archived.
+pub(crate) async fn unread(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let subject = subject_of(&state, &user_id);
+    let inboxes = &state.read_models.inboxes;
+    let unread = subject.map_or(0, |it| inboxes.unread_count(it, tenant.as_ref()));
+    Ok(json(&Unread { unread }))
+}
+
+/// `POST /v1/users/{user_id}/inbox/marks`: what the person did with messages, or with all of them.
+pub(crate) async fn mark_many(
+    State(state): State<ApiState>,
+    Origin(origin): Origin,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let mark = body.named("mark", InboxMark::parse, InboxMark::NAMES)?;
+    let mark = mark.ok_or_else(|| ApiError::missing_field("/mark"))?;
+    let messages = if body.is_given("message_ids") {
+        let pointer = body.pointer("message_ids");
+        let ids = body.array("message_ids", INBOX_MARKS_MAX)?;
+        let id = |(place, id): (usize, &Value)| {
+            let id = id.as_str().and_then(|it| MessageId::parse(it).ok());
+            id.ok_or_else(|| ApiError::invalid_field(&format!("{pointer}/{place}"), "a message id"))
+        };
+        let ids = ids.iter().enumerate().map(id).collect::<Result<_, _>>()?;
+        InboxSelection::These(ids)
+    } else if body.boolean("all")? == Some(true) {
+        InboxSelection::All { tenant }
+    } else {
+        return Err(ApiError::missing_field("/message_ids"));
+    };
+    let command = Command::MarkInbox {
+        user_id,
+        mark,
+        messages,
+    };
+    let committed = state.execute(command, origin).await?;
+    let changed = changed(&committed.outcome);
+    Ok(at(&committed, json(&Marked { changed })))
+}
+
+fn changed(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Marked(changed) => *changed,
+        Outcome::Done
+        | Outcome::Choices(_)
+        | Outcome::Users(_)
+        | Outcome::Removed(_)
+        | Outcome::Duplicates(_) => 0,
+    }
+}
+
+/// `GET /v1/users/{user_id}/inbox/messages/{message_id}`.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    _: Authenticated,
+    Ids(user_id, MessageRef(id)): Ids<UserId, MessageRef>,
+) -> Result<Response, ApiError> {
+    let subject = subject_of(&state, &user_id);
+    let found = subject.and_then(|it| state.read_models.inboxes.get(it, &id));
+    let (position, held) = found.ok_or_else(ApiError::message_not_found)?;
+    Ok(json(&item(&state, position, held)?))
+}
+
+/// `GET /v1/users/{user_id}/inbox/stream`: messages as they come, and how many are not read, as
+/// Server-Sent Events.
+pub(crate) async fn follow(
+    State(state): State<ApiState>,
+    axum::Extension(principal): axum::Extension<auth::Principal>,
+    headers: axum::http::HeaderMap,
+    Id(user_id): Id<UserId>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let head = state.read_models.checkpoint();
+    let last = headers.get("last-event-id");
+    let last = last.and_then(|it| it.to_str().ok()?.parse().ok());
+    let room = Arc::clone(&state.streams).try_acquire_owned();
+    let room = room.map_err(|_| ApiError::busy())?;
+    let (sender, pieces) = mpsc::channel(1);
+    let following = Following {
+        after: last.map_or(head, Position).min(head),
+        state: state.clone(),
+        sender,
+        user_id,
+        tenant,
+        unread: None,
+    };
+    tokio::spawn(async move {
+        let _room = room;
+        let mut stopping = state.stopping.clone();
+        let gone = following.sender.clone();
+        tokio::select! {
+            () = gone.closed() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = credential_ended(&state, &headers, &principal) => {}
+            () = following.run() => {}
+        }
+    });
+    let headers = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    )];
+    Ok((headers, Body::new(Pieces(pieces))).into_response())
+}
+
+struct Following {
+    state: ApiState,
+    sender: mpsc::Sender<Bytes>,
+    user_id: UserId,
+    tenant: Option<TenantId>,
+    /// Everything that came up to here was told.
+    after: Position,
+    /// As it was told last.
+    unread: Option<usize>,
+}
+
+impl Following {
+    async fn run(mut self) {
+        let mut progress = self.state.engine.progress();
+        let begin: Result<Bytes, Infallible> = Ok(Bytes::from_static(b"retry: 1000\n\n"));
+        let Ok(begin) = begin;
+        if self.sender.send(begin).await.is_err() {
+            return;
+        }
+        loop {
+            progress.mark_unchanged();
+            let Ok(piece) = self.piece() else { return };
+            if !piece.is_empty() && self.sender.send(piece.into()).await.is_err() {
+                return;
+            }
+            let changed = tokio::time::timeout(HEARTBEAT, progress.changed());
+            match changed.await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    let beat = Bytes::from_static(b": heartbeat\n\n");
+                    if self.sender.send(beat).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What came since, oldest first, and how many are unread if that has changed.
+    fn piece(&mut self) -> Result<String, ApiError> {
+        let Some(subject) = subject_of(&self.state, &self.user_id) else {
+            return Ok(String::new());
+        };
+        let inboxes = &self.state.read_models.inboxes;
+        let filter = InboxFilter {
+            tenant: self.tenant.clone(),
+            ..InboxFilter::default()
+        };
+        let mut piece = String::new();
+        let new = inboxes.since(subject, &filter, self.after, AT_ONCE);
+        for (position, held) in new {
+            self.after = position;
+            let item = item(&self.state, position, held)?;
+            let item = serde_json::to_string(&item).expect("an answer is plain data");
+            piece.push_str(&format!("id: {position}\nevent: message\ndata: {item}\n\n"));
+        }
+        let unread = inboxes.unread_count(subject, self.tenant.as_ref());
+        if self.unread != Some(unread) {
+            self.unread = Some(unread);
+            let data = value!({"unread": unread});
+            piece.push_str(&format!("event: unread\ndata: {data}\n\n"));
+        }
+        Ok(piece)
+    }
+}
