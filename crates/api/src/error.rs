@@ -577,9 +577,11 @@ impl From<Refusal> for ApiError {
                 SectionRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
                 SectionRefusal::NotEmpty => Self::new(SECTION_NOT_EMPTY, message),
             },
-            Refusal::TooManySections | Refusal::TooManyTenants | Refusal::TooManyLists => {
-                Self::new(LIMIT_REACHED, message)
-            }
+            Refusal::TooManySections
+            | Refusal::TooManyTenants
+            | Refusal::TooManyLists
+            | Refusal::TooManyBulkJobs
+            | Refusal::TooManyTrackedEvents => Self::new(LIMIT_REACHED, message),
             Refusal::Topic(refusal) => match refusal {
                 TopicRefusal::NotFound => Self::topic_not_found(),
                 TopicRefusal::Taken => Self::new(ID_TAKEN, message).at("/id"),
@@ -618,9 +620,6 @@ impl From<Refusal> for ApiError {
                 TemplateRefusal::VersionNotFound => Self::template_not_found().at("/version"),
                 TemplateRefusal::TooMany => Self::new(LIMIT_REACHED, message),
             },
-            Refusal::TooManyBulkJobs | Refusal::TooManyTrackedEvents => {
-                Self::new(LIMIT_REACHED, message)
-            }
             Refusal::CredentialEnded => Self::credential_invalid(),
             Refusal::PreconditionFailed(current) => {
                 let mut error = Self::new(PRECONDITION_FAILED, message);

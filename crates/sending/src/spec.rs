@@ -115,14 +115,14 @@ pub fn text_of(
     history: &History,
     accepted: Position,
 ) -> Result<Option<JsonDocument>, HistoryError> {
-    let envelope = history.envelope(accepted)?;
-    Ok(envelope.and_then(|envelope| match envelope.event {
-        Event::Message(MessageEvent::Accepted(accepted)) => match accepted.message {
-            MessageText::ToMany(text) => Some(text),
-            MessageText::ToOne(text) => text.known().cloned(),
-        },
-        _ => None,
-    }))
+    let event = history.envelope(accepted)?.map(|it| it.event);
+    let Some(Event::Message(MessageEvent::Accepted(accepted))) = event else {
+        return Ok(None);
+    };
+    Ok(match accepted.message {
+        MessageText::ToMany(text) => Some(text),
+        MessageText::ToOne(text) => text.known().cloned(),
+    })
 }
 
 /// What was given for the people of a bulk job, as far as it was read: it stands in the log by the

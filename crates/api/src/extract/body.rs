@@ -162,6 +162,14 @@ impl Fields {
         }
     }
 
+    /// The object that a member is, to be read by itself; `null` is as if not given.
+    pub(crate) fn below(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
+        let given = self.take(name).filter(|value| !value.is_null());
+        given
+            .map(|value| Self::of(value, self.pointer(name)))
+            .transpose()
+    }
+
     pub(crate) fn array(&mut self, name: &str, at_most: usize) -> Result<Vec<Value>, ApiError> {
         match self.required(name)? {
             Value::Array(items) if items.len() <= at_most => Ok(items),

@@ -84,15 +84,15 @@ pub(crate) async fn create(
     let event = given.text("event", NAME_BYTES_MAX)?;
     let mut definition = given.take_all();
     // Courier's older SDKs put the message as it is sent into the message.
-    let (mut inner, pointer) = match definition.get("message") {
-        Some(Value::Object(nested)) => (nested.clone(), "/message/message"),
-        Some(_) | None => {
-            let mut inner = definition.clone();
-            if let Some(brand) = inner.remove("brand") {
-                inner.insert("brand_id".to_owned(), brand);
-            }
-            (inner, "/message")
+    let nested = definition.get("message").and_then(Value::as_object);
+    let (mut inner, pointer) = if let Some(nested) = nested {
+        (nested.clone(), "/message/message")
+    } else {
+        let mut inner = definition.clone();
+        if let Some(brand) = inner.remove("brand") {
+            inner.insert("brand_id".to_owned(), brand);
         }
+        (inner, "/message")
     };
     for name in ["to", "delay", "expiry"] {
         inner.remove(name);

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,18 +78,35 @@ fn subject_of(state: &ApiState, user_id: &UserId) -> Option<SubjectId> {
     state.read_models.subjects.number(user_id.as_str())
 }
 
-fn item(state: &ApiState, position: Position, held: InboxMessage) -> Result<Item, ApiError> {
+/// The request of a message, by the id that is shown of the message to this person, or by its own.
+fn request_of(state: &ApiState, subject: SubjectId, id: &str) -> String {
+    let messages = &state.read_models.messages;
+    let shared = id.strip_suffix(&format!("-{subject}"));
+    let shared = shared.filter(|it| messages.to_person(it, subject).is_some());
+    shared.unwrap_or(id).to_owned()
+}
+
+fn item(
+    state: &ApiState,
+    subject: SubjectId,
+    position: Position,
+    held: InboxMessage,
+) -> Result<Item, ApiError> {
+    let message = state
+        .read_models
+        .messages
+        .to_person(held.message.as_str(), subject);
     let envelope = state.history.envelope(position)?;
-    let content = envelope.and_then(|envelope| match envelope.event {
-        Event::Inbox(InboxEvent::Received(received)) => received.content.known().cloned(),
-        _ => None,
-    });
+    let content = match envelope.map(|it| it.event) {
+        Some(Event::Inbox(InboxEvent::Received(received))) => received.content.known().cloned(),
+        Some(_) | None => None,
+    };
     let content = content.map(|it| it.to_value()).unwrap_or_default();
     let text = |name: &str| content.get(name)?.as_str().map(str::to_owned);
     let time = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339_millis);
     let actions = content.get("actions").and_then(Value::as_array);
     Ok(Item {
-        message_id: held.message.into(),
+        message_id: message.map_or_else(|| held.message.into(), |it| it.shown_id()),
         tenant_id: held.tenant.map(Into::into),
         title: text("title"),
         body: text("body"),
@@ -128,10 +146,12 @@ pub(crate) async fn page(
     let answer = move |state: &ApiState, _: &dyn Fn() -> bool| {
         let subject = subject_of(state, &user_id);
         let inboxes = &state.read_models.inboxes;
-        let found = subject.map(|it| inboxes.page(it, &filter, before, limit));
-        let (found, more) = found.unwrap_or_default();
+        let found = subject.map(|it| (it, inboxes.page(it, &filter, before, limit)));
+        let (who, (found, more)) = found.unwrap_or_default();
         let last = found.last().map(|(position, _)| *position);
-        let items = found.into_iter().map(|(at, held)| item(state, at, held));
+        let items = found
+            .into_iter()
+            .map(|(at, held)| item(state, who, at, held));
         Ok(json(&InboxPage {
             items: items.collect::<Result<_, ApiError>>()?,
             unread: subject.map_or(0, |it| inboxes.unread_count(it, tenant.as_ref())),
@@ -168,11 +188,16 @@ pub(crate) async fn mark_many(
     let tenant: Option<TenantId> = parameters.id("tenant_id")?;
     let mark = body.named("mark", InboxMark::parse, InboxMark::NAMES)?;
     let mark = mark.ok_or_else(|| ApiError::missing_field("/mark"))?;
+    let subject = subject_of(&state, &user_id);
     let messages = if body.is_given("message_ids") {
         let pointer = body.pointer("message_ids");
         let ids = body.array("message_ids", INBOX_MARKS_MAX)?;
         let id = |(place, id): (usize, &Value)| {
-            let id = id.as_str().and_then(|it| MessageId::parse(it).ok());
+            let id = id.as_str().and_then(|it| {
+                let request =
+                    subject.map_or_else(|| it.to_owned(), |who| request_of(&state, who, it));
+                MessageId::parse(&request).ok()
+            });
             id.ok_or_else(|| ApiError::invalid_field(&format!("{pointer}/{place}"), "a message id"))
         };
         let ids = ids.iter().enumerate().map(id).collect::<Result<_, _>>()?;
@@ -210,9 +235,11 @@ pub(crate) async fn get(
     Ids(user_id, MessageRef(id)): Ids<UserId, MessageRef>,
 ) -> Result<Response, ApiError> {
     let subject = subject_of(&state, &user_id);
-    let found = subject.and_then(|it| state.read_models.inboxes.get(it, &id));
+    let subject = subject.ok_or_else(ApiError::message_not_found)?;
+    let id = request_of(&state, subject, &id);
+    let found = state.read_models.inboxes.get(subject, &id);
     let (position, held) = found.ok_or_else(ApiError::message_not_found)?;
-    Ok(json(&item(&state, position, held)?))
+    Ok(json(&item(&state, subject, position, held)?))
 }
 
 /// `GET /v1/users/{user_id}/inbox/stream`: messages as they come, and how many are not read, as
@@ -310,15 +337,15 @@ impl Following {
         let new = inboxes.since(subject, &filter, self.after, AT_ONCE);
         for (position, held) in new {
             self.after = position;
-            let item = item(&self.state, position, held)?;
+            let item = item(&self.state, subject, position, held)?;
             let item = serde_json::to_string(&item).expect("an answer is plain data");
-            piece.push_str(&format!("id: {position}\nevent: message\ndata: {item}\n\n"));
+            let _ = write!(piece, "id: {position}\nevent: message\ndata: {item}\n\n");
         }
         let unread = inboxes.unread_count(subject, self.tenant.as_ref());
         if self.unread != Some(unread) {
             self.unread = Some(unread);
             let data = value!({"unread": unread});
-            piece.push_str(&format!("event: unread\ndata: {data}\n\n"));
+            let _ = write!(piece, "event: unread\ndata: {data}\n\n");
         }
         Ok(piece)
     }

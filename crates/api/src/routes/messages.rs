@@ -2,7 +2,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use engine::{Command, Committed, NewMessage, NewTarget, Recipient};
-use events::{Event, MessageEvent, MessageOutcome};
+use events::{Event, MessageEvent, MessageOutcome, MessageTarget};
 use projections::{Given, MessageFilter, MessagePlace, MessageView, RequestView, WantedRecipient};
 use sending::{Asked, CancelError, Evaluation, Evaluator, Spec};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, MessageRef};
 use crate::extract::query::Parameters;
-use crate::routes::resolve::{Channel, Problem, problem_name};
+use crate::routes::resolve::{ChannelUse, Problem, problem_name};
 use crate::routes::send::new_id;
 use crate::routes::{Paging, at, json, kept};
 use crate::state::ApiState;
@@ -129,7 +129,7 @@ pub(crate) struct Explanation {
     /// What decided it, in one word or so.
     because: Option<String>,
     tenant_id: Option<String>,
-    channels: Vec<Channel>,
+    channels: Vec<ChannelUse>,
     /// The state that decided: as of this position, at this time. Ask with `as_of` for more.
     as_of: Option<u64>,
     decided_at: Option<String>,
@@ -405,6 +405,15 @@ pub(crate) async fn output(
     state.scan(answer).await?
 }
 
+/// What was given for somebody in the message, or in the bulk job.
+fn given(state: &ApiState, target: &MessageTarget, subject: SubjectId) -> Result<Given, ApiError> {
+    let in_bulk = || {
+        let (history, models) = (&state.history, &state.read_models);
+        sending::given_in_bulk(history, models, target, subject).map_err(ApiError::from)
+    };
+    Spec::given_by(target).map_or_else(in_bulk, Ok)
+}
+
 fn written(
     state: &ApiState,
     past: &ApiState,
@@ -420,10 +429,7 @@ fn written(
     let (Some(reached), Some(target)) = (&reached, target) else {
         return Ok(vec![]);
     };
-    let given = match Spec::given_by(target) {
-        Some(given) => given,
-        None => sending::given_in_bulk(&state.history, &state.read_models, target, subject)?,
-    };
+    let given = given(state, target, subject)?;
     let evaluator = Evaluator {
         spec,
         read_models: &past.read_models,
@@ -531,13 +537,7 @@ pub(crate) async fn resend(
     let reached = reached.ok_or_else(ApiError::message_not_found)?;
     let target = spec.targets.get(reached.target as usize);
     let target = target.ok_or_else(ApiError::message_not_found)?;
-    let mut given = match Spec::given_by(target) {
-        Some(given) => given,
-        None => {
-            let (history, models) = (&state.history, &state.read_models);
-            sending::given_in_bulk(history, models, target, subject)?
-        }
-    };
+    let mut given = given(&state, target, subject)?;
     // What the set through which the person was reached added goes with it.
     let mut data = Spec::target_data(target);
     types::merge_patch(&mut data, std::mem::take(&mut given.data));
@@ -634,12 +634,10 @@ pub(crate) async fn explain(
 ) -> Result<Response, ApiError> {
     let models = &state.read_models;
     let view = models.messages.message(&id);
-    let request = match &view {
-        Some(view) => view.request.clone(),
-        None => {
-            let request = models.messages.request(&id);
-            request.ok_or_else(ApiError::message_not_found)?.id
-        }
+    let request = match (&view, models.messages.request(&id)) {
+        (Some(view), _) => view.request.clone(),
+        (None, Some(request)) => request.id,
+        (None, None) => return Err(ApiError::message_not_found()),
     };
     let of_view = view.and_then(|it| it.subject);
     let subject = match parameters.get("user_id") {
@@ -682,8 +680,8 @@ pub(crate) async fn explain(
         because: outcome.as_ref().map(|it| it.because.clone()),
         tenant_id: view.tenant.clone().map(Into::into),
         channels: channels
-            .map(|it| Channel {
-                channel: it.channel.clone(),
+            .map(|it| ChannelUse {
+                name: it.channel.clone(),
                 used: it.used,
                 because: it.because.clone(),
             })

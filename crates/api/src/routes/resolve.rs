@@ -5,7 +5,7 @@ use events::MessageTarget;
 use projections::PeopleWithin;
 use sending::{Evaluator, Foreseen, Page, Prediction, Spec};
 use serde::Serialize;
-use types::{Clock as _, MessageReason, SubjectId, SystemClock};
+use types::{Clock as _, MessageReason, SubjectId, SystemClock, Timestamp};
 use utoipa::ToSchema;
 
 use crate::cursor;
@@ -50,13 +50,15 @@ pub(crate) struct Person {
     reason: Option<&'static str>,
     because: String,
     tenant_id: Option<String>,
-    channels: Vec<Channel>,
+    channels: Vec<ChannelUse>,
     delayed_until: Option<String>,
 }
 
+/// What becomes of one channel.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Channel {
-    pub(crate) channel: String,
+pub(crate) struct ChannelUse {
+    #[serde(rename = "channel")]
+    pub(crate) name: String,
     pub(crate) used: bool,
     pub(crate) because: String,
 }
@@ -158,13 +160,13 @@ fn shown(state: &ApiState, foreseen: Foreseen, places: &[u32]) -> Resolved {
             tenant_id: tenant.map(Into::into),
             channels: channels
                 .into_iter()
-                .map(|(channel, used, because)| Channel {
-                    channel,
+                .map(|(name, used, because)| ChannelUse {
+                    name,
                     used,
                     because,
                 })
                 .collect(),
-            delayed_until: delayed_until.map(|it| it.to_rfc3339_millis()),
+            delayed_until: delayed_until.map(Timestamp::to_rfc3339_millis),
         }
     });
     let problems = foreseen.problems.iter().map(|it| Problem {

@@ -76,10 +76,9 @@ pub(crate) struct Times {
 impl Times {
     /// Takes `delay` and `expiry` out of a message.
     pub(crate) fn take(message: &mut Fields, now: Timestamp) -> Result<Self, ApiError> {
-        let delayed_until = match message.peek("delay") {
-            Value::Null => None,
-            delay => {
-                let mut delay = Fields::of(delay, message.pointer("delay"))?;
+        let delayed_until = match message.below("delay")? {
+            None => None,
+            Some(mut delay) => {
                 let pointer = delay.pointer("duration");
                 let until = delay.moment("until")?;
                 let duration = delay.take("duration").filter(|it| !it.is_null());
@@ -99,10 +98,9 @@ impl Times {
             return Err(ApiError::invalid_field(&message.pointer("delay"), expected));
         }
         let begins = delayed_until.map_or(now, |until| until.max(now));
-        let expires_at = match message.peek("expiry") {
-            Value::Null => None,
-            expiry => {
-                let mut expiry = Fields::of(expiry, message.pointer("expiry"))?;
+        let expires_at = match message.below("expiry")? {
+            None => None,
+            Some(mut expiry) => {
                 let at = expiry.moment("expires_at")?;
                 let pointer = expiry.pointer("expires_in");
                 let within = expiry.take("expires_in").filter(|it| !it.is_null());
@@ -133,9 +131,10 @@ fn ends_after(value: &Value, begins: Timestamp) -> Option<Timestamp> {
         let window = Window::parse(window).ok()?;
         return Some(window.after(Moment::from(begins)).to_timestamp());
     }
-    let milliseconds = match value {
-        Value::Number(number) => number.as_u64()?,
-        _ => duration::seconds(value)?.checked_mul(1_000)?,
+    let milliseconds = if let Value::Number(number) = value {
+        number.as_u64()?
+    } else {
+        duration::seconds(value)?.checked_mul(1_000)?
     };
     Some(Timestamp(
         begins
@@ -181,20 +180,19 @@ pub(crate) fn targets(
 ) -> Result<Vec<NewTarget>, ApiError> {
     let to = to.filter(|it| !it.is_null());
     let to = to.ok_or_else(|| ApiError::missing_field(pointer))?;
-    let recipients = match to {
-        Value::Array(recipients) => {
-            if recipients.is_empty() {
-                return Err(ApiError::invalid_field(pointer, "at least one recipient"));
-            }
-            if recipients.len() > MESSAGE_TARGETS_MAX {
-                return Err(ApiError::too_many_items(pointer, MESSAGE_TARGETS_MAX));
-            }
-            let placed = recipients.into_iter().enumerate();
-            placed
-                .map(|(place, it)| (format!("{pointer}/{place}"), it))
-                .collect()
+    let recipients = if let Value::Array(recipients) = to {
+        if recipients.is_empty() {
+            return Err(ApiError::invalid_field(pointer, "at least one recipient"));
         }
-        one => vec![(pointer.to_owned(), one)],
+        if recipients.len() > MESSAGE_TARGETS_MAX {
+            return Err(ApiError::too_many_items(pointer, MESSAGE_TARGETS_MAX));
+        }
+        let placed = recipients.into_iter().enumerate();
+        placed
+            .map(|(place, it)| (format!("{pointer}/{place}"), it))
+            .collect()
+    } else {
+        vec![(pointer.to_owned(), to)]
     };
     recipients
         .into_iter()
@@ -277,17 +275,15 @@ pub(crate) fn person(mut fields: Fields, now: Timestamp) -> Result<Recipient, Ap
     let user_id: Option<UserId> = fields.id("user_id")?;
     let tenant: Option<TenantId> = fields.id("tenant_id")?;
     let account: Option<TenantId> = fields.id("account_id")?;
-    let context = match fields.peek("context") {
-        Value::Null => None,
-        context => Fields::of(context, fields.pointer("context"))?.id("tenant_id")?,
-    };
-    fields.take("context");
+    let context = fields.below("context")?;
+    let context = context.map(|mut it| it.id("tenant_id")).transpose()?;
+    let context: Option<TenantId> = context.flatten();
     let locale = fields.text("locale", domain::limits::NAME_BYTES_MAX)?;
     let preferences = fields.preferences()?;
     let data = object_of(&mut fields, "data")?;
     let mut profile = object_of(&mut fields, "profile")?;
-    let list = fields.take("list_id");
-    drop(list);
+    // Which list somebody was reached by elsewhere says nothing about the person.
+    fields.take("list_id");
     let rest = without_nulls(Value::Object(fields.take_all()));
     if let Value::Object(rest) = rest {
         types::merge_patch(&mut profile, rest);
