@@ -33,6 +33,8 @@ pub(crate) struct ApiError {
     retry_after: Option<u64>,
     /// The version that is there instead of the one that was expected.
     current: Option<StreamVersion>,
+    /// What it is about, as it is.
+    record: Option<Box<Value>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -44,6 +46,9 @@ pub(crate) struct Body<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    record: Option<&'a Value>,
 }
 
 /// One of several things that was refused.
@@ -140,7 +145,14 @@ impl ApiError {
             through: None,
             retry_after: None,
             current: None,
+            record: None,
         }
+    }
+
+    /// With what it is about, as it is.
+    pub(crate) fn with_record(mut self, record: &impl Serialize) -> Self {
+        self.record = serde_json::to_value(record).ok().map(Box::new);
+        self
     }
 
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
@@ -478,6 +490,7 @@ impl ApiError {
             code: self.code,
             request_id,
             path: self.path.as_deref(),
+            record: self.record.as_deref(),
         };
         let mut response = crate::routes::json(&body);
         *response.status_mut() = self.status;

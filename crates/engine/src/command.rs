@@ -212,10 +212,12 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InboxSelection {
     /// All that are not archived, or of one tenant only.
-    All {
+    All { tenant: Option<TenantId> },
+    These {
+        ids: Vec<MessageId>,
+        /// Only those of this tenant, if one is given.
         tenant: Option<TenantId>,
     },
-    These(Vec<MessageId>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -162,9 +162,10 @@ impl History {
         self.show_within(&record, within).map(Some)
     }
 
-    /// One event with whatever can still be read of it; `None` past the end of the log.
+    /// One event with whatever can still be read of it; `None` past the end of the log. While a group is
+    /// folded, some read models name its events already that others do not show yet.
     pub fn envelope(&self, position: Position) -> Result<Option<Envelope>, HistoryError> {
-        if position == Position::START || position > self.read_models.checkpoint() {
+        if position == Position::START || position > self.head() {
             return Ok(None);
         }
         let mut reader = Reader::of(&*self.store.log);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use types::{
     Channel, DeviceToken, JsonDocument, Message, MessageReason, MessageStatus, ProviderKey,
-    RoutingMethod,
+    RoutingMethod, Timestamp,
 };
 
 use crate::evaluate::{
@@ -26,6 +26,8 @@ pub(crate) struct Carrying<'a> {
     pub(crate) user_id: Option<&'a str>,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
+    /// When it is tried again if no provider can be had now; not any more unless given.
+    pub(crate) again_at: Option<Timestamp>,
 }
 
 /// What came of it.
@@ -139,6 +141,7 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
         failures,
         is_unknown,
     } = gathered;
+    let mut delayed_until = None;
     let (status, reason, because) = if !used.is_empty() {
         (status_of(used), None, SENT)
     } else if is_unknown {
@@ -148,6 +151,11 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
             reason,
             "unknown_whether_taken",
         )
+    } else if let Some(again_at) = carrying.again_at
+        && failures.contains(&FailureKind::Unavailable)
+    {
+        delayed_until = Some(again_at);
+        (MessageStatus::Delayed, None, "provider_unavailable")
     } else {
         let is = |kind: FailureKind| failures.iter().all(|it| *it == kind);
         let (reason, because) = if is(FailureKind::DeadAddress) {
@@ -170,7 +178,7 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
             channels,
             planned: prepared.planned,
             planned_at: prepared.planned_at,
-            delayed_until: None,
+            delayed_until,
         },
         receipt,
         inbox,

@@ -350,6 +350,7 @@ struct Telling {
     prepared: Box<Prepared>,
     spec: Arc<Spec>,
     deadline: Instant,
+    again_at: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -504,6 +505,7 @@ impl Parts {
                     prepared,
                     spec: Arc::clone(&spec),
                     deadline,
+                    again_at: again_at(now, due.begins_at).filter(|at| *at < ends_at),
                 }),
             }
         }
@@ -519,6 +521,7 @@ impl Parts {
             user_id: person.user_id.as_deref(),
             began: Instant::now(),
             deadline: person.deadline,
+            again_at: person.again_at,
         });
         let carried = carried.await;
         Settlement {
@@ -529,6 +532,15 @@ impl Parts {
             dead_tokens: carried.dead_tokens,
         }
     }
+}
+
+/// When a message is tried again for which no provider could be had: after as long as it has been tried, at
+/// least a minute and at most an hour.
+fn again_at(now: Timestamp, begins_at: Timestamp) -> Option<Timestamp> {
+    const LEAST: u64 = 60 * 1_000_000_000;
+    const MOST: u64 = 60 * LEAST;
+    let tried = now.0.saturating_sub(begins_at.0);
+    now.0.checked_add(tried.clamp(LEAST, MOST)).map(Timestamp)
 }
 
 async fn until(at: Option<Instant>) {

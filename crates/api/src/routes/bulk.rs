@@ -7,10 +7,7 @@ use events::MessageTarget;
 use projections::{BulkJobView, message_id_of};
 use serde::Serialize;
 use serde_json::{Map, Value, json as value};
-use types::{
-    Clock as _, MessageId, MessageReason, MessageStatus, SubjectId, SystemClock, Timestamp,
-    new_type_id,
-};
+use types::{Clock as _, MessageId, MessageStatus, SubjectId, SystemClock, Timestamp, new_type_id};
 use utoipa::ToSchema;
 
 use crate::cursor;
@@ -257,19 +254,10 @@ pub(crate) async fn get(
 ) -> Result<Response, ApiError> {
     let view = there(&state, &job)?;
     let request = state.read_models.messages.request(job.as_str());
-    let is_sent = |status: MessageStatus| {
-        matches!(
-            status,
-            MessageStatus::Sent
-                | MessageStatus::Delivered
-                | MessageStatus::Opened
-                | MessageStatus::Clicked
-        )
-    };
     let progress = request.as_ref().map(|it| &it.progress);
     let settled = progress.map_or(0, |it| it.done);
     let sent = progress.into_iter().flat_map(|it| &it.by_status);
-    let sent = sent.filter(|((status, _), _)| is_sent(*status));
+    let sent = sent.filter(|((status, _), _)| has_gone(*status));
     let sent: u64 = sent.map(|(_, count)| count).sum();
     Ok(json(&JobAnswer {
         job: Job {
@@ -323,7 +311,7 @@ fn shown(state: &ApiState, job: &MessageId, subject: SubjectId) -> Result<Value,
     let message = models.messages.to_person(job.as_str(), subject);
     let status = match &message {
         None => "PENDING",
-        Some(view) if view.reason.is_some_and(is_error) => "ERROR",
+        Some(view) if view.settled.is_some() && !has_gone(view.status) => "ERROR",
         Some(_) => "ENQUEUED",
     };
     shown.insert("status".to_owned(), status.into());
@@ -334,6 +322,12 @@ fn shown(state: &ApiState, job: &MessageId, subject: SubjectId) -> Result<Value,
     Ok(shown.into())
 }
 
-fn is_error(reason: MessageReason) -> bool {
-    reason == MessageReason::Failed
+fn has_gone(status: MessageStatus) -> bool {
+    matches!(
+        status,
+        MessageStatus::Sent
+            | MessageStatus::Delivered
+            | MessageStatus::Opened
+            | MessageStatus::Clicked
+    )
 }

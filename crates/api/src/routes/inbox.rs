@@ -23,6 +23,7 @@ use crate::extract::body::Fields;
 use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::{Id, Ids, MessageRef};
 use crate::extract::query::Parameters;
+use crate::reach::Reach;
 use crate::routes::events::stream::{Pieces, credential_ended};
 use crate::routes::{Paging, at, json};
 use crate::state::ApiState;
@@ -72,6 +73,15 @@ pub(crate) struct Unread {
 pub(crate) struct Marked {
     /// How many messages it changed.
     changed: usize,
+}
+
+/// The tenant whose messages are meant; of all unless given, which a restricted key may not mean.
+fn tenant_of(parameters: &Parameters, reach: &Reach) -> Result<Option<TenantId>, ApiError> {
+    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    if tenant.is_none() && reach.tenant().is_some() {
+        return Err(ApiError::key_restricted());
+    }
+    Ok(tenant)
 }
 
 fn subject_of(state: &ApiState, user_id: &UserId) -> Option<SubjectId> {
@@ -127,13 +137,14 @@ pub(crate) async fn page(
     State(state): State<ApiState>,
     _: Authenticated,
     Id(user_id): Id<UserId>,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let limit = parameters.limit()?.rows();
     let before = parameters.place_checked(COLLECTION)?;
     let before = before.map(|it| it.parse().map(Position));
     let before = before.transpose().map_err(|_| ApiError::invalid_cursor())?;
-    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let tenant = tenant_of(&parameters, &reach)?;
     let filter = InboxFilter {
         tenant: tenant.clone(),
         read: parameters.parsed("read", "true or false")?,
@@ -168,9 +179,10 @@ pub(crate) async fn unread(
     State(state): State<ApiState>,
     _: Authenticated,
     Id(user_id): Id<UserId>,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let tenant = tenant_of(&parameters, &reach)?;
     let subject = subject_of(&state, &user_id);
     let inboxes = &state.read_models.inboxes;
     let unread = subject.map_or(0, |it| inboxes.unread_count(it, tenant.as_ref()));
@@ -182,10 +194,11 @@ pub(crate) async fn mark_many(
     State(state): State<ApiState>,
     Origin(origin): Origin,
     Id(user_id): Id<UserId>,
+    reach: Reach,
     parameters: Parameters,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let tenant = tenant_of(&parameters, &reach)?;
     let mark = body.named("mark", InboxMark::parse, InboxMark::NAMES)?;
     let mark = mark.ok_or_else(|| ApiError::missing_field("/mark"))?;
     let subject = subject_of(&state, &user_id);
@@ -201,7 +214,7 @@ pub(crate) async fn mark_many(
             id.ok_or_else(|| ApiError::invalid_field(&format!("{pointer}/{place}"), "a message id"))
         };
         let ids = ids.iter().enumerate().map(id).collect::<Result<_, _>>()?;
-        InboxSelection::These(ids)
+        InboxSelection::These { ids, tenant }
     } else if body.boolean("all")? == Some(true) {
         InboxSelection::All { tenant }
     } else {
@@ -233,11 +246,15 @@ pub(crate) async fn get(
     State(state): State<ApiState>,
     _: Authenticated,
     Ids(user_id, MessageRef(id)): Ids<UserId, MessageRef>,
+    reach: Reach,
+    parameters: Parameters,
 ) -> Result<Response, ApiError> {
+    let tenant = tenant_of(&parameters, &reach)?;
     let subject = subject_of(&state, &user_id);
     let subject = subject.ok_or_else(ApiError::message_not_found)?;
     let id = request_of(&state, subject, &id);
     let found = state.read_models.inboxes.get(subject, &id);
+    let found = found.filter(|(_, held)| tenant.is_none() || held.tenant == tenant);
     let (position, held) = found.ok_or_else(ApiError::message_not_found)?;
     Ok(json(&item(&state, subject, position, held)?))
 }
@@ -249,9 +266,10 @@ pub(crate) async fn follow(
     axum::Extension(principal): axum::Extension<auth::Principal>,
     headers: axum::http::HeaderMap,
     Id(user_id): Id<UserId>,
+    reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let tenant: Option<TenantId> = parameters.id("tenant_id")?;
+    let tenant = tenant_of(&parameters, &reach)?;
     let head = state.read_models.checkpoint();
     let last = headers.get("last-event-id");
     let last = last.and_then(|it| it.to_str().ok()?.parse().ok());
@@ -305,9 +323,14 @@ impl Following {
         }
         loop {
             progress.mark_unchanged();
-            let Ok(piece) = self.piece() else { return };
+            let Ok((piece, is_full)) = self.piece() else {
+                return;
+            };
             if !piece.is_empty() && self.sender.send(piece.into()).await.is_err() {
                 return;
+            }
+            if is_full {
+                continue;
             }
             let changed = tokio::time::timeout(HEARTBEAT, progress.changed());
             match changed.await {
@@ -323,10 +346,11 @@ impl Following {
         }
     }
 
-    /// What came since, oldest first, and how many are unread if that has changed.
-    fn piece(&mut self) -> Result<String, ApiError> {
+    /// What came since, oldest first, and how many are unread if that has changed; and whether there may be
+    /// more.
+    fn piece(&mut self) -> Result<(String, bool), ApiError> {
         let Some(subject) = subject_of(&self.state, &self.user_id) else {
-            return Ok(String::new());
+            return Ok((String::new(), false));
         };
         let inboxes = &self.state.read_models.inboxes;
         let filter = InboxFilter {
@@ -335,6 +359,7 @@ impl Following {
         };
         let mut piece = String::new();
         let new = inboxes.since(subject, &filter, self.after, AT_ONCE);
+        let is_full = new.len() == AT_ONCE;
         for (position, held) in new {
             self.after = position;
             let item = item(&self.state, subject, position, held)?;
@@ -347,6 +372,6 @@ impl Following {
             let data = value!({"unread": unread});
             let _ = write!(piece, "event: unread\ndata: {data}\n\n");
         }
-        Ok(piece)
+        Ok((piece, is_full))
     }
 }

@@ -1,7 +1,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use engine::{Command, Committed, NewMessage, NewTarget, Recipient};
+use domain::MessageRefusal;
+use engine::{Command, Committed, ExecuteError, NewMessage, NewTarget, Recipient, Refusal};
 use events::{Event, MessageEvent, MessageOutcome, MessageTarget};
 use projections::{Given, MessageFilter, MessagePlace, MessageView, RequestView, WantedRecipient};
 use sending::{Asked, CancelError, Evaluation, Evaluator, Spec};
@@ -238,8 +239,9 @@ fn outcome_of(
     state: &ApiState,
     view: &MessageView,
 ) -> Result<Option<(MessageOutcome, Option<String>)>, ApiError> {
-    match (view.settled, view.subject) {
-        (Some((position, _)), Some(subject)) => outcome(state, position, subject),
+    let at = view.settled.map(|(position, _)| position);
+    match (at.or(view.delayed_by), view.subject) {
+        (Some(position), Some(subject)) => outcome(state, position, subject),
         _ => Ok(None),
     }
 }
@@ -336,7 +338,8 @@ pub(crate) async fn history(
     let outcome = outcome_of(&state, &view)?;
     let entry = |kind: &str, at: Timestamp| value!({"type": kind, "ts": milliseconds(at)});
     let mut results = vec![entry("ENQUEUED", view.enqueued_at)];
-    if let (Some((outcome, receipt)), Some((_, at))) = (outcome, view.settled) {
+    if let Some((outcome, receipt)) = outcome {
+        let at = view.settled.map_or(outcome.planned_at, |(_, at)| at);
         let mut mapped = entry("MAPPED", outcome.planned_at);
         mapped["notification_id"] = view.template.clone().unwrap_or_default().into();
         results.push(mapped);
@@ -504,7 +507,10 @@ pub(crate) async fn cancel(
         .sending
         .cancel(&request, accepted, person, origin.origin);
     let committed = canceled.await.map_err(|error| match error {
-        CancelError::TooLate => ApiError::message_not_cancelable(),
+        CancelError::TooLate => not_cancelable(&state, &id),
+        CancelError::Execute(ExecuteError::Refused(Refusal::Message(MessageRefusal::TooLate))) => {
+            not_cancelable(&state, &id)
+        }
         CancelError::Execute(error) => error.into(),
     })?;
     let shown = match models.messages.message(&id) {
@@ -516,6 +522,17 @@ pub(crate) async fn cancel(
         },
     };
     Ok(at(&committed, shown))
+}
+
+/// As Courier answers it: with the message as it is.
+fn not_cancelable(state: &ApiState, id: &str) -> ApiError {
+    let error = ApiError::message_not_cancelable();
+    let models = &state.read_models;
+    match (models.messages.message(id), models.messages.request(id)) {
+        (Some(view), _) => error.with_record(&Message::of(state, view)),
+        (None, Some(view)) => error.with_record(&RequestDetails::from(view)),
+        (None, None) => error,
+    }
 }
 
 /// `POST /messages/{message_id}/resend`: the same to the same person, as a message of its own.

@@ -58,6 +58,20 @@ pub(crate) struct Saved {
     published_at: Option<String>,
 }
 
+impl Template {
+    /// As Courier's SDK wants those of tenants: always with a routing, and with a text for a time that is
+    /// not.
+    fn in_tenant(view: TemplateView) -> Self {
+        let mut data = view.template.to_object();
+        data.entry("routing")
+            .or_insert_with(|| serde_json::json!({"method": "single", "channels": []}));
+        let mut shown = Self::from(view);
+        shown.data = data.into();
+        shown.published_at.get_or_insert_default();
+        shown
+    }
+}
+
 impl From<TemplateView> for Template {
     fn from(view: TemplateView) -> Self {
         Self {
@@ -122,7 +136,7 @@ pub(crate) async fn page_of_tenant(
     let (views, more) = templates.page(Some(&tenant), after.as_ref(), limit);
     let last = views.last();
     let cursor = last.map(|it| cursor::encode(COLLECTION, it.id.as_str()));
-    let items = views.into_iter().map(Template::from).collect();
+    let items = views.into_iter().map(Template::in_tenant).collect();
     Ok(json(&LinkedPage::new(items, &uri, more, cursor)))
 }
 
@@ -143,7 +157,7 @@ pub(crate) async fn get_of_tenant(
     let key = of_tenant(tenant, id);
     let published = there(&state, &key, TemplateVersion::Published);
     let view = published.or_else(|_| there(&state, &key, TemplateVersion::Latest))?;
-    Ok(json(&Template::from(view)))
+    Ok(json(&Template::in_tenant(view)))
 }
 
 /// `GET /tenants/{tenant_id}/templates/{template_id}/versions/{version}`.
@@ -158,7 +172,7 @@ pub(crate) async fn version_of_tenant(
 ) -> Result<Response, ApiError> {
     let version = version_of(&version).ok_or_else(ApiError::template_not_found)?;
     let view = there(&state, &of_tenant(tenant, template), version)?;
-    Ok(json(&Template::from(view)))
+    Ok(json(&Template::in_tenant(view)))
 }
 
 /// `PUT /tenants/{tenant_id}/templates/{template_id}`: a further version.

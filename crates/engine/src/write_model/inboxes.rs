@@ -45,10 +45,11 @@ impl WriteModel {
                 let all = inboxes.all(subject, &filter).into_iter();
                 all.filter(would_change).map(|it| it.message).collect()
             }
-            InboxSelection::These(messages) => {
-                let held = messages.iter().filter_map(|message| {
+            InboxSelection::These { ids, tenant } => {
+                let held = ids.iter().filter_map(|message| {
                     let (_, held) = inboxes.get(subject, message.as_str())?;
-                    would_change(&held).then(|| message.clone())
+                    let is_meant = tenant.is_none() || held.tenant == *tenant;
+                    (is_meant && would_change(&held)).then(|| message.clone())
                 });
                 held.collect()
             }

@@ -113,7 +113,7 @@ impl State {
                     let (these, rest) = people.split_at(people.len().min(*count as usize));
                     people = rest;
                     match outcome.delayed_until {
-                        Some(until) => request.delay(until, these),
+                        Some(until) => request.delay((until, envelope.position), these),
                         None => request.settle(
                             Settled::of(outcome, envelope.position, envelope.recorded_at),
                             these,
@@ -188,7 +188,7 @@ impl State {
             People::One {
                 subject: *subject,
                 settled: None,
-                delayed_until: None,
+                delayed: None,
             }
         } else {
             self.of_many.insert(position);

@@ -40,7 +40,7 @@ pub(super) enum People {
     One {
         subject: SubjectId,
         settled: Option<Settled>,
-        delayed_until: Option<Timestamp>,
+        delayed: Option<Delay>,
     },
     Many(Box<Many>),
 }
@@ -56,8 +56,11 @@ pub(super) struct Many {
     /// In the order of the log.
     pub(super) settled: Vec<(Settled, RoaringBitmap)>,
     /// Who is to be looked at again, and when.
-    pub(super) delayed: BTreeMap<Timestamp, RoaringBitmap>,
+    pub(super) delayed: BTreeMap<Delay, RoaringBitmap>,
 }
+
+/// Until when, and which event says so.
+pub(super) type Delay = (Timestamp, Position);
 
 /// Some of the people of a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -141,7 +144,7 @@ impl Request {
             return Turn::Done;
         }
         let until = match &self.people {
-            People::One { delayed_until, .. } => delayed_until.or(self.delayed_until),
+            People::One { delayed, .. } => delayed.map(|(at, _)| at).or(self.delayed_until),
             People::Many(many) if many.is_resolved => None,
             People::Many(_) => self.delayed_until,
         };
@@ -154,9 +157,9 @@ impl Request {
             People::One {
                 subject,
                 settled,
-                delayed_until,
+                delayed,
             } => {
-                let later = delayed_until.filter(|at| *at > now);
+                let later = delayed.map(|(at, _)| at).filter(|at| *at > now);
                 let is_due = settled.is_none() && later.is_none();
                 (is_due.then_some(subject.0).into_iter().collect(), later)
             }
@@ -166,9 +169,9 @@ impl Request {
                 } else {
                     RoaringBitmap::new()
                 };
-                let later = many.delayed.range(now.next()..);
+                let later = many.delayed.range((now.next(), Position::START)..);
                 let mut next = None;
-                for (at, delayed) in later {
+                for ((at, _), delayed) in later {
                     next.get_or_insert(*at);
                     people -= delayed;
                 }
@@ -226,9 +229,9 @@ impl Request {
         }
     }
 
-    pub(super) fn delayed_until(&self, subject: SubjectId) -> Option<Timestamp> {
+    pub(super) fn delayed(&self, subject: SubjectId) -> Option<Delay> {
         match &self.people {
-            People::One { delayed_until, .. } => *delayed_until,
+            People::One { delayed, .. } => *delayed,
             People::Many(many) => {
                 let mut delayed = many.delayed.iter();
                 delayed
@@ -244,11 +247,11 @@ impl Request {
             People::One {
                 subject,
                 settled: held,
-                delayed_until,
+                delayed,
             } => {
                 if held.is_none() && people.contains(subject) {
                     *held = Some(settled);
-                    *delayed_until = None;
+                    *delayed = None;
                 }
             }
             People::Many(many) => {
@@ -264,9 +267,9 @@ impl Request {
         }
     }
 
-    pub(super) fn delay(&mut self, until: Timestamp, people: &[SubjectId]) {
+    pub(super) fn delay(&mut self, until: Delay, people: &[SubjectId]) {
         match &mut self.people {
-            People::One { delayed_until, .. } => *delayed_until = Some(until),
+            People::One { delayed, .. } => *delayed = Some(until),
             People::Many(many) => {
                 let people: RoaringBitmap = people.iter().map(|it| it.0).collect();
                 many.forget_delay(&people);

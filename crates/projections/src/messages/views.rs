@@ -8,7 +8,7 @@ use types::{
     Timestamp,
 };
 
-use super::request::{People, Request};
+use super::request::{People, Request, Turn};
 use super::{Messages, State};
 
 /// A message to one person.
@@ -27,6 +27,8 @@ pub struct MessageView {
     pub tenant: Option<TenantId>,
     pub enqueued_at: Timestamp,
     pub delayed_until: Option<Timestamp>,
+    /// The event that says so, if it concerns this person alone.
+    pub delayed_by: Option<Position>,
     /// When it was known what became of it, and by which event.
     pub settled: Option<(Position, Timestamp)>,
     pub canceled_at: Option<Timestamp>,
@@ -292,8 +294,9 @@ impl State {
         let marks = self.marks.get(&(accepted, subject));
         let marks = marks.copied().unwrap_or_default();
         let is_canceled = request.canceled_at.filter(|_| settled.is_none());
-        let delayed_until = request
-            .delayed_until(subject)
+        let delayed = request.delayed(subject);
+        let delayed_until = delayed
+            .map(|(at, _)| at)
             .or(request.delayed_until.filter(|_| settled.is_none()));
         let status = match settled {
             Some(_) if marks.clicked_at.is_some() => MessageStatus::Clicked,
@@ -321,6 +324,7 @@ impl State {
                 .or_else(|| about.tenant.clone()),
             enqueued_at: request.at,
             delayed_until,
+            delayed_by: delayed.map(|(_, position)| position),
             settled: settled.map(|it| (it.position, it.at)),
             canceled_at: is_canceled.or(canceled.map(|it| it.at)),
             opened_at: marks.opened_at,
@@ -358,6 +362,7 @@ fn view_of_nobody(accepted: Position, request: &Request) -> MessageView {
         tenant: about.tenant.clone(),
         enqueued_at: request.at,
         delayed_until: None,
+        delayed_by: None,
         settled: None,
         canceled_at: request.canceled_at,
         opened_at: None,
@@ -413,12 +418,22 @@ fn progress(request: &Request) -> Progress {
             .or_default() += count;
     }
     let left = progress.people - progress.done;
-    if left > 0 {
-        let status = match request.canceled_at {
-            Some(_) => MessageStatus::Canceled,
-            None => MessageStatus::Enqueued,
-        };
-        *progress.by_status.entry((status, None)).or_default() += left;
+    let delayed = match &request.people {
+        _ if request.canceled_at.is_some() => 0,
+        People::One { .. } => u64::from(matches!(request.turn(), Turn::Later(_))),
+        People::Many(many) => many.delayed.values().map(RoaringBitmap::len).sum(),
+    };
+    let waiting = match request.canceled_at {
+        Some(_) => MessageStatus::Canceled,
+        None => MessageStatus::Enqueued,
+    };
+    for (status, count) in [
+        (MessageStatus::Delayed, delayed),
+        (waiting, left - delayed.min(left)),
+    ] {
+        if count > 0 {
+            *progress.by_status.entry((status, None)).or_default() += count;
+        }
     }
     progress
 }

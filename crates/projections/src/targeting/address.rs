@@ -49,7 +49,7 @@ impl Address {
 
     /// Whether a profile says how somebody can be reached, in whatever way.
     pub(crate) fn is_contact(profile: &Map<String, Value>) -> bool {
-        const MEMBERS: [&str; 9] = [
+        const MEMBERS: [&str; 10] = [
             "email",
             "phone_number",
             "firebaseToken",
@@ -59,6 +59,7 @@ impl Address {
             "slack",
             "ms_teams",
             "discord",
+            "pagerduty",
         ];
         MEMBERS.iter().any(|name| profile.contains_key(*name))
     }

@@ -16,7 +16,7 @@ use crate::read_models::Frozen;
 use crate::{ReadModels, TemplateVersion};
 
 /// The channels of a message that names none, where its template names none either: the first by which
-/// the person can be reached.
+/// the person can be reached; or that of a recipient that is one on a channel of its own.
 const DEFAULT_CHANNELS: [&str; 3] = ["email", "push", "sms"];
 
 /// What was given for one person in the message itself.
@@ -227,6 +227,24 @@ impl ReadModels {
     }
 }
 
+fn default_routing(given: &Given) -> Routing {
+    const DIRECT: [&str; 4] = ["slack", "ms_teams", "discord", "pagerduty"];
+    let names: &[&str] = if given.profile.contains_key("webhook") {
+        &["webhook"]
+    } else if DIRECT.iter().any(|it| given.profile.contains_key(*it)) {
+        &["direct_message"]
+    } else {
+        &DEFAULT_CHANNELS
+    };
+    let steps = names
+        .iter()
+        .map(|name| RoutingStep::Named((*name).to_owned()));
+    Routing {
+        method: RoutingMethod::Single,
+        steps: steps.collect(),
+    }
+}
+
 fn skip(status: MessageStatus, reason: Option<MessageReason>, because: &str) -> Decision {
     Decision::Skip {
         status,
@@ -377,12 +395,7 @@ impl Frozen<'_> {
             let because = "quiet_hours".to_owned();
             return Decision::Later { until, because };
         }
-        let routing = routing.unwrap_or_else(|| Routing {
-            method: RoutingMethod::Single,
-            steps: DEFAULT_CHANNELS
-                .map(|name| RoutingStep::Named(name.to_owned()))
-                .into(),
-        });
+        let routing = routing.unwrap_or_else(|| default_routing(given));
         let tokens = subject.map(|subject| self.tokens.of_subject(subject));
         let mut tokens = tokens.unwrap_or_default();
         tokens.retain(|token| token.details.expires_at.is_none_or(|it| it > at));
