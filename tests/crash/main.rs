@@ -2,7 +2,7 @@
 //!
 //! `trace`, `recording` and `crash_state` turn what strace saw into the states that a power cut may
 //! leave; `load` writes over HTTP and remembers the answers; `oracle` says what must then be true.
-//! `MUSTER_CRASH_KILLS`, `MUSTER_CRASH_CUTS` and `MUSTER_CRASH_FLIPS` set the sizes,
+//! `MUSTER_CRASH_KILLS`, `MUSTER_CRASH_CUTS`, `MUSTER_CRASH_FLIPS` and `MUSTER_CRASH_RECIPIENTS` set the sizes,
 //! `MUSTER_CRASH_SEED` repeats a run's choices, `MUSTER_BIN` names the binary.
 
 mod budget;
@@ -18,6 +18,7 @@ mod process;
 mod random;
 mod recording;
 mod report;
+mod sending;
 mod trace;
 mod tree;
 mod webhooks;

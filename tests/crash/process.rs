@@ -171,6 +171,10 @@ impl Server {
         })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stop(mut self) -> Result<Outcome> {
         if self.child.try_wait()?.is_none() {
             let process_id = self.child.id().to_string();

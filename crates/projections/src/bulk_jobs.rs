@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io;
 
 use events::codec::{Decoder, Encoder};
-use events::{BulkEvent, Envelope, Event};
+use events::{BulkEvent, Envelope, Event, SubjectEvent};
 use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,17 @@ impl BulkJobs {
     }
 }
 
+impl Job {
+    /// Nobody who is erased is told anything.
+    fn forget(&mut self, subject: SubjectId) {
+        if self.people.remove(subject.0) {
+            for (_, people) in &mut self.parts {
+                people.remove(subject.0);
+            }
+        }
+    }
+}
+
 impl BulkJobs {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
         let state = self.state.read();
@@ -124,10 +135,18 @@ impl Projection for BulkJobs {
     const VERSION: u16 = 1;
 
     fn apply(&self, envelope: &Envelope) {
+        let mut state = self.state.write();
+        if let Event::Subject(SubjectEvent::Erased(_)) = &envelope.event {
+            for job in state.values_mut() {
+                for subject in &envelope.subjects {
+                    job.forget(*subject);
+                }
+            }
+            return;
+        }
         let (Event::Bulk(event), StreamId::Bulk(id)) = (&envelope.event, &envelope.stream) else {
             return;
         };
-        let mut state = self.state.write();
         if let BulkEvent::Created(created) = event {
             let job = Job {
                 created_at: envelope.recorded_at,
@@ -159,7 +178,7 @@ impl Projection for BulkJobs {
         jobs.sort_unstable_by_key(|(id, _)| *id);
         for (id, job) in jobs {
             digest.text(id.as_str());
-            digest.json(job);
+            digest.stored(job);
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use events::codec::Encoder;
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over a read model. Every field goes in with its length, so that no two states give the
@@ -31,6 +32,15 @@ impl Digest {
     }
 
     /// In lower-case hexadecimal.
+    /// As snapshots hold it.
+    pub fn stored(&mut self, value: &impl serde::Serialize) {
+        let mut bytes = Vec::new();
+        let stored = Encoder::new(&mut bytes).put(value);
+        stored.expect("memory takes every write");
+        self.number(bytes.len() as u64);
+        self.0.update(&bytes);
+    }
+
     pub fn finish(self) -> String {
         let mut hex = String::with_capacity(64);
         for byte in self.0.finalize() {

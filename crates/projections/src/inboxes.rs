@@ -4,6 +4,7 @@ use std::io;
 use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, InboxEvent};
 use parking_lot::RwLock;
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use types::{InboxMark, MessageId, Position, StreamId, SubjectId, TenantId, Timestamp};
 
@@ -15,7 +16,13 @@ pub const INBOX_MESSAGES_MAX: usize = 10_000;
 /// What lies in the inboxes of people. What each says stays in the log.
 #[derive(Default)]
 pub struct Inboxes {
-    state: RwLock<HashMap<SubjectId, BTreeMap<Position, InboxMessage>>>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    people: HashMap<SubjectId, BTreeMap<Position, InboxMessage>>,
+    everybody: RoaringBitmap,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +100,7 @@ impl Inboxes {
         limit: usize,
     ) -> (Vec<(Position, InboxMessage)>, bool) {
         let state = self.state.read();
-        let Some(inbox) = state.get(&subject) else {
+        let Some(inbox) = state.people.get(&subject) else {
             return (Vec::new(), false);
         };
         let end = before.unwrap_or(Position(u64::MAX));
@@ -114,7 +121,7 @@ impl Inboxes {
         at_most: usize,
     ) -> Vec<(Position, InboxMessage)> {
         let state = self.state.read();
-        let Some(inbox) = state.get(&subject) else {
+        let Some(inbox) = state.people.get(&subject) else {
             return Vec::new();
         };
         let since = inbox.range(after.next()..);
@@ -130,25 +137,38 @@ impl Inboxes {
             archived: Some(false),
         };
         let state = self.state.read();
-        let inbox = state.get(&subject).into_iter().flat_map(BTreeMap::values);
+        let inbox = state
+            .people
+            .get(&subject)
+            .into_iter()
+            .flat_map(BTreeMap::values);
         inbox.filter(|message| filter.wants(message)).count()
     }
 
     pub fn get(&self, subject: SubjectId, message: &str) -> Option<(Position, InboxMessage)> {
         let state = self.state.read();
-        let mut inbox = state.get(&subject)?.iter().rev();
+        let mut inbox = state.people.get(&subject)?.iter().rev();
         let found = inbox.find(|(_, it)| it.message.as_str() == message)?;
         Some((*found.0, found.1.clone()))
     }
 
     pub fn knows(&self, subject: SubjectId) -> bool {
-        self.state.read().contains_key(&subject)
+        self.state.read().everybody.contains(subject.0)
+    }
+
+    /// Everybody in whose inbox something lies, or lay.
+    pub(crate) fn everybody(&self) -> RoaringBitmap {
+        self.state.read().everybody.clone()
     }
 
     /// The messages that are wanted, all of them.
     pub fn all(&self, subject: SubjectId, filter: &InboxFilter) -> Vec<InboxMessage> {
         let state = self.state.read();
-        let inbox = state.get(&subject).into_iter().flat_map(BTreeMap::values);
+        let inbox = state
+            .people
+            .get(&subject)
+            .into_iter()
+            .flat_map(BTreeMap::values);
         inbox.filter(|it| filter.wants(it)).cloned().collect()
     }
 }
@@ -156,14 +176,16 @@ impl Inboxes {
 impl Inboxes {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
         let state = self.state.read();
-        let mut people: Vec<_> = state.iter().collect();
+        let mut people: Vec<_> = state.people.iter().collect();
         people.sort_unstable_by_key(|(subject, _)| **subject);
         out.put_all(people.into_iter())
     }
 
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let people: HashMap<SubjectId, _> = input.take_into()?;
+        let everybody = people.keys().map(|it| it.0).collect();
         Ok(Self {
-            state: RwLock::new(input.take_into()?),
+            state: RwLock::new(State { people, everybody }),
         })
     }
 }
@@ -181,7 +203,8 @@ impl Projection for Inboxes {
         let mut state = self.state.write();
         match event {
             InboxEvent::Received(received) => {
-                let inbox = state.entry(*subject).or_default();
+                state.everybody.insert(subject.0);
+                let inbox = state.people.entry(*subject).or_default();
                 let message = InboxMessage {
                     message: received.message.clone(),
                     tenant: received.tenant.clone(),
@@ -197,7 +220,7 @@ impl Projection for Inboxes {
                 }
             }
             InboxEvent::Marked(marked) => {
-                let Some(inbox) = state.get_mut(subject) else {
+                let Some(inbox) = state.people.get_mut(subject) else {
                     return;
                 };
                 for message in inbox.values_mut() {
@@ -207,14 +230,15 @@ impl Projection for Inboxes {
                 }
             }
             InboxEvent::Emptied(_) => {
-                state.remove(subject);
+                state.people.remove(subject);
+                state.everybody.remove(subject.0);
             }
         }
     }
 
     fn digest(&self, digest: &mut Digest) {
         let state = self.state.read();
-        let mut people: Vec<_> = state.iter().collect();
+        let mut people: Vec<_> = state.people.iter().collect();
         people.sort_unstable_by_key(|(subject, _)| **subject);
         for (subject, inbox) in people {
             digest.number(u64::from(subject.0));

@@ -171,6 +171,7 @@ impl ReadModels {
                     self.profiles.apply(envelope);
                     self.requests.apply(envelope);
                     self.messages.apply(envelope);
+                    self.bulk_jobs.apply(envelope);
                 }
                 Event::Profile(_) => {
                     let known = documents.get(place).cloned().flatten();

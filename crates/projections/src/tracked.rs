@@ -4,6 +4,7 @@ use std::io;
 use events::codec::{Decoder, Encoder};
 use events::{Envelope, Event, TrackEvent};
 use parking_lot::RwLock;
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use types::{StreamId, SubjectId, Timestamp};
@@ -13,7 +14,13 @@ use crate::{Digest, Projection};
 /// What people did elsewhere: how often, when first and when last.
 #[derive(Default)]
 pub struct Tracked {
-    state: RwLock<HashMap<SubjectId, BTreeMap<String, TrackedEvent>>>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    people: HashMap<SubjectId, BTreeMap<String, TrackedEvent>>,
+    everybody: RoaringBitmap,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,17 +46,22 @@ impl TrackedEvent {
 impl Tracked {
     pub fn of_subject(&self, subject: SubjectId) -> BTreeMap<String, TrackedEvent> {
         let state = self.state.read();
-        state.get(&subject).cloned().unwrap_or_default()
+        state.people.get(&subject).cloned().unwrap_or_default()
     }
 
     pub fn knows(&self, subject: SubjectId) -> bool {
-        self.state.read().contains_key(&subject)
+        self.state.read().everybody.contains(subject.0)
+    }
+
+    /// Everybody of whom it is known that they did something.
+    pub(crate) fn everybody(&self) -> RoaringBitmap {
+        self.state.read().everybody.clone()
     }
 
     /// How many different things somebody did, and whether this is one of them.
     pub fn has(&self, subject: SubjectId, event: &str) -> (usize, bool) {
         let state = self.state.read();
-        let events = state.get(&subject);
+        let events = state.people.get(&subject);
         let has = events.is_some_and(|it| it.contains_key(event));
         (events.map_or(0, BTreeMap::len), has)
     }
@@ -57,7 +69,7 @@ impl Tracked {
     /// All of it as rules see it; nothing if there is none.
     pub(crate) fn document(&self, subject: SubjectId) -> Option<Value> {
         let state = self.state.read();
-        let events = state.get(&subject)?.iter();
+        let events = state.people.get(&subject)?.iter();
         let members = events.map(|(name, it)| (name.clone(), it.to_value()));
         Some(Value::Object(members.collect::<Map<_, _>>()))
     }
@@ -66,14 +78,16 @@ impl Tracked {
 impl Tracked {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
         let state = self.state.read();
-        let mut people: Vec<_> = state.iter().collect();
+        let mut people: Vec<_> = state.people.iter().collect();
         people.sort_unstable_by_key(|(subject, _)| **subject);
         out.put_all(people.into_iter())
     }
 
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
+        let people: HashMap<SubjectId, _> = input.take_into()?;
+        let everybody = people.keys().map(|it| it.0).collect();
         Ok(Self {
-            state: RwLock::new(input.take_into()?),
+            state: RwLock::new(State { people, everybody }),
         })
     }
 }
@@ -94,7 +108,8 @@ impl Projection for Tracked {
                     return;
                 };
                 let at = envelope.recorded_at;
-                let tracked = state.entry(*subject).or_default();
+                state.everybody.insert(subject.0);
+                let tracked = state.people.entry(*subject).or_default();
                 let tracked = tracked.entry(name.clone()).or_insert(TrackedEvent {
                     count: 0,
                     first_at: at,
@@ -104,14 +119,15 @@ impl Projection for Tracked {
                 tracked.last_at = at;
             }
             TrackEvent::Forgotten(_) => {
-                state.remove(subject);
+                state.people.remove(subject);
+                state.everybody.remove(subject.0);
             }
         }
     }
 
     fn digest(&self, digest: &mut Digest) {
         let state = self.state.read();
-        let mut people: Vec<_> = state.iter().collect();
+        let mut people: Vec<_> = state.people.iter().collect();
         people.sort_unstable_by_key(|(subject, _)| **subject);
         for (subject, events) in people {
             digest.number(u64::from(subject.0));

@@ -236,6 +236,8 @@ impl Frozen<'_> {
         everybody |= self.lists.everybody();
         everybody |= self.tenants.everybody();
         everybody |= self.preferences.everybody();
+        everybody |= self.tracked.everybody();
+        everybody |= self.inboxes.everybody();
         everybody
     }
 

@@ -150,8 +150,7 @@ impl WriteModel {
         self.message(id, MessageCommand::Resolve(parts), &[], decided)
     }
 
-    /// Writes down what became of it for those who are not settled yet. Of somebody who was erased
-    /// meanwhile nothing is kept but that.
+    /// Writes down what became of it for those who are not settled yet.
     pub(super) fn settle_message(
         &mut self,
         id: &MessageId,
@@ -167,7 +166,13 @@ impl WriteModel {
         let mut by_outcome: BTreeMap<MessageOutcome, Vec<Settlement>> = BTreeMap::new();
         for settlement in settlements {
             let row = settlement.subject.0;
-            if unsettled.contains(row) && seen.insert(row) {
+            // The log says nothing more of anybody who is erased.
+            let is_known = self
+                .committed
+                .subjects
+                .user_id(settlement.subject)
+                .is_some();
+            if is_known && unsettled.contains(row) && seen.insert(row) {
                 let same = by_outcome.entry(settlement.outcome.clone());
                 same.or_default().push(settlement);
             }
@@ -180,10 +185,9 @@ impl WriteModel {
                     self.settle(id, full, decided)?;
                 }
                 let subject = settlement.subject;
-                let is_known = self.committed.subjects.user_id(subject).is_some();
                 let is_delayed = outcome.delayed_until.is_some();
-                settling.add(&outcome, &settlement, is_known);
-                if is_known && !is_delayed {
+                settling.add(&outcome, &settlement);
+                if !is_delayed {
                     self.keep_in_inbox(id, &settlement, decided);
                     self.mark_dead(subject, &settlement.dead_tokens, now, decided);
                 }
@@ -353,14 +357,14 @@ impl Default for Settling {
 }
 
 impl Settling {
-    fn add(&mut self, outcome: &MessageOutcome, settlement: &Settlement, is_known: bool) {
+    fn add(&mut self, outcome: &MessageOutcome, settlement: &Settlement) {
         let place = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
         self.subjects.push(settlement.subject);
         match self.settled.outcomes.last_mut() {
             Some((held, count)) if held == outcome => *count += 1,
             _ => self.settled.outcomes.push((outcome.clone(), 1)),
         }
-        if is_known && let Some(receipt) = &settlement.receipt {
+        if let Some(receipt) = &settlement.receipt {
             let value = Personal::Known(receipt.clone());
             self.settled.receipts.push(OfPerson { place, value });
         }

@@ -2,7 +2,9 @@ use events::{
     Envelope, Event, InboxEvent, MessageAccepted, MessageEvent, MessageTarget, MessageText,
     SubjectEvent,
 };
-use types::{InboxMark, Message, MessageId, Position, StreamId};
+use types::{
+    InboxMark, Message, MessageId, MessageReason, MessageStatus, Position, StreamId, SubjectId,
+};
 
 use super::request::{About, People, Request, ResolvedPeople, Settled, Turn};
 use super::{Messages, State};
@@ -35,15 +37,8 @@ impl Projection for Messages {
                 }
             }
             (Event::Subject(SubjectEvent::Erased(_)), _) => {
-                // What was told to somebody alone is sealed under the key that is gone, and a replay will
-                // not know it either.
                 for subject in &envelope.subjects {
-                    let requests = state.of_person.get(subject).cloned().unwrap_or_default();
-                    for position in requests {
-                        if let Some(request) = state.requests.get_mut(&position) {
-                            request.about = About::default();
-                        }
-                    }
+                    state.erase(*subject, envelope);
                 }
             }
             _ => {}
@@ -54,19 +49,54 @@ impl Projection for Messages {
         let state = self.state.read();
         for (position, request) in &state.requests {
             digest.number(position.0);
-            digest.json(request);
+            digest.stored(request);
         }
         let mut marks: Vec<_> = state.marks.iter().collect();
         marks.sort_unstable_by_key(|(place, _)| **place);
         for ((position, subject), marks) in marks {
             digest.number(position.0);
             digest.number(u64::from(subject.0));
-            digest.json(marks);
+            digest.stored(marks);
         }
     }
 }
 
 impl State {
+    /// Nothing that comes later may name somebody who is erased, so with that it is known what became of
+    /// whatever was still to be told to them. What was told to them alone is sealed under the key that is
+    /// gone, and a replay will not know it either.
+    fn erase(&mut self, subject: SubjectId, envelope: &Envelope) {
+        let alone = self.of_person.get(&subject).into_iter().flatten();
+        let among = self.of_many.iter();
+        let requests: Vec<Position> = alone.chain(among).copied().collect();
+        for position in requests {
+            let Some(request) = self.requests.get_mut(&position) else {
+                continue;
+            };
+            if !request.is_for(subject) {
+                continue;
+            }
+            let before = request.turn();
+            let settled = Settled {
+                position: envelope.position,
+                at: envelope.recorded_at,
+                status: MessageStatus::Undeliverable,
+                reason: Some(MessageReason::Failed),
+                channel: None,
+                provider: None,
+                tenant: None,
+            };
+            request.settle(settled, &[subject]);
+            if matches!(request.people, People::One { .. }) {
+                request.about = About::default();
+            }
+            let after = request.turn();
+            if before != after {
+                self.queue(position, before, after);
+            }
+        }
+    }
+
     fn apply(&mut self, id: &MessageId, event: &MessageEvent, envelope: &Envelope) {
         if let MessageEvent::Accepted(accepted) = event {
             self.accept(id, accepted, envelope);
@@ -128,7 +158,7 @@ impl State {
                 let settled = Settled {
                     position: envelope.position,
                     at: envelope.recorded_at,
-                    status: types::MessageStatus::Canceled,
+                    status: MessageStatus::Canceled,
                     reason: None,
                     channel: None,
                     provider: None,

@@ -71,6 +71,8 @@ impl ReadModels {
         match target {
             MessageTarget::Person(person) => {
                 let subject = named.get(person.place as usize).copied().flatten();
+                // Whoever was erased since is nobody.
+                let subject = subject.filter(|it| self.subjects.user_id(*it).is_some());
                 Ok(everywhere(subject.map(|it| it.0).into_iter().collect()))
             }
             MessageTarget::List {

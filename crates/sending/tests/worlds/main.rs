@@ -14,13 +14,16 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use engine::{Command, EngineOptions, EventStore, History, Origin, Until, replay, start};
+use engine::{
+    Command, Engine, EngineOptions, EventStore, History, Origin, Until, Writer, replay, start,
+};
+use events::codec::{Decoder, Encoder};
 use events::{Event, MessageEvent};
 use projections::{MessageFilter, ReadModels};
 use providers::{Providers, ProvidersConfig};
 use sending::{Evaluator, Page, Sending, SendingSources, Spec, Writing};
 use tokio::sync::watch;
-use types::{Clock as _, MessageId, SystemClock};
+use types::{Clock as _, MessageId, SystemClock, UserId};
 
 use random::Random;
 use world::{Sent, World};
@@ -84,48 +87,117 @@ async fn what_is_foreseen_is_what_becomes_of_it() {
     }
 }
 
+/// A world with the engine that runs in it.
+struct Running {
+    store: EventStore,
+    models: Arc<ReadModels>,
+    engine: Engine,
+    history: History,
+    sending: Sending,
+    _writer: Writer,
+}
+
+impl Running {
+    async fn of(world: &World) -> Self {
+        let store = EventStore::in_memory();
+        let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
+        let models = Arc::clone(&rebuilt.read_models);
+        let clock = Arc::new(SystemClock);
+        let (engine, writer) = start(store.clone(), rebuilt, clock, EngineOptions::default());
+        let history = History::new(store.clone(), Arc::clone(&models));
+        let sending = Sending::new(SendingSources {
+            engine: engine.clone(),
+            history: history.clone(),
+            read_models: Arc::clone(&models),
+            providers: Providers::new(&ProvidersConfig::default()).unwrap(),
+            writing: Writing::new(None),
+            tenant_levels: 4,
+        });
+        let running = Self {
+            store,
+            models,
+            engine,
+            history,
+            sending,
+            _writer: writer,
+        };
+        for command in world.commands() {
+            running.execute(command).await;
+        }
+        running
+    }
+
+    async fn execute(&self, command: Command) {
+        let executed = self.engine.execute(command, Origin::default());
+        executed.await.unwrap();
+    }
+
+    /// Sends, and waits until it is decided for everybody.
+    async fn send(&self, sent: &Sent) -> MessageId {
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(self.sending.clone().run(stopping));
+        let id = MessageId::parse("1-00000000-000000000000000000000001").unwrap();
+        self.execute(Command::Send(Box::new(sent.command(id.clone()))))
+            .await;
+        let mut progress = self.engine.progress();
+        while !is_decided(&self.models, &id) {
+            progress.changed().await.unwrap();
+        }
+        stop.send_replace(true);
+        running.await.unwrap();
+        id
+    }
+
+    /// A replay, and a snapshot that is read again, hold the same.
+    fn compare_with_replay(&self) {
+        let digests = self.models.digests();
+        let replayed = replay(&self.store, Until::Head, &mut |_| ()).unwrap();
+        assert_eq!(digests, replayed.read_models.digests());
+        assert_eq!(digests, saved_and_restored(&self.models).digests());
+    }
+}
+
 async fn run(world: &World, sent: &Sent) -> (Outcomes, Outcomes) {
-    let store = EventStore::in_memory();
-    let rebuilt = replay(&store, Until::Head, &mut |_| ()).unwrap();
-    let models = Arc::clone(&rebuilt.read_models);
-    let clock = Arc::new(SystemClock);
-    let (engine, _writer) = start(store.clone(), rebuilt, clock, EngineOptions::default());
-    for command in world.commands() {
-        engine.execute(command, Origin::default()).await.unwrap();
-    }
-    let history = History::new(store, Arc::clone(&models));
-    let providers = Providers::new(&ProvidersConfig::default()).unwrap();
-    let writing = Writing::new(None);
-    let foreseen = foresee(sent, &models, &writing, &providers);
-    let sending = Sending::new(SendingSources {
-        engine: engine.clone(),
-        history: history.clone(),
-        read_models: Arc::clone(&models),
-        providers,
-        writing,
-        tenant_levels: 4,
-    });
-    let (stop, stopping) = watch::channel(false);
-    let running = tokio::spawn(sending.run(stopping));
-    let id = MessageId::parse("1-00000000-000000000000000000000001").unwrap();
-    let command = Command::Send(Box::new(sent.command(id.clone())));
-    engine.execute(command, Origin::default()).await.unwrap();
-    let mut progress = engine.progress();
-    while !is_decided(&models, &id) {
-        progress.changed().await.unwrap();
-    }
-    let outcomes = outcomes(&models, &history, &id);
-    stop.send_replace(true);
-    running.await.unwrap();
+    let running = Running::of(world).await;
+    let foreseen = foresee(sent, &running);
+    let id = running.send(sent).await;
+    running.compare_with_replay();
+    let outcomes = outcomes(&running.models, &running.history, &id);
     (foreseen, outcomes)
 }
 
-fn foresee(
-    sent: &Sent,
-    models: &Arc<ReadModels>,
-    writing: &Writing,
-    providers: &Providers,
-) -> Outcomes {
+/// The log can say nothing of who is erased, so with the erasure it is known what became of all that was
+/// still to be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_erased_is_told_nothing_and_a_message_to_them_is_done() {
+    for to_others in [false, true] {
+        let world = World::of_quiet_people();
+        let running = Running::of(&world).await;
+        let id = running.send(&Sent::to_quiet_people(to_others)).await;
+        let progress = |id: &MessageId| running.models.messages.request(id.as_str()).unwrap();
+        assert_eq!(progress(&id).progress.done, 0);
+        for person in world.people {
+            let user_id = UserId::parse(&person.id).unwrap();
+            running.execute(Command::EraseUser { user_id }).await;
+        }
+        let request = progress(&id);
+        assert!(!request.is_active);
+        assert_eq!(request.progress.done, request.progress.people);
+        running.compare_with_replay();
+    }
+}
+
+fn saved_and_restored(models: &ReadModels) -> ReadModels {
+    let mut bytes = Vec::new();
+    for part in models.parts() {
+        (part.save)(&mut Encoder::new(&mut bytes)).unwrap();
+    }
+    let mut bytes = bytes.as_slice();
+    ReadModels::restore(models.checkpoint(), &mut Decoder::new(&mut bytes)).unwrap()
+}
+
+fn foresee(sent: &Sent, running: &Running) -> Outcomes {
+    let models = &running.models;
     let (targets, named) = sent.targets(models);
     let spec = Spec::new(sent.parsed(), targets, Vec::new());
     let evaluator = Evaluator {
@@ -133,8 +205,8 @@ fn foresee(
         read_models: models,
         tenant_levels: 4,
         at: SystemClock.now(),
-        writing,
-        providers,
+        writing: running.sending.writing(),
+        providers: running.sending.providers(),
     };
     let page = Page {
         limit: 1_000,

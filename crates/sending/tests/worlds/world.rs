@@ -111,6 +111,23 @@ impl World {
         }
     }
 
+    /// Two people who do not want to be disturbed.
+    pub(crate) fn of_quiet_people() -> Self {
+        let person = |number: usize| Person {
+            id: format!("p{number}"),
+            is_quiet: true,
+            has_device: true,
+            ..Person::default()
+        };
+        Self {
+            people: vec![person(0), person(1)],
+            topic: None,
+            tenant_defaults: BTreeMap::new(),
+            tenant_emails: vec![],
+            templates: BTreeMap::new(),
+        }
+    }
+
     /// What makes the world so.
     pub(crate) fn commands(&self) -> Vec<Command> {
         let mut commands = vec![Command::Section {
@@ -372,6 +389,19 @@ fn given(email: Option<&String>) -> JsonDocument {
 }
 
 impl Sent {
+    /// To the first of [`World::of_quiet_people`], or to both.
+    pub(crate) fn to_quiet_people(both: bool) -> Self {
+        let person = |number: usize| To::Person {
+            id: format!("p{number}"),
+            email: None,
+        };
+        let content = json!({"content": {"body": "Hello"}});
+        Self {
+            to: (0..=usize::from(both)).map(person).collect(),
+            message: content.as_object().cloned().unwrap_or_default(),
+        }
+    }
+
     pub(crate) fn parsed(&self) -> Message {
         Message::parse(&self.message).unwrap()
     }

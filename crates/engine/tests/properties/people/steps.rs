@@ -1,3 +1,5 @@
+mod messages;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Change, ChoiceRequest, ProfileCommand, TenantCommand, TopicPut};
@@ -29,7 +31,7 @@ const STATUSES: [PreferenceStatus; 4] = [
 ];
 
 pub(crate) fn any(random: &mut Random, now: Timestamp) -> Step {
-    match random.below(12) {
+    match random.below(16) {
         0 | 1 => tenant(random),
         2 | 3 => membership(random),
         4 => section_or_topic(random),
@@ -38,6 +40,9 @@ pub(crate) fn any(random: &mut Random, now: Timestamp) -> Step {
         7 | 8 => choice(random),
         9 => person(random),
         10 => upsert(random, now),
+        11 => messages::track(random),
+        12 => messages::send(random),
+        13 | 14 => messages::go_on(random, now),
         _ => default_preference(random),
     }
 }

@@ -4,8 +4,8 @@ use domain::limits::TENANT_LEVELS_LOADED;
 use projections::{ReadModels, UserFilter};
 use serde_json::{Value, json};
 use types::{
-    BrandId, DeviceToken, JsonDocument, ListId, PageLimit, PreferenceStatus, SectionId, SubjectId,
-    TenantId, Timestamp, TopicId, UserId,
+    BrandId, DeviceToken, JsonDocument, ListId, MessageId, PageLimit, PreferenceStatus, SectionId,
+    SubjectId, TenantId, Timestamp, TopicId, UserId,
 };
 
 pub(crate) const PEOPLE: usize = 5;
@@ -15,6 +15,7 @@ pub(crate) const SECTIONS: usize = 2;
 pub(crate) const BRANDS: usize = 2;
 pub(crate) const TOKENS: usize = 3;
 pub(crate) const LISTS: usize = 2;
+pub(crate) const MESSAGES: usize = 6;
 
 macro_rules! ids {
     ($($name:ident: $id:ident = $prefix:literal,)+) => {
@@ -31,6 +32,8 @@ ids! {
     brand_id: BrandId = "b",
     token_id: DeviceToken = "token ",
     list_id: ListId = "list",
+    message_id: MessageId = "message ",
+    job_id: MessageId = "job ",
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +67,12 @@ pub(crate) struct World {
     pub(crate) tokens: BTreeMap<(usize, usize), (u64, Option<u64>)>,
     /// Of whom anything was ever known since they were erased.
     pub(crate) registered: BTreeSet<usize>,
+    /// How often somebody did something.
+    pub(crate) tracked: BTreeMap<(usize, usize), u64>,
+    /// Whether it is known whom each message is for.
+    pub(crate) messages: BTreeMap<usize, bool>,
+    /// Whether each bulk job has started, and who is in it.
+    pub(crate) jobs: BTreeMap<usize, (bool, BTreeSet<usize>)>,
 }
 
 /// What a naive engine says.
@@ -142,6 +151,7 @@ impl World {
         self.choices.retain(|(it, ..), _| *it != who);
         self.tokens.retain(|(it, _), _| *it != who);
         self.recipients.remove(&who);
+        self.tracked.retain(|(it, _), _| *it != who);
     }
 
     fn effective(&self, who: usize, tenant: Option<usize>, topic: usize) -> PreferenceStatus {
@@ -168,6 +178,44 @@ impl World {
             || self.choices.keys().any(|it| it.0 == who)
             || self.tokens.keys().any(|it| it.0 == who)
             || self.recipients.contains_key(&who)
+            || self.tracked.keys().any(|it| it.0 == who)
+    }
+
+    fn compare_messages(&self, models: &ReadModels, about: &str) {
+        for message in 0..MESSAGES {
+            let view = models.messages.request(message_id(message).as_str());
+            let shown = view.as_ref().map(|it| it.is_resolved);
+            assert_eq!(
+                shown,
+                self.messages.get(&message).copied(),
+                "message, {about}"
+            );
+            let done = view.map_or(0, |it| it.progress.done);
+            assert_eq!(
+                done, 0,
+                "whoever is settled is not among its people, {about}"
+            );
+            let job = models.bulk_jobs.get(&job_id(message));
+            let shown = job.map(|it| (it.started_at.is_some(), it.people));
+            let expected = self.jobs.get(&message);
+            let expected = expected.map(|(started, people)| (*started, people.len() as u64));
+            assert_eq!(shown, expected, "bulk job, {about}");
+        }
+        for who in 0..PEOPLE {
+            let subject = models.subjects.number(user_id(who).as_str());
+            let tracked = subject
+                .map(|it| models.tracked.of_subject(it))
+                .unwrap_or_default();
+            let shown: Vec<_> = tracked
+                .into_iter()
+                .map(|(name, it)| (name, it.count))
+                .collect();
+            let expected = self.tracked.iter().filter(|((it, _), _)| *it == who);
+            let expected: Vec<_> = expected
+                .map(|((_, event), count)| (event.to_string(), *count))
+                .collect();
+            assert_eq!(shown, expected, "tracked, {about}");
+        }
     }
 
     pub(crate) fn compare(&self, models: &ReadModels, about: &str) {
@@ -203,6 +251,7 @@ impl World {
                 known.push(user_id(who));
             }
         }
+        self.compare_messages(models, about);
         let page = models.users(&UserFilter::default(), None, PageLimit::MOST, &|| true);
         let shown: Vec<UserId> = page.items.into_iter().map(|it| it.user_id).collect();
         assert_eq!(shown, known, "everybody, {about}");
