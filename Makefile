@@ -2,8 +2,8 @@
 DATA_DIR ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help build run fmt lint test test-rust test-sdk test-api test-crash test-properties fuzz golden \
-	docs bench doc
+.PHONY: help build run fmt lint test test-rust test-sdk test-guides test-api test-crash test-properties fuzz \
+	golden docs bench doc
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ lint: ## Formatting, clippy and rustdoc, warnings as errors.
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-test: lint test-rust test-sdk test-api ## Everything that CI runs.
+test: lint test-rust test-sdk test-guides test-api ## Everything that CI runs.
 
 test-rust:
 	cargo build --locked -p cli
@@ -31,6 +31,10 @@ test-rust:
 test-sdk: ## Courier's official Python SDK against the real binary.
 	cargo build --locked -p cli
 	MUSTER_BIN=target/debug/muster tests/sdk/run
+
+test-guides: ## The guides, run against the real binary.
+	cargo build --locked -p cli
+	MUSTER_BIN=target/debug/muster docs/guides/run
 
 test-api: ## The real binary against its own OpenAPI description, by schemathesis.
 	cargo build --locked -p cli
