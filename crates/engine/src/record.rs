@@ -216,17 +216,23 @@ fn check_message(event: &MessageEvent, subjects: &[SubjectId]) -> Result<(), &'s
     const WRONG: &str = "a message tells of people whom it does not name, or of none whom it names";
     let fits = match event {
         MessageEvent::Accepted(accepted) => {
-            let places = accepted.targets.iter().filter_map(|target| match target {
-                MessageTarget::Person(person) => Some(person.place as usize),
+            // Everybody in the order in which they are named first.
+            let mut known = 0;
+            let in_order = accepted.targets.iter().all(|target| match target {
+                MessageTarget::Person(person) => {
+                    let place = person.place as usize;
+                    known += usize::from(place == known);
+                    place < known
+                }
                 MessageTarget::List { .. }
                 | MessageTarget::ListPattern { .. }
                 | MessageTarget::Audience { .. }
                 | MessageTarget::Tenant { .. }
-                | MessageTarget::Bulk { .. } => None,
+                | MessageTarget::Bulk { .. } => true,
             });
             let is_alone = matches!(accepted.targets[..], [MessageTarget::Person(_)]);
             let is_to_one = matches!(accepted.message, MessageText::ToOne(_));
-            places.eq(0..subjects.len()) && is_alone == is_to_one
+            in_order && known == subjects.len() && is_alone == is_to_one
         }
         MessageEvent::Resolved(_) | MessageEvent::Archived(_) => subjects.is_empty(),
         MessageEvent::Settled(settled) => {

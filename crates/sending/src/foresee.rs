@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::{MessageTarget, TargetProblem};
 use projections::PeopleWithin;
@@ -58,12 +58,13 @@ impl Evaluator<'_> {
             problems: resolution.problems,
             ..Foreseen::default()
         };
+        let mut seen = BTreeSet::new();
         for (place, target) in (0..).zip(targets) {
             let MessageTarget::Person(person) = target else {
                 continue;
             };
             let known = named.get(person.place as usize).copied().flatten();
-            if known.is_none() && page.within.is_none() {
+            if known.is_none() && page.within.is_none() && seen.insert(person.place) {
                 let person = self.foresee_one(None, place, None);
                 foreseen.add(person, page.after.is_none(), page.limit);
             }

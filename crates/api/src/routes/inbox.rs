@@ -269,6 +269,12 @@ pub(crate) async fn follow(
     reach: Reach,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
+    for name in ["read", "archived", "limit", "cursor"] {
+        if parameters.get(name).is_some() {
+            let expected = "left out: a stream goes on for ever, oldest first";
+            return Err(ApiError::invalid_parameter(name, expected));
+        }
+    }
     let tenant = tenant_of(&parameters, &reach)?;
     let head = state.read_models.checkpoint();
     let last = headers.get("last-event-id");

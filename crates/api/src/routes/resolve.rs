@@ -88,28 +88,25 @@ pub(crate) async fn resolve(
     let (_, message) = message(given.take_all(), "/message")?;
     let mut named: Vec<(String, Option<SubjectId>)> = Vec::new();
     let mut targets = Vec::new();
-    // As places in `to`, because whoever is named twice counts once.
-    let mut places = Vec::new();
-    for (place, target) in (0..).zip(wanted) {
+    for target in wanted {
         match target {
             NewTarget::Many(target) => targets.push(target),
             NewTarget::Person(recipient) => {
                 let user_id = recipient.user_id.as_str();
-                if named.iter().any(|(held, _)| held == user_id) {
-                    continue;
+                let held = named.iter().position(|(held, _)| held == user_id);
+                let place = held.unwrap_or(named.len());
+                if held.is_none() {
+                    named.push((
+                        user_id.to_owned(),
+                        state.read_models.subjects.number(user_id),
+                    ));
                 }
-                let at = u32::try_from(named.len()).unwrap_or(u32::MAX);
-                named.push((
-                    user_id.to_owned(),
-                    state.read_models.subjects.number(user_id),
-                ));
                 targets.push(MessageTarget::Person(events::OfPerson {
-                    place: at,
+                    place: u32::try_from(place).unwrap_or(u32::MAX),
                     value: events::Personal::Known(recipient.given),
                 }));
             }
         }
-        places.push(place);
     }
     let named: Vec<_> = named.into_iter().map(|(_, subject)| subject).collect();
     let spec = Spec::new(message, targets, Vec::new());
@@ -133,11 +130,10 @@ pub(crate) async fn resolve(
         })
         .await?;
     let foreseen = foreseen.ok_or_else(ApiError::busy)?;
-    Ok(json(&shown(&state, foreseen, &places)))
+    Ok(json(&shown(&state, foreseen)))
 }
 
-fn shown(state: &ApiState, foreseen: Foreseen, places: &[u32]) -> Resolved {
-    let place = |target: u32| places.get(target as usize).copied().unwrap_or(target);
+fn shown(state: &ApiState, foreseen: Foreseen) -> Resolved {
     let last = foreseen.page.iter().rev().find_map(|it| it.subject);
     let counts = foreseen.counts.into_iter();
     let items = foreseen.page.into_iter().map(|person| {
@@ -153,7 +149,7 @@ fn shown(state: &ApiState, foreseen: Foreseen, places: &[u32]) -> Resolved {
             user_id: person
                 .subject
                 .map(|it| state.read_models.subjects.shown(it)),
-            recipient: place(person.target),
+            recipient: person.target,
             status: status.name(),
             reason: reason.map(MessageReason::name),
             because,
@@ -170,7 +166,7 @@ fn shown(state: &ApiState, foreseen: Foreseen, places: &[u32]) -> Resolved {
         }
     });
     let problems = foreseen.problems.iter().map(|it| Problem {
-        recipient: place(it.target),
+        recipient: it.target,
         problem: problem_name(it.problem),
     });
     Resolved {

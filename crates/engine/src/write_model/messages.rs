@@ -42,13 +42,16 @@ impl WriteModel {
                 NewTarget::Person(recipient) => {
                     let given = recipient.given.clone();
                     let subject = self.welcome(recipient, decided);
-                    // Whoever is named twice is told once, as it was said first.
-                    if !subjects.contains(&subject) {
-                        let place = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
+                    // Whoever is named twice is told once, as it was said first, and stands among the
+                    // targets wherever they were named.
+                    let held = subjects.iter().position(|it| *it == subject);
+                    let place = held.unwrap_or(subjects.len());
+                    if held.is_none() {
                         subjects.push(subject);
-                        let value = Personal::Known(given);
-                        targets.push(MessageTarget::Person(OfPerson { place, value }));
                     }
+                    let place = u32::try_from(place).unwrap_or(u32::MAX);
+                    let value = Personal::Known(given);
+                    targets.push(MessageTarget::Person(OfPerson { place, value }));
                 }
             }
         }

@@ -218,7 +218,7 @@ impl MessageFilter {
             && is(&self.event, about.event.as_deref())
             && is(&self.list, about.list.as_ref().map(ListId::as_str))
             && is(&self.template, about.template.as_deref())
-            && self.tags.iter().all(|tag| about.tags.contains(tag))
+            && (self.tags.is_empty() || self.tags.iter().any(|tag| about.tags.contains(tag)))
             && self.trace_id.as_deref().is_none_or(|wanted| {
                 about.trace_id.as_deref() == Some(wanted) || request.id.as_str() == wanted
             })
@@ -378,9 +378,15 @@ fn view_of_nobody(accepted: Position, request: &Request) -> MessageView {
 }
 
 fn view_of_request(accepted: Position, request: &Request) -> RequestView {
-    let (only, problems) = match &request.people {
-        People::One { subject, .. } => (Some(*subject), Vec::new()),
-        People::Many(many) => (None, many.problems.clone()),
+    let (only, problems, of_the_only) = match &request.people {
+        People::One {
+            subject, settled, ..
+        } => {
+            let settled = settled.as_ref();
+            let canceled = settled.filter(|it| it.status == MessageStatus::Canceled);
+            (Some(*subject), Vec::new(), canceled.map(|it| it.at))
+        }
+        People::Many(many) => (None, many.problems.clone(), None),
     };
     RequestView {
         id: request.id.clone(),
@@ -388,7 +394,7 @@ fn view_of_request(accepted: Position, request: &Request) -> RequestView {
         accepted_at: request.at,
         delayed_until: request.delayed_until,
         expires_at: request.expires_at,
-        canceled_at: request.canceled_at,
+        canceled_at: request.canceled_at.or(of_the_only),
         archived: request.archived,
         only,
         is_resolved: request.is_resolved(),

@@ -436,11 +436,13 @@ impl Sent {
         let mut seen: Vec<&String> = Vec::new();
         for to in &self.to {
             match to {
-                To::Person { id, .. } if seen.contains(&id) => {}
                 To::Person { id, email } => {
-                    seen.push(id);
-                    let place = u32::try_from(named.len()).unwrap();
-                    named.push(models.subjects.number(id));
+                    let held = seen.iter().position(|it| *it == id);
+                    let place = u32::try_from(held.unwrap_or(seen.len())).unwrap();
+                    if held.is_none() {
+                        seen.push(id);
+                        named.push(models.subjects.number(id));
+                    }
                     let value = Personal::Known(given(email.as_ref()));
                     targets.push(MessageTarget::Person(OfPerson { place, value }));
                 }
@@ -454,16 +456,7 @@ impl Sent {
 
     /// The person whom a target names.
     pub(crate) fn name_of(&self, target: u32) -> String {
-        let mut seen: Vec<&String> = Vec::new();
-        let unique = self.to.iter().filter(|to| match to {
-            To::Person { id, .. } if seen.contains(&id) => false,
-            To::Person { id, .. } => {
-                seen.push(id);
-                true
-            }
-            To::List(_) | To::Pattern(_) | To::Audience | To::Tenant { .. } => true,
-        });
-        match unique.into_iter().nth(target as usize) {
+        match self.to.get(target as usize) {
             Some(To::Person { id, .. }) => id.clone(),
             other => panic!("{other:?} is no person"),
         }

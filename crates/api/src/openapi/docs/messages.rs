@@ -164,7 +164,7 @@ fn listing() -> Vec<Doc> {
             ("provider", "Names of providers, separated by commas."),
             ("recipient", "A user id."),
             ("status", "Statuses, separated by commas."),
-            ("tag", "Tags, separated by commas: all of them."),
+            ("tag", "Tags, separated by commas: any of them."),
             ("tags", "As `tag`."),
             ("tenant_id", "In the context of this tenant."),
             (

@@ -430,6 +430,7 @@ fn person(random: &mut Random) -> Step {
             let effect = move |world: &mut World| {
                 let registered = world.registered.remove(&who);
                 world.delete_user(who);
+                world.erase_from_messages(who);
                 if registered { Ok(()) } else { Err("nobody") }
             };
             (Command::EraseUser { user_id }, Box::new(effect))

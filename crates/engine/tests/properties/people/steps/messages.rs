@@ -69,6 +69,9 @@ pub(super) fn send(random: &mut Random) -> Step {
             return Err("there is one");
         }
         world.messages.insert(message, is_to_one);
+        if is_to_one {
+            world.alone.extend(people.iter().map(|who| (message, *who)));
+        }
         world.registered.extend(people);
         Ok(())
     };
@@ -165,10 +168,7 @@ fn job(random: &mut Random, job: usize) -> Step {
             let effect = move |world: &mut World| match world.jobs.get_mut(&job) {
                 None | Some((true, _)) => Err("there is none, or it runs"),
                 Some((false, people)) => {
-                    // Whoever was erased since is somebody else now, and joins again.
-                    if world.registered.insert(who) && people.contains(&who) {
-                        people.insert(PEOPLE + people.len());
-                    }
+                    world.registered.insert(who);
                     people.insert(who);
                     Ok(())
                 }
