@@ -2,7 +2,7 @@
 DATA_DIR ?= data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help build run fmt lint test test-rust test-sdk test-guides test-api test-crash test-properties fuzz \
+.PHONY: help build run fmt lint test test-rust test-sdk test-guides test-smtp test-api test-crash test-properties fuzz \
 	golden docs bench doc
 
 help: ## This list.
@@ -22,7 +22,7 @@ lint: ## Formatting, clippy and rustdoc, warnings as errors.
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
-test: lint test-rust test-sdk test-guides test-api ## Everything that CI runs.
+test: lint test-rust test-sdk test-guides test-smtp test-api ## Everything that CI runs.
 
 test-rust:
 	cargo build --locked -p cli
@@ -36,13 +36,18 @@ test-guides: ## The guides, run against the real binary.
 	cargo build --locked -p cli
 	MUSTER_BIN=target/debug/muster docs/guides/run
 
+test-smtp: ## Mail to a real SMTP server, by the real binary.
+	cargo build --locked -p cli
+	MUSTER_BIN=target/debug/muster tests/smtp/run
+
 test-api: ## The real binary against its own OpenAPI description, by schemathesis.
 	cargo build --locked -p cli
 	MUSTER_BIN=target/debug/muster tests/api/run
 
 test-crash: build ## The long form of the crash tests.
 	MUSTER_BIN=$(CURDIR)/target/release/muster MUSTER_CRASH_KILLS=200 MUSTER_CRASH_CUTS=1000 \
-	MUSTER_CRASH_FLIPS=10000 cargo test --locked -p tests --test crash -- --nocapture
+	MUSTER_CRASH_FLIPS=10000 MUSTER_CRASH_RECIPIENTS=1000000 \
+	cargo test --locked -p tests --test crash -- --nocapture
 
 test-properties: ## The long form of the property tests of the engine.
 	MUSTER_AUDIENCE_WRITES=$${MUSTER_AUDIENCE_WRITES:-300000} \

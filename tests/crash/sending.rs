@@ -1,6 +1,7 @@
 //! A send over kills: everybody to whom it is has one outcome in the log, whenever the process ends.
 //!
-//! `MUSTER_CRASH_RECIPIENTS` sets how many people it is to.
+//! `MUSTER_CRASH_RECIPIENTS` sets how many people it is to, `MUSTER_CRASH_SENDING_KILLS` how often the process is
+//! killed meanwhile: without a kill, it measures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use crate::process::{API_KEY, Server, offline, say};
 use crate::random::Random;
 
-const KILLS: u64 = 3;
 /// People written in one request.
 const BATCH: u64 = 1_000;
 const TIME_MAX: Duration = Duration::from_mins(20);
@@ -22,12 +22,16 @@ const TIME_MAX: Duration = Duration::from_mins(20);
 #[test]
 fn everybody_has_one_outcome_however_often_the_server_is_killed() -> Result<()> {
     let mut random = Random::of("sending");
-    let recipients = std::env::var("MUSTER_CRASH_RECIPIENTS").ok();
-    let recipients = recipients.map_or(Ok(20_000), |it| it.parse::<u64>())?;
+    let number = |name: &str, by_default: u64| {
+        std::env::var(name).map_or(Ok(by_default), |it| it.parse::<u64>())
+    };
+    let recipients = number("MUSTER_CRASH_RECIPIENTS", 20_000)?;
+    let kills = number("MUSTER_CRASH_SENDING_KILLS", 3)?;
     let data = tempfile::tempdir()?;
     let mut server = start(data.path())?;
     write_people(&server, recipients)?;
     let before = size_of(data.path())?;
+    let memory_before = memory_of(&server)?;
     let message = json!({"message": {
         "to": {"audience_id": "everybody"},
         "content": {"title": "News", "body": "Hello {{profile.name}}, here is what is new."},
@@ -39,7 +43,7 @@ fn everybody_has_one_outcome_however_often_the_server_is_killed() -> Result<()> 
     let resolved = wait(&server, &id, |it| it["resolved"] == true)?;
     ensure!(resolved["people"] == recipients, "{resolved}");
     let resolve = began.elapsed();
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         // Somewhere between what was reached last time and the end.
         let percent = (random.below(20) as u64 + 5) * kill;
         let at = recipients * percent / 100;
@@ -67,9 +71,9 @@ fn everybody_has_one_outcome_however_often_the_server_is_killed() -> Result<()> 
     )]
     let per_second = (recipients - from) as f64 / took.as_secs_f64().max(0.001);
     say(&format!(
-        "sending: {recipients} people, {KILLS} kills, {} outcomes, none missing and none twice; \
-         accepted in {accept:?}, resolved {:?} later; after the last kill {} in {took:?}, \
-         {per_second:.0}/s; {} bytes of files for each; {memory}",
+        "sending: {recipients} people, {kills} kills, {} outcomes, none missing and none twice; \
+         accepted in {accept:?}, resolved {:?} later; to the last {} in {took:?}, \
+         {per_second:.0}/s; {} bytes of files for each; before {memory_before}, after {memory}",
         outcomes.len(),
         resolve.saturating_sub(accept),
         recipients - from,

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use domain::limits::CHOICES_MAX;
 use domain::{Change, ChoiceRequest};
@@ -88,8 +88,9 @@ impl Page {
             ),
         ];
         let mut response = (status, html).into_response();
-        response.headers_mut().extend(headers);
-        response.headers_mut().remove(header::ETAG);
+        for (name, value) in headers {
+            response.headers_mut().insert(name, value);
+        }
         response
     }
 }

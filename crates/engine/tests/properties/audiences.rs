@@ -15,7 +15,7 @@ use projections::{ChangePlace, MemberView, ReadModels, StepPlace};
 use rules::{any_profile, any_rule};
 use serde_json::{Map, Value, json};
 use types::filter::Group;
-use types::{AudienceId, Clock as _, PageLimit, Position, SubjectId};
+use types::{AudienceId, Clock as _, PageLimit, Position, SubjectId, Timestamp};
 use world::{
     AUDIENCES, CROWD, FEW, LISTS, TENANTS, World, audience_id, list_id, tenant_id, user_id,
 };
@@ -33,7 +33,17 @@ pub(crate) fn any_step(random: &mut Random, people: usize, now: u64) -> Step {
         return any_tenant_step(random, people, now);
     }
     match random.below(100) {
-        0..50 => {
+        0..8 => {
+            let event = random.pick(&["order", "order.paid", "login"]);
+            let command = Command::Track {
+                user_id: user_id(who),
+                event: event.to_owned(),
+                properties: None,
+            };
+            let at = Timestamp(now);
+            (command, Box::new(move |world| world.track(who, event, at)))
+        }
+        8..50 => {
             let changes = any_profile(random, true, now);
             let command = Command::Profile {
                 user_id: user_id(who),

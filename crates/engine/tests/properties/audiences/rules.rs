@@ -6,7 +6,7 @@ use super::world::{AUDIENCES, LISTS, TENANTS};
 use crate::random::Random;
 
 /// Paths of which some are exact keys, some descend, and some could be either.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 12] = [
     "plan",
     "age",
     "tags",
@@ -16,6 +16,9 @@ const PATHS: [&str; 9] = [
     "custom.a.b",
     r#"custom["a.b"]"#,
     "missing",
+    "$events.order.count",
+    "$events.order.last_at",
+    r#"$events["order.paid"].first_at"#,
 ];
 
 /// Values that look alike in some way, so that operators disagree about them.

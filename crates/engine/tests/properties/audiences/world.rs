@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use projections::ReadModels;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use types::filter::{Facts, Group, Set};
 use types::{
     AttributePath, AudienceId, ListId, SubjectId, TenantId, Timestamp, UserId, merge_patch,
@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) tenants: BTreeMap<usize, Option<usize>>,
     /// Who is a member of which, whether it is there or not.
     pub(crate) memberships: BTreeMap<usize, BTreeSet<usize>>,
+    /// What people did, as rules see it: under `$events`.
+    pub(crate) tracked: BTreeMap<usize, Map<String, Value>>,
 }
 
 impl World {
@@ -66,6 +68,18 @@ impl World {
         if let Value::Object(profile) = without_nulls(Value::Object(profile)) {
             self.profiles.insert(who, profile);
         }
+    }
+
+    pub(crate) fn track(&mut self, who: usize, event: &str, at: Timestamp) {
+        let at = json!(at.to_rfc3339_millis());
+        let tracked = self.tracked.entry(who).or_default();
+        let events = tracked.entry("$events").or_insert_with(|| json!({}));
+        let event = &mut events[event];
+        if event.is_null() {
+            *event = json!({"count": 0, "first_at": at, "last_at": at});
+        }
+        event["count"] = json!(event["count"].as_u64().unwrap() + 1);
+        event["last_at"] = at;
     }
 
     pub(crate) fn subscribe(&mut self, list: usize, people: BTreeSet<usize>, overwrite: bool) {
@@ -108,6 +122,7 @@ impl World {
             members.remove(&who);
         }
         self.leave_all(who);
+        self.tracked.remove(&who);
     }
 
     /// The tenant and its ancestors; not more than there are, although there be a cycle.
@@ -143,7 +158,9 @@ struct Person<'a> {
 
 impl Facts for Person<'_> {
     fn attribute(&self, path: &AttributePath) -> Option<&Value> {
+        let tracked = || path.resolve(self.world.tracked.get(&self.who)?);
         path.resolve(&self.world.profiles[&self.who])
+            .or_else(tracked)
     }
 
     fn is_member(&self, set: &Set) -> bool {
