@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use types::{
     Channel, DeviceToken, JsonDocument, Message, MessageReason, MessageStatus, ProviderKey,
-    RoutingMethod, Timestamp,
+    RoutingMethod, Timestamp, merge_patch,
 };
 
 use crate::evaluate::{
@@ -343,6 +343,12 @@ fn outgoing(
 ) -> Option<Outgoing> {
     let kind = channel.plan.channel?;
     let prepared = carrying.prepared;
+    let template = prepared.settings.as_ref();
+    let mut overrides = template.map_or_else(Map::new, |it| it.overrides(kind, provider));
+    merge_patch(
+        &mut overrides,
+        carrying.spec.message.overrides(kind, provider),
+    );
     let one_click_url = prepared.one_click.clone();
     Some(Outgoing {
         message_id: carrying.message_id.to_owned(),
@@ -350,7 +356,7 @@ fn outgoing(
         content: content.clone(),
         unsubscribe: one_click_url.map(|one_click_url| Unsubscribe { one_click_url }),
         data: prepared.data.clone(),
-        overrides: carrying.spec.message.overrides(kind, provider),
+        overrides,
         user_id: carrying.user_id.map(str::to_owned),
         tenant_id: prepared.tenant.as_ref().map(|it| it.as_str().to_owned()),
     })

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use events::{ChannelOutcome, MessageOutcome, MessageTarget};
 use projections::{
     ChannelPlan, Decision, Given, Plan, PlanQuestion, PlannedRoute, PlannedStep, ReadModels,
@@ -6,7 +8,8 @@ use providers::Providers;
 use rendering::Rendered;
 use serde_json::{Map, Value};
 use types::{
-    Channel, MessageReason, MessageStatus, Position, RoutingMethod, SubjectId, TenantId, Timestamp,
+    Channel, Message, MessageReason, MessageStatus, Position, RoutingMethod, SubjectId, TenantId,
+    Timestamp,
 };
 
 use crate::carry::providers_of;
@@ -26,6 +29,8 @@ pub enum Evaluation {
 pub struct Prepared {
     pub route: PreparedRoute,
     pub tenant: Option<TenantId>,
+    /// What the template sets for channels and providers.
+    pub settings: Option<Arc<Message>>,
     pub data: Map<String, Value>,
     /// Ends the topic with one click.
     pub one_click: Option<String>,
@@ -199,6 +204,7 @@ impl Evaluator<'_> {
                 .and_then(|it| self.writing.one_click(&plan, it)),
             planned: plan.planned,
             planned_at: at,
+            settings: settings_of(&plan),
             tenant: plan.tenant,
             data,
         }))
@@ -237,6 +243,20 @@ impl Evaluator<'_> {
             Err(WritingError::Failed(because)) => Err(because),
         }
     }
+}
+
+/// What a template says of channels and providers, as far as it says anything.
+fn settings_of(plan: &Plan) -> Option<Arc<Message>> {
+    let template = plan
+        .template
+        .as_ref()?
+        .template
+        .members(|name| matches!(name, "channels" | "providers"));
+    if template.is_empty() {
+        return None;
+    }
+    // It was looked at before it was taken in.
+    Message::parse(&template).ok().map(Arc::new)
 }
 
 const NO_CONTENT: &str = "no_content";

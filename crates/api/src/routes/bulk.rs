@@ -94,8 +94,9 @@ pub(crate) async fn create(
     for name in ["to", "delay", "expiry"] {
         inner.remove(name);
     }
-    let template = inner.get("template").and_then(Value::as_str);
-    let event = event.or_else(|| template.map(str::to_owned));
+    let template = inner.get("template").filter(|it| !it.is_null());
+    let named = template.and_then(Value::as_str).map(str::to_owned);
+    let event = event.or(named);
     let is_written_out = inner.get("content").is_some_and(Value::is_object);
     if template.is_none() && !is_written_out {
         let event = event.clone();

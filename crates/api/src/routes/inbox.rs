@@ -202,6 +202,7 @@ pub(crate) async fn mark_many(
     let mark = body.named("mark", InboxMark::parse, InboxMark::NAMES)?;
     let mark = mark.ok_or_else(|| ApiError::missing_field("/mark"))?;
     let subject = subject_of(&state, &user_id);
+    let all = body.boolean("all")?.unwrap_or_default();
     let messages = if body.is_given("message_ids") {
         let pointer = body.pointer("message_ids");
         let ids = body.array("message_ids", INBOX_MARKS_MAX)?;
@@ -215,7 +216,7 @@ pub(crate) async fn mark_many(
         };
         let ids = ids.iter().enumerate().map(id).collect::<Result<_, _>>()?;
         InboxSelection::These { ids, tenant }
-    } else if body.boolean("all")? == Some(true) {
+    } else if all {
         InboxSelection::All { tenant }
     } else {
         return Err(ApiError::missing_field("/message_ids"));

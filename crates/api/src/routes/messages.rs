@@ -118,7 +118,7 @@ pub(crate) struct StatusCount {
 
 /// Why a message reached a person, or did not.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Explanation {
+pub(crate) struct MessageExplanation {
     message_id: String,
     user_id: String,
     /// Whether the message is for the person at all.
@@ -669,7 +669,7 @@ pub(crate) async fn explain(
     let subject = subject.ok_or_else(|| ApiError::invalid_parameter("user_id", "given"))?;
     let user_id = models.subjects.shown(subject);
     let Some(view) = models.messages.to_person(request.as_str(), subject) else {
-        return Ok(json(&Explanation {
+        return Ok(json(&MessageExplanation {
             message_id: request.into(),
             user_id,
             addressed: false,
@@ -687,7 +687,7 @@ pub(crate) async fn explain(
     let outcome = outcome_of(&state, &view)?.map(|(outcome, _)| outcome);
     let reached = models.messages.reached(view.accepted, subject);
     let channels = outcome.iter().flat_map(|it| &it.channels);
-    Ok(json(&Explanation {
+    Ok(json(&MessageExplanation {
         message_id: view.shown_id(),
         user_id,
         addressed: true,

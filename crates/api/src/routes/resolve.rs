@@ -25,7 +25,7 @@ pub(crate) struct Resolved {
     /// How many people it is for.
     people: u64,
     counts: Vec<OutcomeCount>,
-    items: Vec<Person>,
+    items: Vec<ForeseenUser>,
     /// Recipients that lead to nobody.
     problems: Vec<Problem>,
     paging: Paging,
@@ -41,7 +41,7 @@ pub(crate) struct OutcomeCount {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Person {
+pub(crate) struct ForeseenUser {
     /// Nothing of somebody who is not known yet.
     user_id: Option<String>,
     /// Place in `to` of the recipient through which the person is reached, from 0.
@@ -145,7 +145,7 @@ fn shown(state: &ApiState, foreseen: Foreseen) -> Resolved {
             channels,
             delayed_until,
         } = person.prediction;
-        Person {
+        ForeseenUser {
             user_id: person
                 .subject
                 .map(|it| state.read_models.subjects.shown(it)),

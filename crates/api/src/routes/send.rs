@@ -200,8 +200,24 @@ pub(crate) fn targets(
         .collect()
 }
 
+/// The members of a recipient that say who it is.
+const TEXTS: [&str; 7] = [
+    "user_id",
+    "email",
+    "phone_number",
+    "list_id",
+    "list_pattern",
+    "audience_id",
+    "tenant_id",
+];
+
 fn target(state: &ApiState, mut fields: Fields, now: Timestamp) -> Result<NewTarget, ApiError> {
     let models = &state.read_models;
+    for name in TEXTS {
+        if fields.is_given(name) && !fields.peek(name).is_string() {
+            return Err(ApiError::invalid_field(&fields.pointer(name), "a string"));
+        }
+    }
     let names_person = ["user_id", "email", "phone_number"]
         .iter()
         .any(|name| fields.is_given(name));

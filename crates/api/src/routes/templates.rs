@@ -393,6 +393,14 @@ fn given(body: &mut Fields) -> Result<(JsonDocument, bool), ApiError> {
             ApiError::invalid_field(&format!("{pointer}{}", error.pointer), error.expected)
         })?;
     }
+    for name in ["channels", "providers"] {
+        if members.get(name).is_some_and(|it| !it.is_object()) {
+            return Err(ApiError::invalid_field(
+                &format!("{pointer}/{name}"),
+                "an object",
+            ));
+        }
+    }
     if let Some(topic) = members.get("topic_id") {
         let topic = topic.as_str().and_then(|it| TopicId::parse(it).ok());
         topic.ok_or_else(|| {

@@ -6,8 +6,7 @@ use types::InboxMark;
 
 use super::super::Doc;
 use super::super::shapes::{
-    array, boolean, id, id_if_any, if_any, nullable, object, one_of, optional_object, text,
-    tolerant_limit,
+    array, boolean, id, id_if_any, nullable, object, one_of, optional_object, text, tolerant_limit,
 };
 use super::{delete, get, last_page, paged, paged_strictly, post, put};
 use crate::routes::{LinkedPage, bulk, inbound, inbox, messages, resolve, send, templates};
@@ -19,14 +18,14 @@ const AT: &str = "2026-11-25T10:00:00.000Z";
 fn recipient() -> Value {
     let named = |name: &'static str| json!({"type": "object", "required": [name]});
     let mut recipient = object([
-        ("user_id", id_if_any()),
-        ("email", if_any(&json!({"type": "string"}))),
-        ("phone_number", if_any(&json!({"type": "string"}))),
-        ("list_id", if_any(&json!({"type": "string"}))),
-        ("list_pattern", if_any(&json!({"type": "string"}))),
-        ("audience_id", id_if_any()),
-        ("tenant_id", id_if_any()),
-        ("locale", if_any(&text(1_024))),
+        ("user_id", nullable(id())),
+        ("email", nullable(json!({"type": "string"}))),
+        ("phone_number", nullable(json!({"type": "string"}))),
+        ("list_id", nullable(json!({"type": "string"}))),
+        ("list_pattern", nullable(json!({"type": "string"}))),
+        ("audience_id", nullable(id())),
+        ("tenant_id", nullable(id())),
+        ("locale", nullable(text(1_024))),
         ("data", optional_object()),
         ("preferences", optional_object()),
     ]);
@@ -49,7 +48,7 @@ fn content() -> Value {
     json!({
         "type": "object",
         "description": "Title and body, or Elemental: `version` and `elements`.",
-        "properties": {"title": {"type": "string"}, "body": {"type": "string"}},
+        "properties": {"title": {"type": ["string", "null"]}, "body": {"type": "string"}},
     })
 }
 
@@ -61,10 +60,10 @@ fn message() -> Value {
                 "to!",
                 json!({"oneOf": [recipient(), array(&recipient(), MESSAGE_TARGETS_MAX)]}),
             ),
-            ("template", if_any(&text(512))),
+            ("template", nullable(text(512))),
             ("content", nullable(content())),
             ("data", optional_object()),
-            ("brand_id", id_if_any()),
+            ("brand_id", nullable(id())),
             ("context", optional_object()),
             ("routing", optional_object()),
             ("channels", optional_object()),
@@ -109,8 +108,8 @@ pub(super) fn messages() -> Vec<Doc> {
                 object([
                     ("type!", one_of(&["track", "identify"])),
                     ("messageId!", id()),
-                    ("userId", id_if_any()),
-                    ("event", if_any(&text(TRACKED_NAME_BYTES_MAX))),
+                    ("userId", nullable(id())),
+                    ("event", nullable(text(TRACKED_NAME_BYTES_MAX))),
                     ("properties", optional_object()),
                     ("traits", optional_object()),
                 ]),
@@ -232,7 +231,7 @@ fn listing() -> Vec<Doc> {
             "Whom, if the message is to several.",
             id_if_any(),
         )
-        .answers::<messages::Explanation>(200, explanation),
+        .answers::<messages::MessageExplanation>(200, explanation),
     ]
 }
 
@@ -240,15 +239,15 @@ fn bulk_jobs() -> Vec<Doc> {
     let definition = object([(
         "message!",
         object([
-            ("event", if_any(&text(512))),
-            ("template", if_any(&text(512))),
+            ("event", nullable(text(512))),
+            ("template", nullable(text(512))),
             ("content", nullable(content())),
-            ("brand", id_if_any()),
+            ("brand", nullable(id())),
             ("data", optional_object()),
         ]),
     )]);
     let user = object([
-        ("recipient", id_if_any()),
+        ("recipient", nullable(id())),
         ("to", optional_object()),
         ("profile", optional_object()),
         ("data", optional_object()),
@@ -298,7 +297,7 @@ pub(super) fn templates() -> Vec<Doc> {
             ("routing", optional_object()),
             ("channels", optional_object()),
             ("providers", optional_object()),
-            ("topic_id", id_if_any()),
+            ("topic_id", nullable(id())),
         ])
     };
     let body = || object([("template!", written()), ("published", nullable(boolean()))]);
@@ -307,9 +306,9 @@ pub(super) fn templates() -> Vec<Doc> {
                "published": true})
     };
     let saved = || json!({"id": "welcome", "version": "v1", "published_at": AT});
-    let version = || object([("version", if_any(&text(64)))]);
+    let version = || object([("version", nullable(text(64)))]);
     let new = object([
-        ("id", id_if_any()),
+        ("id", nullable(id())),
         ("template!", written()),
         ("published", nullable(boolean())),
     ]);
