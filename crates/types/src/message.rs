@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::named::named;
-use crate::{Channel, TenantId, TopicId, escaped_pointer};
+use crate::{BrandId, Channel, TenantId, TopicId, escaped_pointer};
 
 mod read;
 
@@ -75,7 +75,7 @@ pub struct Message {
     /// Title and body, or Elemental.
     pub content: Option<Value>,
     pub data: Map<String, Value>,
-    pub brand_id: Option<String>,
+    pub brand_id: Option<BrandId>,
     /// The tenant in whose context everybody is told who has none of their own.
     pub tenant: Option<TenantId>,
     pub routing: Option<Routing>,

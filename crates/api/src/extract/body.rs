@@ -286,6 +286,19 @@ impl Fields {
         Ok(Some(id))
     }
 
+    /// Refuses what is given and no id, and leaves it where it is.
+    pub(crate) fn check_id<A: PathId>(&self, name: &str) -> Result<(), ApiError> {
+        let Some(value) = self.object.get(name).filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
+        let pointer = self.pointer(name);
+        let raw = value.as_str();
+        let raw = raw.ok_or_else(|| ApiError::invalid_field(&pointer, "a string"))?;
+        A::read(raw)
+            .map(drop)
+            .map_err(|error| ApiError::invalid_id(error, &pointer))
+    }
+
     pub(crate) fn required_id<A: PathId>(&mut self, name: &str) -> Result<A, ApiError> {
         self.id(name)?
             .ok_or_else(|| ApiError::missing_field(&self.pointer(name)))

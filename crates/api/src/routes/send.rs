@@ -200,8 +200,8 @@ pub(crate) fn targets(
         .collect()
 }
 
-/// The members of a recipient that say who it is.
-const TEXTS: [&str; 7] = [
+/// The members of a recipient that are texts, whomever it is.
+const TEXTS: [&str; 8] = [
     "user_id",
     "email",
     "phone_number",
@@ -209,6 +209,7 @@ const TEXTS: [&str; 7] = [
     "list_pattern",
     "audience_id",
     "tenant_id",
+    "locale",
 ];
 
 fn target(state: &ApiState, mut fields: Fields, now: Timestamp) -> Result<NewTarget, ApiError> {
@@ -218,6 +219,14 @@ fn target(state: &ApiState, mut fields: Fields, now: Timestamp) -> Result<NewTar
             return Err(ApiError::invalid_field(&fields.pointer(name), "a string"));
         }
     }
+    if fields.is_given("preferences") && !fields.peek("preferences").is_object() {
+        let pointer = fields.pointer("preferences");
+        return Err(ApiError::invalid_field(&pointer, "an object"));
+    }
+    // Ids that do not matter for whom it is have to be ids, too.
+    fields.check_id::<UserId>("user_id")?;
+    fields.check_id::<AudienceId>("audience_id")?;
+    fields.check_id::<TenantId>("tenant_id")?;
     let names_person = ["user_id", "email", "phone_number"]
         .iter()
         .any(|name| fields.is_given(name));

@@ -156,8 +156,7 @@ impl ReadModels {
         };
         let document = template.as_ref().map(|it| it.template.to_object());
         plan.template = template;
-        let brand = message.brand_id.as_deref();
-        let brand = brand.and_then(|id| BrandId::parse(id).ok());
+        let brand = message.brand_id.clone();
         let of_tenant = || {
             let tenant = plan.tenant.as_ref()?;
             let mut chain = now.tenants.chain(tenant, tenant_levels);

@@ -6,7 +6,7 @@ use super::{
     Message, ROUTING_LEVELS_MAX, ROUTING_STEPS_MAX, Routing, RoutingMethod, RoutingStep, TAGS_MAX,
     Timeouts, pointer,
 };
-use crate::{ID_BYTES_MAX, TenantId, TopicId};
+use crate::{BrandId, ID_BYTES_MAX, TenantId, TopicId};
 
 /// A member of a message that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +94,7 @@ pub(super) fn message(object: &Map<String, Value>) -> Result<Message, InvalidMes
         template: reader.text("template")?,
         content: (!content.is_empty()).then_some(Value::Object(content)),
         data: reader.object("data")?,
-        brand_id: reader.text("brand_id")?,
+        brand_id: brand(&reader)?,
         tenant: tenant(&reader)?,
         routing: reader.get("routing").map(routing).transpose()?,
         channels: reader.object("channels")?,
@@ -124,6 +124,16 @@ pub(super) fn message(object: &Map<String, Value>) -> Result<Message, InvalidMes
         };
     }
     Ok(message)
+}
+
+fn brand(reader: &Reader<'_>) -> Result<Option<BrandId>, InvalidMessage> {
+    match reader.text("brand_id")? {
+        None => Ok(None),
+        Some(id) => match BrandId::parse(&id) {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => wrong("/brand_id", "the id of a brand"),
+        },
+    }
 }
 
 fn tenant(reader: &Reader<'_>) -> Result<Option<TenantId>, InvalidMessage> {
