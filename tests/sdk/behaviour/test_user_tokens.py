@@ -17,6 +17,8 @@ GRANTS = [
     "write:preferences",
     "read:brands",
     "write:brands",
+    "inbox:read:messages",
+    "inbox:write:events",
 ]
 
 
@@ -43,6 +45,7 @@ def test_each_grant_allows_its_routes_and_no_others(wire: httpx.Client, user_id:
     routes = all_routes(wire)
     ids = {name: "x" for name in ("list_id", "audience_id", "tenant_id", "section_id", "topic_id", "brand_id")}
     ids |= {"token": "x", "position": "1", "key_id": "x", "audit_event_id": "1", "webhook_id": "x"}
+    ids |= {name: "x" for name in ("job_id", "message_id", "request_id", "template_id", "version")}
     allowed = 0
     for grant in GRANTS:
         with with_credential(wire, issue(wire, f"user_id:{user_id} {grant}")) as client:
