@@ -9,7 +9,7 @@ import httpx
 import pytest
 from courier import Courier
 from refusals import assert_refused
-from routes import with_credential
+from routes import key_client, with_credential
 from sending import inbox, sent
 
 ROUTING = {"method": "all", "channels": ["inbox"]}
@@ -102,6 +102,30 @@ def test_a_tenant_has_its_own_part(courier: Courier, wire: httpx.Client, person:
     assert (titles(wire, person, tenant_id=tenant), unread(wire, person, tenant_id=tenant)) == (["here"], 1)
     assert mark(wire, person, "read", tenant_id=tenant) == 1
     assert titles(wire, person, read=False) == ["there"]
+
+
+def test_who_reaches_one_tenant_reaches_that_part_alone(courier: Courier, wire: httpx.Client, person: str) -> None:
+    ours, theirs = (f"{name}-{uuid4().hex}" for name in ("ours", "theirs"))
+    for tenant in (ours, theirs):
+        courier.tenants.update(tenant, name="Tenant")
+        courier.users.tenants.add_single(tenant, user_id=person)
+    own, other = (told(courier, wire, person, it, context={"tenant_id": it}) for it in (ours, theirs))
+    alone = told(courier, wire, person, "alone")
+    scope = f"user_id:{person}:{ours} inbox:read:messages inbox:write:events"
+    body = {"scope": scope, "expires_in": "1h"}
+    token = wire.post("/auth/issue-token", json=body).json()["token"]
+    path = f"/v1/users/{person}/inbox"
+    for client in (with_credential(wire, token), key_client(wire, tenant_id=ours)):
+        with client:
+            assert titles(client, person, tenant_id=ours) == [ours]
+            assert_refused(client.get(path), 403)
+            assert client.get(f"{path}/messages/{own}", params={"tenant_id": ours}).status_code == 200
+            for message_id in (other, alone):
+                assert_refused(client.get(f"{path}/messages/{message_id}", params={"tenant_id": ours}), 404)
+            assert client.get(path, params={"tenant_id": theirs}).status_code in (403, 404)
+            mark(client, person, "read", own, other, alone, tenant_id=ours)
+            mark(client, person, "clicked", tenant_id=ours)
+    assert titles(wire, person, read=False) == ["alone", theirs]
 
 
 Event = dict[str, str]
