@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from courier import Courier
+from paging import pages
 from refusals import assert_refused, refused
 from sending import CONTENT, channels, decided, done, explained, inbox, outcome, people, said, send, sent
 
@@ -158,6 +159,79 @@ def test_who_leads_to_nobody_is_told_in_the_request(courier: Courier, wire: http
     assert (request["people"], request["problems"]) == (0, [{"recipient": 0, "problem": "empty"}])
     [message] = courier.messages.list(trace_id=request["request_id"]).results
     assert (message.status, message.reason, message.recipient) == ("UNROUTABLE", "NO_CHANNELS", "")
+
+
+def test_a_thousand_people_are_told_once_each(courier: Courier, wire: httpx.Client, mark: str) -> None:
+    users = [f"{number:04}-{mark}" for number in range(1_200)]
+    for start in range(0, len(users), 600):
+        rows = [{"user_id": it, "profile": {"email": f"{it}@example.com"}} for it in users[start : start + 600]]
+        wire.post("/v1/users:batch", json={"users": rows}).raise_for_status()
+    recipients: Any = [{"recipientId": it} for it in users]
+    courier.lists.subscriptions.add(mark, recipients=recipients)
+    request_id = send(courier, [{"list_id": mark}, {"user_id": users[7]}], routing={"method": "all", "channels": ["inbox"]})
+    request = done(wire, request_id)
+    assert request["counts"] == [{"status": "DELIVERED", "reason": None, "count": 1_200}]
+    found = pages(lambda cursor: courier.messages.list(trace_id=request_id, cursor=cursor))
+    told = [it.recipient for page in found for it in page.results]
+    assert sorted(told) == users
+    assert all(len(inbox(wire, it)["items"]) == 1 for it in users[:10])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/healthz",
+        "http://localhost:{port}/healthz",
+        "http://[::ffff:127.0.0.1]:{port}/healthz",
+        "http://2130706433:{port}/healthz",
+        "http://0.0.0.0:{port}/healthz",
+        "http://169.254.169.254/latest/meta-data",
+        "http://user@127.0.0.1:{port}/healthz",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_webhook_needs_no_user_and_reaches_nothing_in_private(courier: Courier, wire: httpx.Client, url: str) -> None:
+    message = sent(courier, wire, {"webhook": {"url": url.format(port=wire.base_url.port)}})
+    [channel] = [it for it in explained(wire, message.id)["channels"] if it["channel"] == "webhook"]
+    assert (message.status, channel["used"]) == ("UNDELIVERABLE", False)
+    assert channel["because"].startswith(("refused:", "malformed:"))
+
+
+def test_what_was_said_with_a_list_holds_for_who_is_reached_by_it(
+    courier: Courier, wire: httpx.Client, mark: str
+) -> None:
+    news = topic(courier)
+    preference = lambda status: {"categories": {news: {"status": status}}}
+    off, on, plain, both = (reachable(courier, f"{name}-{mark}") for name in ("off", "on", "plain", "both"))
+    for list_id in (f"{mark}.closed", f"{mark}.open"):
+        preferences: Any = preference("OPTED_OUT") if list_id.endswith("closed") else None
+        courier.lists.update(list_id, name="List", preferences=preferences)
+    for user, list_id, own in (
+        (off, "open", "OPTED_OUT"),
+        (on, "closed", "OPTED_IN"),
+        (plain, "closed", None),
+        (both, "closed", None),
+        (both, "open", None),
+    ):
+        preferences = preference(own) if own else None
+        courier.lists.subscriptions.subscribe_user(user, list_id=f"{mark}.{list_id}", preferences=preferences)
+    message: Any = {"preferences": {"subscription_topic_id": news}}
+
+    def why(to: Any) -> dict[str, str]:
+        request_id = send(courier, to, **message)
+        done(wire, request_id)
+        results = courier.messages.list(trace_id=request_id).results
+        return {it.recipient: explained(wire, request_id, it.recipient)["because"] for it in results}
+
+    assert why({"list_id": f"{mark}.open"}) == {off: "opted_out:subscription", both: "sent"}
+    assert why({"list_id": f"{mark}.closed"}) == {on: "sent", plain: "opted_out:list", both: "opted_out:list"}
+    # Who is subscribed to several lists of a pattern is told unless all of them say no.
+    assert why({"list_pattern": f"{mark}.*"}) == {
+        off: "opted_out:subscription",
+        on: "sent",
+        plain: "opted_out:list",
+        both: "sent",
+    }
 
 
 # In which context
@@ -314,6 +388,24 @@ def test_the_template_of_the_tenant_goes_before_that_of_everybody(
     assert result() == ("UNMAPPED", None, "tenant_context_not_found")
 
 
+def test_mail_has_the_brand_of_the_tenant_and_the_language_of_the_person(
+    courier: Courier, wire: httpx.Client, tenant_id: str, user_id: str
+) -> None:
+    color = "#12ab34"
+    brand = courier.brands.create(name="Acme", settings={"colors": {"primary": color, "secondary": "#000000"}})
+    courier.tenants.update(tenant_id, name="Tenant", brand_id=brand.id)
+    reachable(courier, user_id, locale="de_AT")
+    elements = [
+        {"type": "text", "content": "Hello {{brand.name}}", "locales": {"de": {"content": "Hallo {{brand.name}}"}}},
+        {"type": "action", "content": "Go", "href": "https://example.com/"},
+    ]
+    content = {"version": "2022-01-01", "elements": elements}
+    message = sent(courier, wire, {"user_id": user_id, "tenant_id": tenant_id}, content=content)
+    assert "Hallo Acme" in said(courier, message.id).html and color in said(courier, message.id).html
+    english = sent(courier, wire, {"user_id": user_id, "tenant_id": tenant_id, "locale": "en"}, content=content)
+    assert "Hello Acme" in said(courier, english.id).html
+
+
 def test_what_lacks_a_variable_is_told_on_no_channel(courier: Courier, wire: httpx.Client, user_id: str) -> None:
     reachable(courier, user_id)
     elements = [
@@ -394,6 +486,7 @@ def test_a_message_that_waits_can_be_called_back_once(courier: Courier, wire: ht
     refusal = wire.post(f"/messages/{message_id}/cancel")
     assert_refused(refusal, 409)
     assert refusal.headers["x-should-retry"] == "false"
+    assert (refusal.json()["id"], refusal.json()["status"]) == (message_id, "CANCELED"), "both come with the record"
     assert done(wire, message_id)["counts"] == [{"status": "CANCELED", "reason": None, "count": 1}]
     assert inbox(wire, user_id)["items"] == []
     gone = sent(courier, wire, to)
