@@ -39,6 +39,13 @@ SUITE_FILES = [
     "tests/api_resources/test_brands.py",
     "tests/api_resources/test_auth.py",
     "tests/api_resources/test_audit_events.py",
+    "tests/api_resources/test_send.py",
+    "tests/api_resources/test_messages.py",
+    "tests/api_resources/test_bulk.py",
+    "tests/api_resources/test_requests.py",
+    "tests/api_resources/test_inbound.py",
+    "tests/api_resources/tenants/test_templates.py",
+    "tests/api_resources/tenants/templates/test_versions.py",
 ]
 
 API_KEY = "My API Key"  # The official suite has it written into its code.

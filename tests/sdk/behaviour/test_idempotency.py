@@ -11,6 +11,7 @@ import pytest
 from courier import Courier
 from refusals import assert_refused
 from routes import all_routes
+from sending import CONTENT, send
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def body_of(route: str, topic: str) -> Any:
         "/v1/keys/{key_id}/rotate": {"grace": "1 hour"},
         "/v1/webhooks": {"url": "https://nowhere.invalid/", "types": ["list.restored"]},
         "/v1/webhooks/{webhook_id}/redeliver": {"from": 1},
+        "/send": {"message": {"to": {"email": "a@example.com"}, "content": CONTENT}},
+        "/bulk": {"message": {"event": "news", "content": CONTENT}},
+        "/bulk/{job_id}": {"users": [{"recipient": f"user-{uuid4().hex}"}]},
+        "/tenants/{tenant_id}/templates/{template_id}/publish": {},
+        "/v1/templates": {"template": {"content": CONTENT}},
+        "/v1/templates/{template_id}/publish": {},
+        "/v1/users/{user_id}/inbox/marks": {"mark": "read", "all": True},
     }.get(route)
 
 
@@ -43,8 +51,11 @@ WITHOUT_EFFECT = {
     "/v1/audiences/preview",
     "/v1/audiences/{audience_id}/diff",
     "/v1/members/query",
+    "/v1/resolve",
     "/auth/issue-token",
     "/preferences/sections/{section_id}/topics/{topic_id}/digest/release",
+    # What is told there has an id of its own, and is refused the second time.
+    "/inbound/courier",
 }
 
 
@@ -54,12 +65,19 @@ def test_every_post_takes_effect_once(wire: httpx.Client, courier: Courier, topi
     key_id = wire.post("/v1/keys", json={"name": "old", "scopes": ["admin"]}).json()["id"]
     webhook = wire.post("/v1/webhooks", json=body_of("/v1/webhooks", topic)).json()["id"]
     posts = [it for it in all_routes(wire) if it.method == "POST" and it.path not in WITHOUT_EFFECT]
-    assert len(posts) == 15
+    assert len(posts) == 25
     tenant = f"tenant-{uuid4().hex}"
     courier.tenants.update(tenant, name="Tenant")
+    template = {"template": {"content": CONTENT}}
+    wire.put(f"/tenants/{tenant}/templates/{tenant}", json=template).raise_for_status()
+    wire.put(f"/v1/templates/{tenant}", json=template).raise_for_status()
     for route in posts:
         ids = {"user_id": f"user-{uuid4().hex}", "list_id": f"list-{uuid4().hex}"}
-        fixed = {"section_id": section, "key_id": key_id, "tenant_id": tenant, "webhook_id": webhook}
+        fixed = {"section_id": section, "key_id": key_id, "tenant_id": tenant, "webhook_id": webhook, "template_id": tenant}
+        if route.names("message_id"):
+            fixed["message_id"] = send(courier, {"email": "a@example.com"}, delay={"duration": 3_600_000})
+        if route.names("job_id"):
+            fixed["job_id"] = wire.post("/bulk", json=body_of("/bulk", topic)).json()["jobId"]
         path = route.with_ids(ids | fixed)
         body, key = body_of(route.path, topic), {"Idempotency-Key": uuid4().hex}
         if route.path == "/v1/users/{user_id}/erase":
@@ -88,7 +106,8 @@ def test_every_post_takes_effect_once(wire: httpx.Client, courier: Courier, topi
         assert answered == position or "erase" in path and int(answered) + 1 == int(position), str(route)
         other = wire.post(path, json=body_of(route.path, topic), headers={"Idempotency-Key": uuid4().hex})
         # What is gone, or was replaced, is not there a second time.
-        if route.path not in ("/v1/keys/{key_id}/rotate", "/v1/users/{user_id}/erase"):
+        ends = ("/v1/keys/{key_id}/rotate", "/v1/users/{user_id}/erase", "/messages/{message_id}/cancel")
+        if route.path not in ends:
             assert other.status_code == first.status_code and "idempotent-replayed" not in other.headers
 
 

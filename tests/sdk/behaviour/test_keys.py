@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from refusals import assert_refused
-from routes import all_routes, key_client, new_key, scopes, with_credential
+from routes import all_routes, answer, key_client, new_key, scopes, with_credential
 
 
 def nobody() -> dict[str, str]:
@@ -25,7 +25,7 @@ def test_every_route_asks_for_its_scope_and_for_no_other(wire: httpx.Client) -> 
     for scope in every:
         with key_client(wire, scope) as client:
             for route in routes:
-                response = client.request(route.method, route.with_ids(nobody()))
+                response = answer(client, route, nobody())
                 allowed = route.scope == scope
                 looked_at += 1
                 if allowed:
@@ -44,7 +44,7 @@ def test_no_route_answers_without_a_good_credential(wire: httpx.Client) -> None:
         headers = {} if authorization is None else {"Authorization": authorization}
         with httpx.Client(base_url=wire.base_url, headers=headers) as client:
             for route in all_routes(wire):
-                assert_refused(client.request(route.method, route.with_ids(nobody())), 401)
+                assert_refused(answer(client, route, nobody()), 401)
     for public in ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs/page.js", "/docs/page.css"):
         assert httpx.get(f"{wire.base_url}{public}").status_code == 200
 

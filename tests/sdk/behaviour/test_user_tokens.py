@@ -8,7 +8,7 @@ import httpx
 import pytest
 from courier import Courier
 from refusals import assert_refused
-from routes import all_routes, key_client, new_key, with_credential
+from routes import all_routes, answer, key_client, new_key, with_credential
 
 GRANTS = [
     "read:user-tokens",
@@ -17,6 +17,8 @@ GRANTS = [
     "write:preferences",
     "read:brands",
     "write:brands",
+    "inbox:read:messages",
+    "inbox:write:events",
 ]
 
 
@@ -43,20 +45,21 @@ def test_each_grant_allows_its_routes_and_no_others(wire: httpx.Client, user_id:
     routes = all_routes(wire)
     ids = {name: "x" for name in ("list_id", "audience_id", "tenant_id", "section_id", "topic_id", "brand_id")}
     ids |= {"token": "x", "position": "1", "key_id": "x", "audit_event_id": "1", "webhook_id": "x"}
+    ids |= {name: "x" for name in ("job_id", "message_id", "request_id", "template_id", "version")}
     allowed = 0
     for grant in GRANTS:
         with with_credential(wire, issue(wire, f"user_id:{user_id} {grant}")) as client:
             for route in routes:
                 own = ids | {"user_id": user_id, "recipient_id": user_id}
-                response = client.request(route.method, route.with_ids(own))
+                response = answer(client, route, own)
                 if route.grant == grant:
-                    assert response.status_code not in (401, 403), f"{route} with {grant}: {response.text}"
+                    assert response.status_code not in (401, 403), f"{route} with {grant}: {response.status_code}"
                     allowed += 1
                 else:
                     assert_refused(response, 403)
                 if route.names("user_id"):
                     other = ids | {"user_id": f"other-{user_id}"}
-                    assert_refused(client.request(route.method, route.with_ids(other)), 403)
+                    assert_refused(answer(client, route, other), 403)
     assert allowed == sum(route.grant is not None for route in routes)
 
 

@@ -124,6 +124,8 @@ def test_a_deletion_removes_everything_and_says_what(
         ],
         "recipient_preferences": True,
         "quiet_hours": True,
+        "inbox": False,
+        "tracked_events": False,
     }
     assert_refused(wire.get(f"/v1/users/{user_id}"), 404)
     assert_refused(wire.get(f"/profiles/{user_id}"), 404)

@@ -39,6 +39,15 @@ def tenants(courier: Courier) -> None:
     courier.users.tenants.add_single("tenant_id", user_id="user_id", profile={"foo": "bar"})
 
 
+def templates(courier: Courier) -> None:
+    courier.tenants.templates.replace(
+        "template_id",
+        tenant_id="tenant_id",
+        template={"content": {"version": "2022-01-01", "elements": [{"type": "text", "content": "text"}]}},
+        published=True,
+    )
+
+
 def tokens(courier: Courier) -> None:
     courier.users.tokens.add_single("token", user_id="user_id", provider_key="firebase-fcm")
 
@@ -83,7 +92,7 @@ def gone(delete: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         delete(*args, **kwargs)
 
 
-AREAS = [profiles, lists, audiences, tenants, tokens, brands]
+AREAS = [profiles, lists, audiences, tenants, templates, tokens, brands]
 
 
 @pytest.fixture(scope="session")
