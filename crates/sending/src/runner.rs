@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Command, Committed, Engine, ExecuteError, History, Origin, Settlement};
+use engine::{Command, Engine, ExecuteError, History, Settlement};
 use events::MessageOutcome;
 use parking_lot::Mutex;
 use projections::{Due, ReadModels};
@@ -302,21 +302,23 @@ impl Sending {
         });
     }
 
-    /// Sends a message to nobody any more, or not to one of its people. What is on its way arrives.
-    pub async fn cancel(
+    /// Sends a message to nobody any more, or not to one of its people. What is on its way arrives. Whoever
+    /// asks has the command decided.
+    pub async fn cancel<T>(
         &self,
         id: &MessageId,
         accepted: Position,
         person: Option<SubjectId>,
-        origin: Origin,
-    ) -> Result<Committed, CancelError> {
+        execute: impl AsyncFnOnce(Command) -> Result<T, ExecuteError>,
+    ) -> Result<T, CancelError> {
         let parts = &self.0;
-        let engine = &parts.sources.engine;
         let Some(person) = person else {
-            let unsettled = parts.sources.read_models.messages.unsettled(id.as_str());
+            let messages = &parts.sources.read_models.messages;
+            let unsettled = messages.unsettled(id.as_str());
             let in_flight = parts.in_flight.of(accepted).unwrap_or_default();
-            let request = parts.sources.read_models.messages.request(id.as_str());
-            let is_resolved = request.is_some_and(|it| it.is_resolved);
+            let is_resolved = messages
+                .request(id.as_str())
+                .is_some_and(|it| it.is_resolved);
             if is_resolved && unsettled.is_none_or(|it| (it - in_flight).is_empty()) {
                 return Err(CancelError::TooLate);
             }
@@ -324,21 +326,40 @@ impl Sending {
                 id: id.clone(),
                 people: None,
             };
-            return Ok(engine.execute(command, origin).await?);
+            return Ok(execute(command).await?);
         };
         // Whoever is taken here is not sent to meanwhile.
         let one: RoaringBitmap = std::iter::once(person.0).collect();
         if parts.in_flight.take(accepted, one).is_empty() {
             return Err(CancelError::TooLate);
         }
+        let taken = Taken {
+            parts,
+            accepted,
+            person,
+        };
         let command = Command::CancelMessage {
             id: id.clone(),
             people: Some(vec![person]),
         };
-        let done = engine.execute(command, origin).await;
-        parts.in_flight.release(accepted, vec![person]);
-        parts.room.notify_one();
+        let done = execute(command).await;
+        drop(taken);
         Ok(done?)
+    }
+}
+
+/// Somebody who is not sent to as long as it is held, also if nobody waits for the end.
+struct Taken<'a> {
+    parts: &'a Parts,
+    accepted: Position,
+    person: SubjectId,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let people = vec![self.person];
+        self.parts.in_flight.release(self.accepted, people);
+        self.parts.room.notify_one();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::extract::origin::{Authenticated, Origin};
 use crate::extract::path::Id;
 use crate::extract::query::Parameters;
 use crate::routes::send::{message, message_of, new_id, person};
-use crate::routes::{Paging, json, kept, no_content};
+use crate::routes::{Paging, json, kept, kept_no_content};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "users of a bulk job";
@@ -238,8 +238,8 @@ pub(crate) async fn run(
     Origin(origin): Origin,
     Id(job): Id<MessageId>,
 ) -> Result<Response, ApiError> {
-    let committed = state.execute(Command::RunBulkJob { job }, origin).await?;
-    Ok(no_content(&committed))
+    let command = Command::RunBulkJob { job };
+    Ok(state.execute_once(command, origin, kept_no_content).await?)
 }
 
 fn there(state: &ApiState, job: &MessageId) -> Result<BulkJobView, ApiError> {

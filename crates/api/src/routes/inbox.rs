@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::limits::INBOX_MARKS_MAX;
-use engine::{Command, InboxSelection, Outcome};
+use engine::{Command, Committed, InboxSelection, Outcome};
 use events::{Event, InboxEvent};
 use projections::{InboxFilter, InboxMessage};
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::extract::path::{Id, Ids, MessageRef};
 use crate::extract::query::Parameters;
 use crate::reach::Reach;
 use crate::routes::events::stream::{Pieces, credential_ended};
-use crate::routes::{Paging, at, json};
+use crate::routes::{Paging, json, kept};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "inbox";
@@ -226,9 +226,11 @@ pub(crate) async fn mark_many(
         mark,
         messages,
     };
-    let committed = state.execute(command, origin).await?;
-    let changed = changed(&committed.outcome);
-    Ok(at(&committed, json(&Marked { changed })))
+    let answer = |committed: &Committed| {
+        let changed = changed(&committed.outcome);
+        kept(StatusCode::OK, &Marked { changed })
+    };
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 fn changed(outcome: &Outcome) -> usize {

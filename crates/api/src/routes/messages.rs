@@ -23,7 +23,7 @@ use crate::extract::path::{Id, MessageRef};
 use crate::extract::query::Parameters;
 use crate::routes::resolve::{ChannelUse, Problem, problem_name};
 use crate::routes::send::new_id;
-use crate::routes::{Paging, at, json, kept};
+use crate::routes::{Paging, json, kept};
 use crate::state::ApiState;
 
 const COLLECTION: &str = "messages";
@@ -217,6 +217,11 @@ fn outcome(
     let Some(envelope) = state.history.envelope(at)? else {
         return Ok(None);
     };
+    // The event by which somebody was erased says what became of whatever was still to be told to them.
+    if matches!(envelope.event, Event::Subject(_)) {
+        let at = (envelope.position, envelope.recorded_at);
+        return Ok(Some((erased(at), None)));
+    }
     let Event::Message(MessageEvent::Settled(settled)) = envelope.event else {
         return Ok(None);
     };
@@ -233,6 +238,19 @@ fn outcome(
         .find(|it| it.place as usize == place);
     let receipt = receipt.and_then(|it| it.value.known().cloned());
     Ok(outcome.map(|(outcome, _)| (outcome, receipt)))
+}
+
+fn erased((planned, planned_at): (Position, Timestamp)) -> MessageOutcome {
+    MessageOutcome {
+        status: MessageStatus::Undeliverable,
+        reason: Some(MessageReason::Failed),
+        because: "erased".to_owned(),
+        tenant: None,
+        channels: vec![],
+        planned,
+        planned_at,
+        delayed_until: None,
+    }
 }
 
 fn outcome_of(
@@ -503,25 +521,66 @@ pub(crate) async fn cancel(
             (None, Some(request)) => (request.id, request.accepted, None),
             (None, None) => return Err(ApiError::message_not_found()),
         };
-    let canceled = state
-        .sending
-        .cancel(&request, accepted, person, origin.origin);
-    let committed = canceled.await.map_err(|error| match error {
+    let shown = |state: &ApiState| match models.messages.message(&id) {
+        Some(view) => Ok(Shown::Message(Box::new(Message::of(state, view)))),
+        // Of several people the request as a whole is told.
+        None => models
+            .messages
+            .request(&id)
+            .map(|view| Shown::Request(Box::new(view.into())))
+            .ok_or_else(ApiError::message_not_found),
+    };
+    let record = shown(&state)?;
+    let answer = |committed: &Committed| kept(StatusCode::OK, &record.canceled(committed));
+    let execute = async |command| state.execute_once(command, origin, answer).await;
+    let canceled = state.sending.cancel(&request, accepted, person, execute);
+    let response = canceled.await.map_err(|error| match error {
         CancelError::TooLate => not_cancelable(&state, &id),
         CancelError::Execute(ExecuteError::Refused(Refusal::Message(MessageRefusal::TooLate))) => {
             not_cancelable(&state, &id)
         }
         CancelError::Execute(error) => error.into(),
     })?;
-    let shown = match models.messages.message(&id) {
-        Some(view) => json(&Message::of(&state, view)),
-        // Of several people the request as a whole is told.
-        None => match models.messages.request(&id) {
-            Some(view) => json(&RequestDetails::from(view)),
-            None => return Err(ApiError::message_not_found()),
-        },
-    };
-    Ok(at(&committed, shown))
+    Ok(response)
+}
+
+/// What is told of what was canceled.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown {
+    Message(Box<Message>),
+    Request(Box<RequestDetails>),
+}
+
+impl Shown {
+    /// As it is once that has taken effect.
+    fn canceled(mut self, committed: &Committed) -> Self {
+        let canceled = MessageStatus::Canceled.name();
+        match &mut self {
+            Self::Message(message) => {
+                message.status = canceled;
+                message.canceled_at = Some(milliseconds(committed.decided_at));
+                message.delayed_until = None;
+            }
+            Self::Request(request) => {
+                request.canceled_at = Some(committed.decided_at.to_rfc3339_millis());
+                request.done = true;
+                let left = request.people - request.settled;
+                request.settled = request.people;
+                let waiting = [
+                    MessageStatus::Enqueued.name(),
+                    MessageStatus::Delayed.name(),
+                ];
+                request.counts.retain(|it| !waiting.contains(&it.status));
+                request.counts.extend((left > 0).then_some(StatusCount {
+                    status: canceled,
+                    reason: None,
+                    count: left,
+                }));
+            }
+        }
+        self
+    }
 }
 
 /// As Courier answers it: with the message as it is.

@@ -356,13 +356,27 @@ async fn publish_version(
             }
         },
     };
-    let command = Command::Template {
-        key: key.clone(),
-        command: TemplateCommand::Publish { version },
+    let held = there(state, &key, TemplateVersion::Latest)?;
+    let told = version.unwrap_or(held.version);
+    let id: String = key.id.clone().into();
+    let answer = move |committed: &Committed| {
+        // One that is told already has been since then.
+        let since = held.published.filter(|(version, _)| *version == told);
+        let since = since.map_or(committed.decided_at, |(_, at)| at);
+        let saved = Saved {
+            id,
+            version: version_name(told),
+            published_at: Some(since.to_rfc3339_millis()),
+        };
+        kept(StatusCode::OK, &saved)
     };
-    let committed = state.execute(command, origin).await?;
-    let view = there(state, &key, TemplateVersion::Published)?;
-    Ok(at(&committed, json(&saved(view))))
+    let command = Command::Template {
+        key,
+        command: TemplateCommand::Publish {
+            version: Some(told),
+        },
+    };
+    Ok(state.execute_once(command, origin, answer).await?)
 }
 
 async fn archive_key(

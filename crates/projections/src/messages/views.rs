@@ -123,7 +123,8 @@ impl Messages {
             return match &request.people {
                 People::One { subject, .. } => Some(state.view(*position, request, *subject)),
                 People::Many(many) => {
-                    let leads_nowhere = many.is_resolved && many.everybody.is_empty();
+                    let leads_nowhere = many.everybody.is_empty()
+                        && (many.is_resolved || request.canceled_at.is_some());
                     leads_nowhere.then(|| view_of_nobody(*position, request))
                 }
             };
@@ -177,7 +178,8 @@ impl Messages {
                 continue;
             }
             let people = request.everybody();
-            if people.is_empty() && request.is_resolved() && from == 0 {
+            let is_known = request.is_resolved() || request.canceled_at.is_some();
+            if people.is_empty() && is_known && from == 0 {
                 let view = view_of_nobody(*position, request);
                 if filter.recipient.is_none() && filter.wants(&view) {
                     found.push(view);
@@ -424,6 +426,9 @@ fn progress(request: &Request) -> Progress {
             .or_default() += count;
     }
     let left = progress.people - progress.done;
+    if request.canceled_at.is_some() {
+        progress.done = progress.people;
+    }
     let delayed = match &request.people {
         _ if request.canceled_at.is_some() => 0,
         People::One { .. } => u64::from(matches!(request.turn(), Turn::Later(_))),

@@ -46,6 +46,13 @@ fn format(output: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Resu
     if kind == ValueKind::None {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
+    // What was divided by nothing is no number that anybody is told.
+    if kind == ValueKind::Number && f64::try_from(value.clone()).is_ok_and(|it| !it.is_finite()) {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "not a finite number",
+        ));
+    }
     if kind == ValueKind::Bool {
         return Ok(output.write_str(if value.is_true() { "true" } else { "false" })?);
     }

@@ -93,6 +93,22 @@ fn a_missing_variable_is_named_and_never_an_empty_hole() {
 }
 
 #[test]
+fn what_is_divided_by_nothing_is_told_to_nobody() {
+    let given = Given::data(json!({ "total": 3, "count": 0, "none": 0 }));
+    for body in [
+        "{{ total / count }}",
+        "{{ none / count }}",
+        "{{ 0 - total / count }}",
+    ] {
+        let refusal = given.render(&sugar("", body), Channel::Push);
+        assert!(
+            matches!(refusal, Err(RenderError::Template { .. })),
+            "{body}: {refusal:?}"
+        );
+    }
+}
+
+#[test]
 fn what_may_be_missing_has_a_default_or_is_asked_for() {
     let body = "{{ name | default(\"you\") }}{{ profile.none|d('-') }}{{ profile.name|default('x') }}\
                 {% if name %}no{% endif %}{% if name is defined %}no{% endif %}";
