@@ -64,7 +64,7 @@ golden: ## Golden files for new event shapes, and docs/events.md.
 docs: ## docs/openapi.json and docs/scopes.md, made of the code.
 	UPDATE_DOCS=1 cargo test --locked -p tests --test tidy documentation
 
-bench: ## One table of ratios against baselines of the same run; ONLY=writes|postgres|http|replay|audiences|past.
+bench: ## One table of ratios against baselines of the same run; ONLY=writes|postgres|http|replay|audiences|sending|past.
 	cargo run --release --locked -p bench -- $(ONLY)
 
 doc: ## The documentation of the code.

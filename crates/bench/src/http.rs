@@ -13,10 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::RUNS;
+use crate::client::KEY;
 use crate::engine_writes::to_f64;
 use crate::table::Table;
-
-const KEY: &str = "bench";
 
 pub(crate) fn run(table: &mut Table) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;

@@ -2,12 +2,14 @@
 //! gives the median. Absolute numbers drift with the machine; ratios hold.
 
 mod audiences;
+mod client;
 mod counting_log;
 mod engine_writes;
 mod http;
 mod past;
 mod postgres;
 mod replay;
+mod sending;
 mod table;
 mod world;
 
@@ -39,6 +41,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("audiences") {
         audiences::run(&mut table)?;
+    }
+    if wanted("sending") {
+        sending::run(&mut table)?;
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! Snapshots, the past and backtests, over a year of events.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,11 +15,11 @@ use serde_json::{Map, Value, json};
 use server::{Config, MasterKeySource, Server};
 use types::{AudienceId, Clock, Timestamp, UserId};
 
+use crate::client::{KEY, ask};
 use crate::engine_writes::to_f64;
 use crate::table::Table;
 use crate::world::{Random, parse, profile};
 
-const KEY: &str = "a key";
 /// People whom one command writes.
 const BATCH: u32 = 1_000;
 /// 2025-01-01T00:00:00Z.
@@ -110,7 +109,7 @@ fn measure(table: &mut Table, size: &Size) -> anyhow::Result<()> {
     )?;
     store.log.close()?;
     drop((store, snapshots));
-    ask(table, size, data.path())
+    ask_about(table, size, data.path())
 }
 
 /// Writes everything, and takes snapshots on the way as the server does.
@@ -185,7 +184,7 @@ fn upsert(number: u32, profile: Value) -> anyhow::Result<UserUpsert> {
 }
 
 /// Starts the server, and asks about the past.
-fn ask(table: &mut Table, size: &Size, data: &Path) -> anyhow::Result<()> {
+fn ask_about(table: &mut Table, size: &Size, data: &Path) -> anyhow::Result<()> {
     let what = |text: &str| format!("{}: {text}", size.name);
     let config = Config {
         data_dir: data.to_owned(),
@@ -248,19 +247,13 @@ fn ask(table: &mut Table, size: &Size, data: &Path) -> anyhow::Result<()> {
 }
 
 fn timed(address: SocketAddr, method: &str, path: &str, body: &str) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    let mut stream = TcpStream::connect(address)?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\
-         Authorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).unwrap_or_default();
-    anyhow::ensure!(matches!(status, "200" | "404"), "{path}: {answer}");
-    Ok(began.elapsed())
+    let answer = ask(address, method, path, body)?;
+    anyhow::ensure!(
+        matches!(answer.status, 200 | 404),
+        "{path}: {}",
+        answer.body
+    );
+    Ok(answer.took)
 }
 
 fn row(table: &mut Table, what: &str, took: Duration) -> anyhow::Result<()> {
