@@ -492,7 +492,7 @@ fn clients_that_ask_much_and_hang_up_do_no_harm() {
 }
 
 #[test]
-fn metrics_need_a_credential_and_show_no_divergence() {
+fn metrics_need_a_credential_and_say_how_the_server_fares() {
     let (_data, server) = world();
     let metrics = server.ask("GET", "/metrics", "");
     assert_eq!(metrics.status, 200);
@@ -501,6 +501,17 @@ fn metrics_need_a_credential_and_show_no_divergence() {
     }
     let position = format!("log_position {}", metrics.position());
     assert!(metrics.text.contains(&position), "{}", metrics.text);
+    let message = json!({"message": {"to": {"email": "somebody@example.com"},
+        "content": {"title": "T", "body": "B"}, "routing": {"method": "all", "channels": ["email"]}}});
+    server.once("/send", "one", &message);
+    let sent = r#"provider_messages{provider="log",channel="email",outcome="sent"} 1"#;
+    let metrics = server.ask_until("/metrics", sent).text;
+    for line in [
+        "messages_accepted 1",
+        r#"provider_breaker_open{provider="log",channel="email"} 0"#,
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
     let refused = server.raw(b"GET /metrics HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n");
     assert_eq!(refused.status, 401);
 }

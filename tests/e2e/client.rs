@@ -1,6 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use server::{Config, Server, Stopped};
@@ -9,6 +10,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(crate) const KEY: &str = "a key";
+
+/// Longer than anything takes that works.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The server in this process, stopped in good order by [`TestServer::stop`].
 pub(crate) struct TestServer {
@@ -81,6 +85,18 @@ impl TestServer {
             format!("{method} {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n{headers}\r\n")
                 .as_bytes(),
         )
+    }
+
+    /// Asks for the path until the answer holds the text, for what the server does by itself.
+    pub(crate) fn ask_until(&self, path: &str, text: &str) -> Answer {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let answer = self.ask("GET", path, "");
+            if answer.text.contains(text) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path}: {}", answer.text);
+        }
     }
 
     /// Posts the body with an idempotency key.

@@ -61,6 +61,38 @@ fn plant(server: &TestServer, user: &str, mark: &str) {
         {"user_id": format!("{user}-2"), "profile": {"d": mark}},
     ]});
     server.once("/v1/users:batch", "/v1/users:batch", &rows);
+    plant_sending(server, user, mark);
+}
+
+/// What is sent to somebody, and what they did: messages, a bulk job, events and the inbox.
+fn plant_sending(server: &TestServer, user: &str, mark: &str) {
+    let content = json!({"title": format!("T {mark} {{{{name}}}}"), "body": mark});
+    let message = json!({"message": {"to": {"user_id": user, "data": {"own": mark}},
+        "content": content, "data": {"name": mark, mark: mark}, "context": {"tenant_id": "acme"},
+        "routing": {"method": "all", "channels": ["inbox", "email"]},
+        "metadata": {"tags": [mark], "trace_id": mark}}});
+    let sent = server.once("/send", &format!("send {user}"), &message);
+    let request = sent.body["requestId"].as_str().unwrap();
+    let both = json!({"message": {"to": [{"user_id": "bob"}, {"user_id": user, "data": {"own": mark}},
+            {"email": format!("{mark}@example.com"), "user_id": user}],
+        "content": {"title": "T", "body": "{{own}}"}}});
+    server.once("/send", &format!("both {user}"), &both);
+    let later = json!({"message": {"to": {"user_id": user}, "content": content,
+        "delay": {"duration": 3_600_000}}});
+    server.once("/send", &format!("later {user}"), &later);
+    let path = format!("/messages/{request}/output");
+    server.ask_until(&path, mark);
+    let event = json!({"type": "track", "messageId": format!("m-{mark}"), "userId": user,
+        "event": format!("did {mark}"), "properties": {"p": mark}});
+    server.once("/inbound/courier", &format!("track {user}"), &event);
+    let job =
+        json!({"message": {"event": "welcome", "content": {"title": "T", "body": "{{own}}"}}});
+    let job = server.once("/bulk", &format!("bulk {user}"), &job);
+    let job = format!("/bulk/{}", job.body["jobId"].as_str().unwrap());
+    let users = json!({"users": [{"recipient": user, "data": {"own": mark}, "profile": {"own": mark},
+        "to": {"data": {"other": mark}}}, {"recipient": "bob"}]});
+    server.once(&job, &format!("users {user}"), &users);
+    server.once(&format!("{job}/run"), &format!("run {user}"), &json!({}));
 }
 
 /// Files below the directory that hold the text, whatever the case.
@@ -204,6 +236,9 @@ fn check_answers(server: &TestServer) {
         "/v1/audiences/all/changes".to_owned(),
         "/preferences/logs".to_owned(),
         "/v1/events?limit=1000".to_owned(),
+        "/messages".to_owned(),
+        format!("/messages?recipient={ada}"),
+        format!("/v1/users/{ada}/inbox"),
     ] {
         let text = server.ask("GET", &path, "").text;
         // What was asked for by name may be named.

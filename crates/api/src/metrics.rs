@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use providers::{BreakerState, ProviderStatus};
 use transparency::Status;
 use types::Position;
 
@@ -41,6 +42,9 @@ struct Now {
     people: Gauge<u64, AtomicU64>,
     audiences: Gauge<u64, AtomicU64>,
     audience_changes: Gauge<u64, AtomicU64>,
+    messages: Gauge<u64, AtomicU64>,
+    requests_to_send: Gauge<u64, AtomicU64>,
+    being_sent: Gauge<u64, AtomicU64>,
     checkpoint: Gauge<u64, AtomicU64>,
     scrubbed: Gauge<u64, AtomicU64>,
     scrubs: Gauge<u64, AtomicU64>,
@@ -48,6 +52,9 @@ struct Now {
     tiles_rebuilt: Gauge<u64, AtomicU64>,
     anchors_failing: Gauge<u64, AtomicU64>,
     deliveries: Family<DeliveryOutcome, Gauge<u64, AtomicU64>>,
+    provider_messages: Family<ProviderOutcome, Gauge<u64, AtomicU64>>,
+    provider_attempts: Family<OfProvider, Gauge<u64, AtomicU64>>,
+    provider_breakers: Family<OfProvider, Gauge<u64, AtomicU64>>,
     memory: Gauge<u64, AtomicU64>,
     cpu: Gauge<f64, AtomicU64>,
     files: Gauge<u64, AtomicU64>,
@@ -71,6 +78,12 @@ pub(crate) struct Moment {
     pub(crate) audiences: u64,
     /// How often somebody joined an audience or left one since the start.
     pub(crate) audience_changes: u64,
+    /// Requests to send that were ever accepted.
+    pub(crate) messages: u64,
+    /// Of those, the ones in which somebody has no outcome yet.
+    pub(crate) requests_to_send: u64,
+    /// People for whom an outcome is being made.
+    pub(crate) being_sent: u64,
     pub(crate) log: Status,
     /// How attempts to tell webhooks ended since the start.
     pub(crate) deliveries: Counts,
@@ -108,6 +121,19 @@ struct OfWebhook {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DeliveryOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfProvider {
+    provider: &'static str,
+    channel: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProviderOutcome {
+    provider: &'static str,
+    channel: &'static str,
     outcome: &'static str,
 }
 
@@ -251,6 +277,21 @@ impl Now {
             &self.audience_changes,
         );
         whole(
+            "messages_accepted",
+            "Requests to send that are in the log",
+            &self.messages,
+        );
+        whole(
+            "messages_active",
+            "Requests to send in which somebody has no outcome yet",
+            &self.requests_to_send,
+        );
+        whole(
+            "message_recipients_in_flight",
+            "People whom something is being sent",
+            &self.being_sent,
+        );
+        whole(
             "log_checkpoint_size",
             "Records that the newest published checkpoint covers",
             &self.checkpoint,
@@ -293,6 +334,21 @@ impl Now {
             Family::clone(&self.deliveries),
         );
         registry.register(
+            "provider_messages",
+            "Messages that a provider took, or that were given up on it, since the start",
+            Family::clone(&self.provider_messages),
+        );
+        registry.register(
+            "provider_attempts_in_flight",
+            "Attempts to hand a message to a provider that are under way",
+            Family::clone(&self.provider_attempts),
+        );
+        registry.register(
+            "provider_breaker_open",
+            "1 where a provider failed so often that it is left alone for a while",
+            Family::clone(&self.provider_breakers),
+        );
+        registry.register(
             "process_cpu_seconds",
             "Time that the process computed",
             self.cpu.clone(),
@@ -312,6 +368,9 @@ impl Now {
         self.people.set(moment.people);
         self.audiences.set(moment.audiences);
         self.audience_changes.set(moment.audience_changes);
+        self.messages.set(moment.messages);
+        self.requests_to_send.set(moment.requests_to_send);
+        self.being_sent.set(moment.being_sent);
         self.checkpoint.set(moment.log.checkpoint);
         self.scrubbed.set(moment.log.scrubbed);
         self.scrubs.set(moment.log.scrubs);
@@ -422,6 +481,31 @@ impl Metrics {
         for (webhook, Position(position)) in reached {
             let lag = self.webhook_lag.get_or_create(&OfWebhook { webhook });
             lag.set(head.saturating_sub(position));
+        }
+    }
+
+    /// How the providers fare.
+    pub(crate) fn providers_fare(&self, providers: Vec<ProviderStatus>) {
+        for status in providers {
+            let (provider, channel) = (status.name, status.channel.name());
+            for (outcome, count) in [("sent", status.sent), ("failed", status.failed)] {
+                let outcome = ProviderOutcome {
+                    provider,
+                    channel,
+                    outcome,
+                };
+                let messages = self.now.provider_messages.get_or_create(&outcome);
+                messages.set(count);
+            }
+            let provider = OfProvider { provider, channel };
+            let attempts = self.now.provider_attempts.get_or_create(&provider);
+            attempts.set(status.in_flight);
+            let is_open = match status.breaker {
+                BreakerState::Open => 1,
+                BreakerState::Closed | BreakerState::HalfOpen => 0,
+            };
+            let breaker = self.now.provider_breakers.get_or_create(&provider);
+            breaker.set(is_open);
         }
     }
 

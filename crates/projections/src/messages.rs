@@ -108,7 +108,7 @@ impl Messages {
         self.state.read().requests.len()
     }
 
-    /// How many of them are not done with.
+    /// In how many of them somebody has no outcome yet, the delayed ones among them.
     pub fn active_count(&self) -> usize {
         let state = self.state.read();
         state.active.len() + state.waiting.len()

@@ -17,6 +17,9 @@ pub(crate) async fn get(State(state): State<ApiState>, _: Authenticated) -> Resp
         people: u64::from(models.subjects.next().0),
         audiences: models.audiences.len() as u64,
         audience_changes: models.audiences.change_count(),
+        messages: models.messages.count() as u64,
+        requests_to_send: models.messages.active_count() as u64,
+        being_sent: state.sending.in_flight(),
         log: state.transparency.status(),
         deliveries: state.delivery.counts(),
         process: (state.process)(),
@@ -24,6 +27,8 @@ pub(crate) async fn get(State(state): State<ApiState>, _: Authenticated) -> Resp
     state
         .metrics
         .webhooks_reached(moment.position, state.delivery.reached());
+    let providers = state.sending.providers();
+    state.metrics.providers_fare(providers.status());
     let text = state.metrics.encode(&moment);
     let content_type =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
