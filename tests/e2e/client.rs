@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 pub(crate) const KEY: &str = "a key";
 
 /// Longer than anything takes that works.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The server in this process, stopped in good order by [`TestServer::stop`].
 pub(crate) struct TestServer {

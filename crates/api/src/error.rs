@@ -149,9 +149,15 @@ impl ApiError {
         }
     }
 
-    /// With what it is about, as it is.
+    /// With what it is about, as it is, beside the members of the error. Of those `request_id` is of the
+    /// call, so a record that is a request has its own as `id`.
     pub(crate) fn with_record(mut self, record: &impl Serialize) -> Self {
-        self.record = serde_json::to_value(record).ok().map(Box::new);
+        if let Ok(Value::Object(mut record)) = serde_json::to_value(record) {
+            if let Some(id) = record.remove("request_id") {
+                record.entry("id").or_insert(id);
+            }
+            self.record = Some(Box::new(Value::Object(record)));
+        }
         self
     }
 

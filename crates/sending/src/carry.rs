@@ -8,8 +8,8 @@ use rendering::Rendered;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use types::{
-    Channel, DeviceToken, JsonDocument, Message, MessageReason, MessageStatus, ProviderKey,
-    RoutingMethod, Timestamp, merge_patch,
+    Channel, DeviceToken, JsonDocument, MessageReason, MessageStatus, ProviderKey, RoutingMethod,
+    Timestamp, merge_patch,
 };
 
 use crate::evaluate::{
@@ -39,9 +39,9 @@ pub(crate) struct Carried {
 }
 
 /// The providers that are asked for an address, in order: the one that the channel is named after, those
-/// that the message wants, or those that there are.
+/// that are wanted, or those that there are.
 pub(crate) fn providers_of(
-    message: &Message,
+    wanted: &[String],
     plan: &ChannelPlan,
     address: &Address,
     providers: &Providers,
@@ -53,10 +53,6 @@ pub(crate) fn providers_of(
     if let Some(named) = &plan.provider {
         return there.into_iter().filter(|it| it == named).collect();
     }
-    let Some(channel) = plan.channel else {
-        return Vec::new();
-    };
-    let wanted = message.wanted_providers(channel);
     let liked = wanted
         .iter()
         .filter_map(|name| there.iter().find(|it| *it == name).copied());
@@ -234,18 +230,14 @@ async fn tell(
         return true;
     }
     // All devices of somebody are told; of everything else there is one address.
+    let wanted = wanted_providers(carrying, kind);
     let mut sent: Option<(&'static str, u32)> = None;
     let mut failed: Option<(Option<&'static str>, Undelivered)> = None;
     for address in &channel.plan.addresses {
         if gathered.is_unknown {
             break;
         }
-        let providers = providers_of(
-            &carrying.spec.message,
-            &channel.plan,
-            address,
-            carrying.providers,
-        );
+        let providers = providers_of(&wanted, &channel.plan, address, carrying.providers);
         for provider in providers {
             let Some(outgoing) = outgoing(carrying, channel, content, address, provider) else {
                 continue;
@@ -332,6 +324,16 @@ fn deadline(carrying: &Carrying<'_>, channel: Channel, provider: &str) -> Instan
     let provider = of(&timeouts.by_provider, provider);
     let all = [Some(carrying.deadline), channel, provider];
     all.into_iter().flatten().min().unwrap_or(carrying.deadline)
+}
+
+/// The providers that the message wants for a channel, or those that its template does.
+fn wanted_providers(carrying: &Carrying<'_>, channel: Channel) -> Vec<String> {
+    let wanted = carrying.spec.message.wanted_providers(channel);
+    let template = carrying.prepared.settings.as_ref();
+    match template {
+        Some(template) if wanted.is_empty() => template.wanted_providers(channel),
+        _ => wanted,
+    }
 }
 
 fn outgoing(

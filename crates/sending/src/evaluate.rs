@@ -221,12 +221,12 @@ impl Evaluator<'_> {
             (Some(channel), None) => channel,
             (_, unusable) => return Ok(Err(unusable.unwrap_or("no_provider").to_owned())),
         };
-        let message = &self.spec.message;
+        // Which of them are wanted is only about the order.
         let has_provider = channel == Channel::Inbox
             || planned
                 .addresses
                 .iter()
-                .any(|it| !providers_of(message, planned, it, self.providers).is_empty());
+                .any(|it| !providers_of(&[], planned, it, self.providers).is_empty());
         if !has_provider {
             return Ok(Err("no_provider".to_owned()));
         }

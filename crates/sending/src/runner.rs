@@ -526,7 +526,7 @@ impl Parts {
                     prepared,
                     spec: Arc::clone(&spec),
                     deadline,
-                    again_at: again_at(now, due.begins_at).filter(|at| *at < ends_at),
+                    again_at: again_at(now, due.begins_at, ends_at),
                 }),
             }
         }
@@ -556,17 +556,47 @@ impl Parts {
 }
 
 /// When a message is tried again for which no provider could be had: after as long as it has been tried, at
-/// least a minute and at most an hour.
-fn again_at(now: Timestamp, begins_at: Timestamp) -> Option<Timestamp> {
-    const LEAST: u64 = 60 * 1_000_000_000;
-    const MOST: u64 = 60 * LEAST;
+/// least a minute and at most an hour; the last time ten seconds before it ends.
+fn again_at(now: Timestamp, begins_at: Timestamp, ends_at: Timestamp) -> Option<Timestamp> {
+    const SECOND: u64 = 1_000_000_000;
     let tried = now.0.saturating_sub(begins_at.0);
-    now.0.checked_add(tried.clamp(LEAST, MOST)).map(Timestamp)
+    let pause = tried.clamp(60 * SECOND, 60 * 60 * SECOND);
+    let last = ends_at.0.saturating_sub(10 * SECOND);
+    let next = now.0.saturating_add(pause).min(last);
+    (next > now.0).then_some(Timestamp(next))
 }
 
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::again_at;
+    use types::Timestamp;
+
+    #[test]
+    fn pauses_grow_and_the_last_try_is_before_the_end() {
+        let at = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+        let again = |now, end| again_at(at(now), at(0), at(end)).map(|it| it.0 / 1_000_000_000);
+        let tries = |end: u64| {
+            let mut tries = vec![0];
+            while let Some(next) = again(tries[tries.len() - 1], end) {
+                tries.push(next);
+            }
+            tries
+        };
+        assert_eq!(tries(10), [0]);
+        assert_eq!(tries(30), [0, 20]);
+        assert_eq!(tries(1_000), [0, 60, 120, 240, 480, 960, 990]);
+        assert_eq!(
+            tries(12_000),
+            [
+                0, 60, 120, 240, 480, 960, 1_920, 3_840, 7_440, 11_040, 11_990
+            ]
+        );
     }
 }

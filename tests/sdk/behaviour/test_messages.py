@@ -146,7 +146,9 @@ def test_a_message_to_many_is_called_back_as_a_whole(courier: Courier, wire: htt
     whole = wire.post(f"/messages/{request_id}/cancel")
     assert whole.status_code == 200, whole.text
     assert whole.json()["canceled_at"]
-    assert_refused(wire.post(f"/messages/{request_id}/cancel"), 409)
+    refusal = wire.post(f"/messages/{request_id}/cancel")
+    assert_refused(refusal, 409)
+    assert refusal.json()["id"] == request_id and refusal.text.count('"request_id"') == 1
     assert done(wire, request_id)["people"] in (0, 3)
     statuses = {it.status for it in courier.messages.list(trace_id=request_id).results}
     assert statuses == {"CANCELED"}, "what was called back is seen, too"

@@ -472,7 +472,7 @@ fn written(
     };
     let told = |name: &str| {
         let mut channels = outcome.channels.iter();
-        channels.any(|it| it.channel == name && it.provider.is_some())
+        channels.any(|it| it.channel == name && it.used)
     };
     let mut results = Vec::new();
     for channel in prepared.route.channels() {

@@ -265,7 +265,7 @@ fn target(state: &ApiState, mut fields: Fields, now: Timestamp) -> Result<NewTar
             members_of: members_of(&mut fields)?,
         }));
     }
-    let is_direct = ["slack", "ms_teams", "pagerduty", "webhook"]
+    let is_direct = ["slack", "ms_teams", "discord", "pagerduty", "webhook"]
         .iter()
         .any(|name| fields.is_given(name));
     if fields.is_given("tenant_id") && !names_person && !is_direct {
