@@ -483,6 +483,7 @@ def test_a_message_that_waits_can_be_called_back_once(courier: Courier, wire: ht
     assert courier.messages.retrieve(message_id).to_dict()["canceledAt"] >= waiting.enqueued
     history = [it["type"] for it in courier.messages.history(message_id).results]
     assert history == ["ENQUEUED", "CANCELED"]
+    assert wire.get(f"/v1/messages/{message_id}/explain").json()["because"] == "canceled"
     refusal = wire.post(f"/messages/{message_id}/cancel")
     assert_refused(refusal, 409)
     assert refusal.headers["x-should-retry"] == "false"

@@ -753,7 +753,10 @@ pub(crate) async fn explain(
         recipient: reached.map(|it| it.target),
         status: Some(view.status.name()),
         reason: view.reason.map(MessageReason::name),
-        because: outcome.as_ref().map(|it| it.because.clone()),
+        because: match (view.status, &outcome) {
+            (MessageStatus::Canceled, _) => Some("canceled".to_owned()),
+            (_, outcome) => outcome.as_ref().map(|it| it.because.clone()),
+        },
         tenant_id: view.tenant.clone().map(Into::into),
         channels: channels
             .map(|it| ChannelUse {
