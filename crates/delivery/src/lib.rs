@@ -3,7 +3,6 @@
 //! Knows the log and the read models, and targets on the network; knows nothing of our own API. Where a
 //! webhook has got to is kept in a small file beside the log and survives every kind of end.
 
-mod address;
 mod content;
 mod dead_letters;
 mod delivery;

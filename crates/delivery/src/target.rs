@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use types::is_public_address;
 
-use crate::address::is_public;
 use crate::options::DeliveryOptions;
 
 /// How much of what a target answers is read, in bytes; nothing in it matters.
@@ -74,7 +74,10 @@ impl Target {
     pub fn check(&self, options: &DeliveryOptions) -> Result<(), TargetError> {
         let name = self.host.trim_end_matches('.').to_ascii_lowercase();
         let is_local = name == "localhost" || name.ends_with(".localhost");
-        let is_private = self.host.parse::<IpAddr>().is_ok_and(|it| !is_public(it));
+        let is_private = self
+            .host
+            .parse::<IpAddr>()
+            .is_ok_and(|it| !is_public_address(it));
         if (is_local || is_private) && !options.private_targets {
             return Err(TargetError::Private);
         }
@@ -198,7 +201,7 @@ impl Sender {
         if found.is_empty() {
             return Err(Failure::Unresolved);
         }
-        let allowed = |it: &SocketAddr| self.options.private_targets || is_public(it.ip());
+        let allowed = |it: &SocketAddr| self.options.private_targets || is_public_address(it.ip());
         let mut failure = Failure::AddressRefused;
         for address in found.into_iter().filter(allowed) {
             match TcpStream::connect(address).await {

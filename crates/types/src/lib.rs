@@ -15,6 +15,7 @@ mod named;
 mod page;
 mod pattern;
 mod preference;
+mod public_address;
 mod quiet_hours;
 mod stream;
 mod time;
@@ -40,6 +41,7 @@ pub use message::{
 pub use page::PageLimit;
 pub use pattern::{InvalidPattern, ListPattern};
 pub use preference::{Channel, Choice, PreferenceControl, PreferenceStatus, Snooze};
+pub use public_address::is_public_address;
 pub use quiet_hours::{MinuteOfDay, QuietHours, Weekday};
 pub use stream::{Position, StreamId, StreamVersion, TemplateKey};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address is one of the public internet, by the special-purpose registries of IANA (RFC
 /// 6890): not of this machine, of a private network, of a link, of documentation, or of many at once.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -91,7 +91,7 @@ mod tests {
             "3fff::1",
         ] {
             assert!(
-                !is_public(private.parse().expect("an address")),
+                !is_public_address(private.parse().expect("an address")),
                 "{private}"
             );
         }
@@ -112,7 +112,10 @@ mod tests {
             "2002:808:808::1",
             "2a00:1450::1",
         ] {
-            assert!(is_public(public.parse().expect("an address")), "{public}");
+            assert!(
+                is_public_address(public.parse().expect("an address")),
+                "{public}"
+            );
         }
     }
 }
