@@ -58,12 +58,13 @@ pub struct Due {
 }
 
 impl Messages {
-    /// What there is to do at this time, oldest first, but for what the caller has taken up; and when the
-    /// next thing is due that is not yet.
+    /// What there is to do at this time, oldest first, but for messages that the caller passes over and
+    /// people whom the caller has taken up; and when the next thing is due that is not yet.
     pub fn due(
         &self,
         now: Timestamp,
         at_most: usize,
+        passed_over: impl Fn(Position) -> bool,
         taken: impl Fn(Position) -> Option<RoaringBitmap>,
     ) -> (Vec<Due>, Option<Timestamp>) {
         let state = self.state.read();
@@ -75,6 +76,9 @@ impl Messages {
         for position in positions.chain(&state.active) {
             if due.len() == at_most {
                 break;
+            }
+            if passed_over(*position) {
+                continue;
             }
             let request = &state.requests[position];
             let (mut people, later) = request.unsettled(now);
@@ -95,6 +99,27 @@ impl Messages {
             });
         }
         (due, next)
+    }
+
+    /// Those of these people who are to be told at this time.
+    pub fn due_among(
+        &self,
+        accepted: Position,
+        people: &RoaringBitmap,
+        now: Timestamp,
+    ) -> RoaringBitmap {
+        let state = self.state.read();
+        match state.requests.get(&accepted) {
+            Some(request) if request.canceled_at.is_none() => request.due_among(people, now),
+            Some(_) | None => RoaringBitmap::new(),
+        }
+    }
+
+    /// Whether something of a message may still go out.
+    pub fn is_active(&self, accepted: Position) -> bool {
+        let state = self.state.read();
+        let request = state.requests.get(&accepted);
+        request.is_some_and(Request::is_active)
     }
 
     /// Through which target somebody is reached by a resolved message, and in the context of which tenant;

@@ -19,6 +19,7 @@ use crate::status::ProviderStatus;
 pub(crate) struct Carrier {
     provider: Box<dyn Provider>,
     limits: Limits,
+    concurrency: usize,
     permits: Semaphore,
     breaker: Mutex<Breaker>,
     in_flight: AtomicU64,
@@ -28,10 +29,12 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     pub(crate) fn new(provider: Box<dyn Provider>, limits: &Limits, concurrency: usize) -> Self {
+        let concurrency = limits.concurrency.unwrap_or(concurrency);
         Self {
             provider,
             limits: limits.clone(),
-            permits: Semaphore::new(limits.concurrency.unwrap_or(concurrency)),
+            concurrency,
+            permits: Semaphore::new(concurrency),
             breaker: Mutex::new(Breaker::new()),
             in_flight: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -41,6 +44,10 @@ impl Carrier {
 
     pub(crate) fn provider(&self) -> &dyn Provider {
         self.provider.as_ref()
+    }
+
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency
     }
 
     pub(crate) fn status(&self) -> ProviderStatus {
@@ -58,10 +65,12 @@ impl Carrier {
         &self,
         outgoing: &Outgoing,
         deadline: Instant,
+        may_go: &(dyn Fn() -> bool + Sync),
     ) -> Result<Receipt, Undelivered> {
-        let delivered = self.deliver_with_retries(outgoing, deadline).await;
-        let count = match delivered {
+        let delivered = self.deliver_with_retries(outgoing, deadline, may_go).await;
+        let count = match &delivered {
             Ok(_) => &self.sent,
+            Err(undelivered) if undelivered.kind == FailureKind::Withdrawn => return delivered,
             Err(_) => &self.failed,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -72,6 +81,7 @@ impl Carrier {
         &self,
         outgoing: &Outgoing,
         deadline: Instant,
+        may_go: &(dyn Fn() -> bool + Sync),
     ) -> Result<Receipt, Undelivered> {
         let mut attempts = 0;
         loop {
@@ -83,6 +93,10 @@ impl Carrier {
                     attempts,
                 });
             };
+            // Whoever waited long may have been erased, or told off, meanwhile.
+            if !may_go() {
+                return Err(Undelivered::withdrawn(attempts));
+            }
             attempts += 1;
             let attempt = self.attempt(outgoing, deadline).await;
             drop(permit);

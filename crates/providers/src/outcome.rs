@@ -16,6 +16,16 @@ pub struct Undelivered {
     pub attempts: u32,
 }
 
+impl Undelivered {
+    pub(crate) fn withdrawn(attempts: u32) -> Self {
+        Self {
+            kind: FailureKind::Withdrawn,
+            reason: "it is not to go out any more".to_owned(),
+            attempts,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// The provider will not take this message, however often it is asked.
@@ -28,6 +38,8 @@ pub enum FailureKind {
     Unknown,
     /// The address or the content cannot be given to this provider.
     Malformed,
+    /// Whoever has it sent does not want that any more. It was not handed over after they said so.
+    Withdrawn,
 }
 
 impl FailureKind {
@@ -38,6 +50,7 @@ impl FailureKind {
             Self::Unavailable => "unavailable",
             Self::Unknown => "unknown",
             Self::Malformed => "malformed",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

@@ -88,20 +88,31 @@ impl Providers {
         channels
     }
 
-    /// Carries a message through the provider of this name, with retries until the deadline.
+    /// How many attempts each provider has at a time, but for `log`, which nobody waits for.
+    pub fn concurrency(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let carriers = self.0.carriers.iter();
+        carriers.map(|it| (it.provider().name(), it.concurrency()))
+    }
+
+    /// Carries a message through the provider of this name, with retries until the deadline. Before each
+    /// attempt, when it is the message's turn, `may_go` says whether it is still to go out.
     pub async fn deliver(
         &self,
         provider: &str,
         outgoing: &Outgoing,
         deadline: Instant,
+        may_go: &(dyn Fn() -> bool + Sync),
     ) -> Result<Receipt, Undelivered> {
         if provider == log::NAME {
+            if !may_go() {
+                return Err(Undelivered::withdrawn(0));
+            }
             return self.0.log.deliver(outgoing).ok_or_else(not_carried);
         }
         let mut carriers = self.0.carriers.iter();
         match carriers.find(|it| it.provider().name() == provider) {
             Some(carrier) if carrier.provider().carries(&outgoing.address) => {
-                carrier.deliver(outgoing, deadline).await
+                carrier.deliver(outgoing, deadline, may_go).await
             }
             Some(_) => Err(not_carried()),
             None => Err(Undelivered {

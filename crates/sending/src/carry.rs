@@ -8,8 +8,8 @@ use rendering::Rendered;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use types::{
-    Channel, DeviceToken, JsonDocument, MessageReason, MessageStatus, ProviderKey, RoutingMethod,
-    Timestamp, merge_patch,
+    Channel, DeviceToken, JsonDocument, Message, MessageReason, MessageStatus, ProviderKey,
+    RoutingMethod, Timestamp, merge_patch,
 };
 
 use crate::evaluate::{
@@ -28,6 +28,8 @@ pub(crate) struct Carrying<'a> {
     pub(crate) deadline: Instant,
     /// When it is tried again if no provider can be had now; not any more unless given.
     pub(crate) again_at: Option<Timestamp>,
+    /// Whether it is still to go out, asked before each attempt.
+    pub(crate) may_go: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What came of it.
@@ -121,10 +123,13 @@ struct Gathered {
     failures: Vec<FailureKind>,
     /// It may have arrived, and nobody says so: nothing else is tried.
     is_unknown: bool,
+    /// It is not to go out any more.
+    is_withdrawn: bool,
 }
 
-/// Tells one person, by as many channels and as many providers as it takes.
-pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
+/// Tells one person, by as many channels and as many providers as it takes; nothing comes of it where it was
+/// not to go out any more before anything had.
+pub(crate) async fn carry(carrying: Carrying<'_>) -> Option<Carried> {
     let prepared = carrying.prepared;
     let mut gathered = Gathered::default();
     Box::pin(follow(&carrying, &prepared.route, true, &mut gathered)).await;
@@ -136,7 +141,11 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
         dead_tokens,
         failures,
         is_unknown,
+        is_withdrawn,
     } = gathered;
+    if is_withdrawn && !is_unknown && used.iter().all(|it| *it == Channel::Inbox) {
+        return None;
+    }
     let mut delayed_until = None;
     let (status, reason, because) = if !used.is_empty() {
         (status_of(used), None, SENT)
@@ -165,7 +174,7 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
         };
         (MessageStatus::Undeliverable, Some(reason), because)
     };
-    Carried {
+    Some(Carried {
         outcome: MessageOutcome {
             status,
             reason,
@@ -179,7 +188,7 @@ pub(crate) async fn carry(carrying: Carrying<'_>) -> Carried {
         receipt,
         inbox,
         dead_tokens,
-    }
+    })
 }
 
 /// Goes through the channels; says whether one was used.
@@ -192,7 +201,7 @@ async fn follow(
     let mut is_wanted = is_wanted;
     let mut any = false;
     for step in &route.steps {
-        let wanted = is_wanted && !gathered.is_unknown;
+        let wanted = is_wanted && !gathered.is_unknown && !gathered.is_withdrawn;
         let done = match step {
             PreparedStep::Group(group) => Box::pin(follow(carrying, group, wanted, gathered)).await,
             PreparedStep::Channel(channel) => match &channel.content {
@@ -230,11 +239,11 @@ async fn tell(
         return true;
     }
     // All devices of somebody are told; of everything else there is one address.
-    let wanted = wanted_providers(carrying, kind);
+    let wanted = wanted_providers(&carrying.spec.message, carrying.prepared, kind);
     let mut sent: Option<(&'static str, u32)> = None;
     let mut failed: Option<(Option<&'static str>, Undelivered)> = None;
     for address in &channel.plan.addresses {
-        if gathered.is_unknown {
+        if gathered.is_unknown || gathered.is_withdrawn {
             break;
         }
         let providers = providers_of(&wanted, &channel.plan, address, carrying.providers);
@@ -245,7 +254,7 @@ async fn tell(
             let deadline = deadline(carrying, kind, provider);
             match carrying
                 .providers
-                .deliver(provider, &outgoing, deadline)
+                .deliver(provider, &outgoing, deadline, carrying.may_go)
                 .await
             {
                 Ok(receipt) => {
@@ -253,6 +262,10 @@ async fn tell(
                         gathered.receipt = receipt.provider_message_id;
                     }
                     sent.get_or_insert((provider, receipt.attempts));
+                    break;
+                }
+                Err(undelivered) if undelivered.kind == FailureKind::Withdrawn => {
+                    gathered.is_withdrawn = true;
                     break;
                 }
                 Err(undelivered) => {
@@ -326,11 +339,32 @@ fn deadline(carrying: &Carrying<'_>, channel: Channel, provider: &str) -> Instan
     all.into_iter().flatten().min().unwrap_or(carrying.deadline)
 }
 
+/// The provider that is asked first, if one is.
+pub(crate) fn first_provider(
+    message: &Message,
+    prepared: &Prepared,
+    providers: &Providers,
+) -> Option<&'static str> {
+    let mut channels = prepared.route.channels();
+    channels.find_map(|channel| {
+        let kind = channel
+            .plan
+            .channel
+            .filter(|it| channel.content.is_ok() && *it != Channel::Inbox)?;
+        let wanted = wanted_providers(message, prepared, kind);
+        let mut addresses = channel.plan.addresses.iter();
+        addresses.find_map(|address| {
+            providers_of(&wanted, &channel.plan, address, providers)
+                .first()
+                .copied()
+        })
+    })
+}
+
 /// The providers that the message wants for a channel, or those that its template does.
-fn wanted_providers(carrying: &Carrying<'_>, channel: Channel) -> Vec<String> {
-    let wanted = carrying.spec.message.wanted_providers(channel);
-    let template = carrying.prepared.settings.as_ref();
-    match template {
+fn wanted_providers(message: &Message, prepared: &Prepared, channel: Channel) -> Vec<String> {
+    let wanted = message.wanted_providers(channel);
+    match &prepared.settings {
         Some(template) if wanted.is_empty() => template.wanted_providers(channel),
         _ => wanted,
     }

@@ -278,6 +278,34 @@ fn prepare_route(
     }
 }
 
+impl Prepared {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let channels = self.route.channels().map(|channel| {
+            let content = channel.content.as_ref().map_or(0, |content| {
+                let texts = [Some(&content.text), content.html.as_ref()];
+                texts.into_iter().flatten().map(String::len).sum()
+            });
+            content + 1024 * (1 + channel.plan.addresses.len())
+        });
+        channels.sum::<usize>() + bytes_of(self.data.values())
+    }
+}
+
+/// About how much memory values take, in bytes.
+fn bytes_of<'a>(values: impl Iterator<Item = &'a Value>) -> usize {
+    let bytes = values.map(|value| {
+        let within = match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => bytes_of(items.iter()),
+            Value::Object(members) => bytes_of(members.values()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        };
+        within + 64
+    });
+    bytes.sum()
+}
+
 impl PreparedRoute {
     /// All channels, in the order in which they are looked at.
     pub fn channels(&self) -> Box<dyn Iterator<Item = &PreparedChannel> + '_> {

@@ -1,5 +1,6 @@
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::{Command, Engine, ExecuteError, History, Settlement};
@@ -8,26 +9,29 @@ use parking_lot::Mutex;
 use projections::{Due, ReadModels};
 use providers::Providers;
 use roaring::RoaringBitmap;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use types::{
     Clock as _, MessageId, MessageReason, MessageStatus, Position, SubjectId, SystemClock,
     Timestamp,
 };
 
-use crate::carry::{Carrying, carry};
+use crate::carry::{Carrying, carry, first_provider};
 use crate::collector::{Outcome, collect, sender};
 use crate::evaluate::{Asked, Evaluation, Evaluator, Prepared};
+use crate::in_flight::InFlight;
+use crate::lanes::{Lanes, Place};
+use crate::paces::{PEOPLE_TOGETHER, Paces, Step};
 use crate::spec::{GivenInBulk, Spec, SpecError, Specs};
 use crate::writing::Writing;
 
-/// People who are looked at in one go.
-const PEOPLE_TOGETHER: usize = 500;
-/// People to whom a message is on its way at the same time, of all messages; beyond it others wait.
-const IN_FLIGHT_MAX: u64 = 16_384;
-/// Of one message, so that none takes all the room.
+/// People to whom one message is on its way at the same time, so that others have room.
 const IN_FLIGHT_OF_ONE_MAX: u64 = 8_192;
+/// Looks at people, of some hundred each, that wait or go on at the same time.
+const LOOKS_MAX: usize = 24;
+/// Of one message, so that none takes all of them.
+const LOOKS_OF_ONE_MAX: usize = 16;
 /// Messages that are looked at in one go.
 const MESSAGES_TOGETHER: usize = 256;
 /// How long to wait when the log or the writer gives no answer.
@@ -56,45 +60,14 @@ pub struct Sending(Arc<Parts>);
 struct Parts {
     sources: SendingSources,
     in_flight: Arc<InFlight>,
-    /// Told whenever somebody is no longer on the way.
+    lanes: Lanes,
+    paces: Mutex<Paces>,
+    looks: Arc<Semaphore>,
+    /// Something is due for which there was no look left.
+    is_short_of_looks: AtomicBool,
+    /// Told whenever there may be room again.
     room: Arc<Notify>,
     specs: Mutex<Specs>,
-}
-
-/// To whom a message is on its way. Nobody is in it twice.
-#[derive(Default)]
-pub(crate) struct InFlight(Mutex<HashMap<Position, RoaringBitmap>>);
-
-impl InFlight {
-    fn of(&self, accepted: Position) -> Option<RoaringBitmap> {
-        self.0.lock().get(&accepted).cloned()
-    }
-
-    fn count(&self) -> u64 {
-        self.0.lock().values().map(RoaringBitmap::len).sum()
-    }
-
-    /// Takes those who are not on the way yet; who these are.
-    fn take(&self, accepted: Position, mut people: RoaringBitmap) -> RoaringBitmap {
-        let mut all = self.0.lock();
-        let held = all.entry(accepted).or_default();
-        people -= &*held;
-        *held |= &people;
-        people
-    }
-
-    pub(crate) fn release(&self, accepted: Position, people: Vec<SubjectId>) {
-        let mut all = self.0.lock();
-        let Some(held) = all.get_mut(&accepted) else {
-            return;
-        };
-        for subject in people {
-            held.remove(subject.0);
-        }
-        if held.is_empty() {
-            all.remove(&accepted);
-        }
-    }
 }
 
 /// Why a message is not canceled.
@@ -109,9 +82,14 @@ pub enum CancelError {
 
 impl Sending {
     pub fn new(sources: SendingSources) -> Self {
+        let lanes = Lanes::new(&sources.providers);
         Self(Arc::new(Parts {
             sources,
             in_flight: Arc::default(),
+            lanes,
+            paces: Mutex::default(),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+            is_short_of_looks: AtomicBool::new(false),
             room: Arc::default(),
             specs: Mutex::default(),
         }))
@@ -136,7 +114,7 @@ impl Sending {
         let parts = &self.0;
         let mut progress = parts.sources.engine.progress();
         let (outcomes, collected) = mpsc::channel(PEOPLE_TOGETHER * 4);
-        let collecting = tokio::spawn(collect(
+        let mut collecting = tokio::spawn(collect(
             parts.sources.engine.clone(),
             collected,
             Arc::clone(&parts.in_flight),
@@ -145,17 +123,30 @@ impl Sending {
         let mut working = JoinSet::new();
         // Planning takes a core; the other is for the writer.
         let planning = Arc::new(Semaphore::new(2));
+        let mut may_have_room = true;
         loop {
             progress.mark_unchanged();
-            let next = self.start_due(&outcomes, &planning, &mut working).await;
-            while working.try_join_next().is_some() {}
+            let working_on = Work {
+                outcomes: &outcomes,
+                planning: &planning,
+                working: &mut working,
+            };
+            let next = self.start_due(working_on, may_have_room).await;
+            while let Some(done) = working.try_join_next() {
+                tell_of_panic(done);
+            }
+            may_have_room = false;
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 changed = progress.changed() => if changed.is_err() {
                     break;
                 },
-                () = parts.room.notified() => {}
+                () = parts.room.notified() => may_have_room = true,
                 () = until(next) => {}
+                _ = &mut collecting => {
+                    tracing::error!("nothing is sent any more: outcomes cannot be noted");
+                    return;
+                }
             }
         }
         drop(outcomes);
@@ -166,48 +157,61 @@ impl Sending {
         let _ = timeout(LAST_WORDS, ending).await;
     }
 
-    /// Takes up what is due, as far as there is room; when the next is due.
-    async fn start_due(
-        &self,
-        outcomes: &mpsc::Sender<Outcome>,
-        planning: &Arc<Semaphore>,
-        working: &mut JoinSet<()>,
-    ) -> Option<Instant> {
+    /// Takes up what is due, as far as there is room; when the next is due. What found no room before is
+    /// passed over unless there may be some.
+    async fn start_due(&self, mut work: Work<'_>, may_have_room: bool) -> Option<Instant> {
         let parts = &self.0;
-        let mut room = IN_FLIGHT_MAX.saturating_sub(parts.in_flight.count());
-        if room == 0 {
-            return None;
-        }
         let now = SystemClock.now();
-        let taken = |accepted| parts.in_flight.of(accepted);
         let messages = &parts.sources.read_models.messages;
-        let (due, next) = messages.due(now, MESSAGES_TOGETHER, taken);
-        let is_full = due.len() == MESSAGES_TOGETHER;
-        let mut again = is_full;
-        for mut due in due {
-            if room == 0 {
-                break;
-            }
+        let passed_over: HashSet<Position> = {
+            let mut paces = parts.paces.lock();
+            paces.forget(|accepted| !messages.is_active(accepted));
+            paces.passed_over(may_have_room).into_iter().collect()
+        };
+        let is_passed_over = |accepted| passed_over.contains(&accepted);
+        let taken = |accepted| parts.in_flight.of(accepted);
+        let (mut due, next) = messages.due(now, MESSAGES_TOGETHER, is_passed_over, taken);
+        let mut again = due.len() == MESSAGES_TOGETHER;
+        // Whatever becomes free is first for those of whom the fewest are on their way.
+        due.sort_by_cached_key(|it| parts.in_flight.count_of(it.accepted));
+        'due: for mut due in due {
             if !due.is_resolved {
                 // What is resolved is due at once, which the progress of the log tells.
                 again |= !self.resolve(&due).await;
                 continue;
             }
-            let mine = parts.in_flight.of(due.accepted).map_or(0, |it| it.len());
-            let mut mine = IN_FLIGHT_OF_ONE_MAX.saturating_sub(mine).min(room);
+            let step = parts.paces.lock().of(due.accepted);
+            let mine = parts.in_flight.count_of(due.accepted);
+            let mut mine = IN_FLIGHT_OF_ONE_MAX.saturating_sub(mine);
             // Those of a bulk job whose data stand together are taken together.
             let mut left = self.in_order(&due);
             again |= left.len() < due.people.len();
-            while mine > 0 && !left.is_empty() {
-                let together = PEOPLE_TOGETHER.min(usize::try_from(mine).unwrap_or(usize::MAX));
-                let people: RoaringBitmap = left.iter().take(together).collect();
+            // Of what found no room there is one look, which tells whether there is more.
+            let looks = if step.together < PEOPLE_TOGETHER {
+                1
+            } else {
+                LOOKS_OF_ONE_MAX
+            };
+            for _ in 0..looks {
+                if mine == 0 || left.is_empty() {
+                    break;
+                }
+                let Ok(look) = Arc::clone(&parts.looks).try_acquire_owned() else {
+                    parts.is_short_of_looks.store(true, Ordering::Release);
+                    break 'due;
+                };
+                let together = usize::try_from(mine).unwrap_or(usize::MAX);
+                let in_turn = left.range(step.from..).chain(left.range(..step.from));
+                let people: RoaringBitmap = in_turn.take(step.together.min(together)).collect();
                 left -= &people;
                 due.people = parts.in_flight.take(due.accepted, people);
-                let count = due.people.len();
-                mine -= count.min(mine);
-                room -= count.min(room);
-                self.work_on(due.clone(), outcomes, planning, working);
+                mine -= due.people.len().min(mine);
+                self.work_on(due.clone(), step, look, &mut work);
             }
+        }
+        // It may have become free before that was asked for.
+        if parts.is_short_of_looks.load(Ordering::Acquire) && parts.looks.available_permits() > 0 {
+            again = true;
         }
         let next = next.map(|at| {
             let wait = Duration::from_nanos(at.0.saturating_sub(now.0));
@@ -252,58 +256,80 @@ impl Sending {
         reading.await.expect("reading does not panic")
     }
 
-    fn work_on(
-        &self,
-        due: Due,
-        outcomes: &mpsc::Sender<Outcome>,
-        planning: &Arc<Semaphore>,
-        working: &mut JoinSet<()>,
-    ) {
+    fn work_on(&self, due: Due, step: Step, look: OwnedSemaphorePermit, work: &mut Work<'_>) {
         let parts = Arc::clone(&self.0);
-        let (outcomes, planning) = (outcomes.clone(), Arc::clone(planning));
-        working.spawn(async move {
+        let (outcomes, planning) = (work.outcomes.clone(), Arc::clone(work.planning));
+        work.working.spawn(async move {
             let Ok(turn) = planning.acquire_owned().await else {
                 return;
             };
             let theirs = Arc::clone(&parts);
             let planned = tokio::task::spawn_blocking(move || {
-                let planned = theirs.plan(&due);
+                let planned = theirs.plan(&due, step);
                 drop(turn);
                 (due, planned)
             });
-            let (due, planned) = planned.await.expect("planning does not panic");
-            let Planned { settled, sending } = match planned {
+            // Whose turn ended in a panic is not looked at again before the next start: it would again.
+            let (due, planned) = match planned.await {
+                Ok(planned) => planned,
+                Err(error) => {
+                    tracing::error!(%error, "people could not be looked at");
+                    return;
+                }
+            };
+            let Planned {
+                settled,
+                sending,
+                put_back,
+                found_no_room,
+            } = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
                     tracing::error!(message.id = due.id.as_str(), %error, "the log cannot be read");
                     tokio::time::sleep(PAUSE).await;
-                    let people = due.people.iter().map(SubjectId).collect();
-                    parts.in_flight.release(due.accepted, people);
+                    parts.in_flight.release(due.accepted, &due.people);
                     parts.room.notify_one();
                     return;
                 }
             };
+            parts.in_flight.release(due.accepted, &put_back);
             let mut on_the_way = JoinSet::new();
-            for settlement in settled {
-                if outcomes.send(due.outcome(settlement)).await.is_err() {
-                    return;
-                }
-            }
             for person in sending {
                 let (parts, outcomes, due) =
                     (Arc::clone(&parts), outcomes.clone(), due.clone_for_one());
                 on_the_way.spawn(async move {
-                    let settlement = parts.tell(person).await;
-                    // Nobody listens any more when the server stops.
-                    let _ = outcomes.send(due.outcome(settlement)).await;
+                    let settlement = parts.tell(&due, &person).await;
+                    parts
+                        .note(
+                            &outcomes,
+                            due,
+                            person.subject,
+                            settlement,
+                            Some(person.place),
+                        )
+                        .await;
                 });
             }
-            while on_the_way.join_next().await.is_some() {}
+            for settlement in settled {
+                let subject = settlement.subject;
+                let due = due.clone_for_one();
+                parts
+                    .note(&outcomes, due, subject, Some(settlement), None)
+                    .await;
+            }
+            drop(look);
+            let is_short = parts.is_short_of_looks.swap(false, Ordering::AcqRel);
+            if is_short || !found_no_room {
+                parts.room.notify_one();
+            }
+            while let Some(done) = on_the_way.join_next().await {
+                tell_of_panic(done);
+            }
         });
     }
 
-    /// Sends a message to nobody any more, or not to one of its people. What is on its way arrives. Whoever
-    /// asks has the command decided.
+    /// Sends a message to nobody any more, or not to one of its people. To whom it is going at this moment it
+    /// arrives. Whoever asks has the command decided.
     pub async fn cancel<T>(
         &self,
         id: &MessageId,
@@ -312,53 +338,61 @@ impl Sending {
         execute: impl AsyncFnOnce(Command) -> Result<T, ExecuteError>,
     ) -> Result<T, CancelError> {
         let parts = &self.0;
-        let Some(person) = person else {
-            let messages = &parts.sources.read_models.messages;
-            let unsettled = messages.unsettled(id.as_str());
-            let in_flight = parts.in_flight.of(accepted).unwrap_or_default();
-            let is_resolved = messages
-                .request(id.as_str())
-                .is_some_and(|it| it.is_resolved);
-            if is_resolved && unsettled.is_none_or(|it| (it - in_flight).is_empty()) {
-                return Err(CancelError::TooLate);
-            }
-            let command = Command::CancelMessage {
-                id: id.clone(),
-                people: None,
-            };
-            return Ok(execute(command).await?);
-        };
-        // Whoever is taken here is not sent to meanwhile.
-        let one: RoaringBitmap = std::iter::once(person.0).collect();
-        if parts.in_flight.take(accepted, one).is_empty() {
-            return Err(CancelError::TooLate);
-        }
-        let taken = Taken {
-            parts,
-            accepted,
-            person,
-        };
+        let messages = &parts.sources.read_models.messages;
+        let request = messages.request(id.as_str());
         let command = Command::CancelMessage {
             id: id.clone(),
-            people: Some(vec![person]),
+            people: person.map(|it| vec![it]),
+        };
+        if request.is_none_or(|it| !it.is_resolved) {
+            return Ok(execute(command).await?);
+        }
+        let people: RoaringBitmap = match person {
+            Some(person) => std::iter::once(person.0).collect(),
+            None => messages.unsettled(id.as_str()).unwrap_or_default(),
+        };
+        // Nobody begins to tell them meanwhile.
+        let people = parts.in_flight.withdraw(accepted, &people);
+        if people.is_empty() {
+            return Err(CancelError::TooLate);
+        }
+        let withdrawn = Withdrawn {
+            parts,
+            accepted,
+            people,
         };
         let done = execute(command).await;
-        drop(taken);
+        drop(withdrawn);
         Ok(done?)
     }
 }
 
-/// Somebody who is not sent to as long as it is held, also if nobody waits for the end.
-struct Taken<'a> {
-    parts: &'a Parts,
-    accepted: Position,
-    person: SubjectId,
+/// With what the runner works.
+struct Work<'a> {
+    outcomes: &'a mpsc::Sender<Outcome>,
+    planning: &'a Arc<Semaphore>,
+    working: &'a mut JoinSet<()>,
 }
 
-impl Drop for Taken<'_> {
+/// Whoever was being told when it happened is not told again before the next start.
+fn tell_of_panic(done: Result<(), JoinError>) {
+    if let Err(error) = done
+        && error.is_panic()
+    {
+        tracing::error!(%error, "somebody could not be told");
+    }
+}
+
+/// People who are not sent to as long as it is held, also if nobody waits for the end.
+struct Withdrawn<'a> {
+    parts: &'a Parts,
+    accepted: Position,
+    people: RoaringBitmap,
+}
+
+impl Drop for Withdrawn<'_> {
     fn drop(&mut self) {
-        let people = vec![self.person];
-        self.parts.in_flight.release(self.accepted, people);
+        self.parts.in_flight.release(self.accepted, &self.people);
         self.parts.room.notify_one();
     }
 }
@@ -372,12 +406,16 @@ struct Telling {
     spec: Arc<Spec>,
     deadline: Instant,
     again_at: Option<Timestamp>,
+    place: Place,
 }
 
 #[derive(Default)]
 struct Planned {
     settled: Vec<Settlement>,
     sending: Vec<Telling>,
+    /// Who is not to be told now, or finds no room.
+    put_back: RoaringBitmap,
+    found_no_room: bool,
 }
 
 /// What an outcome needs to know of a message.
@@ -387,22 +425,8 @@ struct DueOne {
     id: MessageId,
 }
 
-impl DueOne {
-    fn outcome(self, settlement: Settlement) -> Outcome {
-        Outcome {
-            accepted: self.accepted,
-            id: self.id,
-            settlement,
-        }
-    }
-}
-
 trait OutcomeOf {
     fn clone_for_one(&self) -> DueOne;
-
-    fn outcome(&self, settlement: Settlement) -> Outcome {
-        self.clone_for_one().outcome(settlement)
-    }
 }
 
 impl OutcomeOf for Due {
@@ -425,8 +449,8 @@ fn plainly(subject: SubjectId, outcome: MessageOutcome) -> Settlement {
 }
 
 impl Parts {
-    /// Decides for each of the people. Blocks.
-    fn plan(&self, due: &Due) -> Result<Planned, engine::HistoryError> {
+    /// Decides for each of the people, as far as there is room for them. Blocks.
+    fn plan(&self, due: &Due, step: Step) -> Result<Planned, engine::HistoryError> {
         let SendingSources {
             history,
             read_models,
@@ -446,13 +470,18 @@ impl Parts {
             planned_at: now,
             delayed_until: None,
         };
+        // Much may have happened since it was found to be due.
+        let people = read_models
+            .messages
+            .due_among(due.accepted, &due.people, now);
+        let put_back = &due.people - &people;
         let all_failed = |because: &str| Planned {
-            settled: due
-                .people
+            settled: people
                 .iter()
                 .map(|row| plainly(SubjectId(row), failed(because)))
                 .collect(),
-            sending: Vec::new(),
+            put_back: put_back.clone(),
+            ..Planned::default()
         };
         let spec = match self.specs.lock().get(history, due.accepted) {
             Ok(spec) => spec,
@@ -475,6 +504,12 @@ impl Parts {
         let deadline = Instant::now() + Duration::from_nanos(ends_at.0 - now.0);
         let mut given_in_bulk = GivenInBulk::default();
         let mut planned = Planned::default();
+        let together = self.paces.lock().of(due.accepted).together;
+        let in_turn = people.range(step.from..).chain(people.range(..step.from));
+        let in_turn: Vec<u32> = in_turn.take(together).collect();
+        let looked: RoaringBitmap = in_turn.iter().collect();
+        planned.put_back = put_back | (&people - &looked);
+        let mut without_room = 0;
         let evaluator = Evaluator {
             spec: &spec,
             read_models,
@@ -484,8 +519,8 @@ impl Parts {
             providers,
         };
         let is_only = matches!(spec.targets[..], [events::MessageTarget::Person(_)]);
-        for row in &due.people {
-            let subject = SubjectId(row);
+        for row in &in_turn {
+            let subject = SubjectId(*row);
             let Some(reached) = read_models.messages.reached(due.accepted, subject) else {
                 planned
                     .settled
@@ -519,21 +554,79 @@ impl Parts {
             });
             match evaluation {
                 Evaluation::Settled(outcome) => planned.settled.push(plainly(subject, outcome)),
-                Evaluation::Send(prepared) => planned.sending.push(Telling {
-                    subject,
-                    user_id: read_models.subjects.user_id(subject).map(Into::into),
-                    message_id,
-                    prepared,
-                    spec: Arc::clone(&spec),
-                    deadline,
-                    again_at: again_at(now, due.begins_at, ends_at),
-                }),
+                Evaluation::Send(prepared) => {
+                    let provider = first_provider(&spec.message, &prepared, providers);
+                    let Some(place) = self.lanes.place(provider, prepared.bytes()) else {
+                        planned.put_back.insert(*row);
+                        without_room += 1;
+                        continue;
+                    };
+                    planned.sending.push(Telling {
+                        subject,
+                        user_id: read_models.subjects.user_id(subject).map(Into::into),
+                        message_id,
+                        prepared,
+                        spec: Arc::clone(&spec),
+                        deadline,
+                        again_at: again_at(now, due.begins_at, ends_at),
+                        place,
+                    });
+                }
             }
         }
+        if let Some(last) = in_turn.last() {
+            let (looked, next) = (in_turn.len(), last.saturating_add(1));
+            let mut paces = self.paces.lock();
+            paces.note(due.accepted, looked, looked - without_room, next);
+        }
+        planned.found_no_room = without_room > 0;
         Ok(planned)
     }
 
-    async fn tell(&self, person: Telling) -> Settlement {
+    /// Hands over what became of it for one person, or sets them free if nothing did. Whoever is being taken
+    /// back is not settled by us.
+    async fn note(
+        &self,
+        outcomes: &mpsc::Sender<Outcome>,
+        due: DueOne,
+        subject: SubjectId,
+        settlement: Option<Settlement>,
+        place: Option<Place>,
+    ) {
+        let DueOne { accepted, id } = due;
+        match settlement {
+            Some(settlement) if self.in_flight.begin(accepted, subject) => {
+                let outcome = Outcome {
+                    accepted,
+                    id,
+                    settlement,
+                    place,
+                };
+                // Nobody listens any more when the server stops.
+                let _ = outcomes.send(outcome).await;
+            }
+            Some(_) | None => {
+                let one = std::iter::once(subject.0).collect();
+                self.in_flight.release(accepted, &one);
+                drop(place);
+                self.room.notify_one();
+            }
+        }
+    }
+
+    /// Whether it may still go out to somebody: they are not erased, and it is neither canceled nor being
+    /// canceled. From then on it cannot be.
+    fn may_go(&self, accepted: Position, subject: SubjectId) -> bool {
+        let models = &self.sources.read_models;
+        let one = std::iter::once(subject.0).collect();
+        let due = models.messages.due_among(accepted, &one, SystemClock.now());
+        models.subjects.user_id(subject).is_some()
+            && !due.is_empty()
+            && self.in_flight.begin(accepted, subject)
+    }
+
+    async fn tell(&self, due: &DueOne, person: &Telling) -> Option<Settlement> {
+        let may_go = || self.may_go(due.accepted, person.subject);
         let carried = carry(Carrying {
             spec: &person.spec,
             prepared: &person.prepared,
@@ -543,15 +636,16 @@ impl Parts {
             began: Instant::now(),
             deadline: person.deadline,
             again_at: person.again_at,
+            may_go: &may_go,
         });
-        let carried = carried.await;
-        Settlement {
+        let carried = carried.await?;
+        Some(Settlement {
             subject: person.subject,
             outcome: carried.outcome,
             receipt: carried.receipt,
             inbox: carried.inbox,
             dead_tokens: carried.dead_tokens,
-        }
+        })
     }
 }
 

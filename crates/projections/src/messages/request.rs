@@ -180,6 +180,20 @@ impl Request {
         }
     }
 
+    /// Those of these people who are to be told at this time.
+    pub(super) fn due_among(&self, people: &RoaringBitmap, now: Timestamp) -> RoaringBitmap {
+        match &self.people {
+            People::One { .. } => people & self.unsettled(now).0,
+            People::Many(many) => {
+                let mut people = (people & &many.everybody) - &many.done;
+                for (_, delayed) in many.delayed.range((now.next(), Position::START)..) {
+                    people -= delayed;
+                }
+                people
+            }
+        }
+    }
+
     pub(super) fn reached(&self, subject: SubjectId) -> Option<Reached> {
         match &self.people {
             People::One { subject: one, .. } => (*one == subject).then_some(Reached {

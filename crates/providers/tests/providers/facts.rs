@@ -53,7 +53,9 @@ pub(crate) async fn deliver(
 ) -> Result<Receipt, Undelivered> {
     let names = providers.for_address(&outgoing.address);
     let deadline = Instant::now() + Duration::from_secs(30);
-    providers.deliver(names[0], outgoing, deadline).await
+    providers
+        .deliver(names[0], outgoing, deadline, &|| true)
+        .await
 }
 
 #[track_caller]

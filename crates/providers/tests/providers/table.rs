@@ -47,9 +47,13 @@ async fn without_settings_messages_are_logged_and_counted() {
     assert_eq!(status, expected);
     let to_webhook = outgoing(webhook());
     let deadline = tokio::time::Instant::now();
-    let delivered = providers.deliver("log", &to_webhook, deadline).await;
+    let delivered = providers
+        .deliver("log", &to_webhook, deadline, &|| true)
+        .await;
     assert_kind(delivered, FailureKind::Malformed);
-    let delivered = providers.deliver("pigeon", &to_webhook, deadline).await;
+    let delivered = providers
+        .deliver("pigeon", &to_webhook, deadline, &|| true)
+        .await;
     assert_kind(delivered, FailureKind::Unavailable);
 }
 

@@ -87,7 +87,9 @@ async fn no_attempt_goes_on_beyond_the_deadline() {
     ));
     let begun = Instant::now();
     let deadline = begun + Duration::from_millis(100);
-    let delivered = providers.deliver("expo", &to_device(), deadline).await;
+    let delivered = providers
+        .deliver("expo", &to_device(), deadline, &|| true)
+        .await;
     assert_kind(delivered, FailureKind::Unknown);
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
