@@ -15,6 +15,7 @@ mod events;
 mod input;
 mod proofs;
 mod restart;
+mod sending;
 mod stream;
 mod target;
 mod timeline;
