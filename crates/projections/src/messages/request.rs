@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use events::{MessageOutcome, TargetProblem};
+use events::{MessageOutcome, MessageResolved, TargetProblem};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use types::{
@@ -280,6 +281,34 @@ impl Request {
 }
 
 impl Many {
+    /// Takes note of some more of those whom it is for.
+    pub(super) fn resolve(&mut self, resolved: &MessageResolved) {
+        let held = self.resolved.iter().enumerate();
+        let mut places: HashMap<(u32, Option<TenantId>), usize> = held
+            .map(|(place, it)| ((it.target, it.tenant.clone()), place))
+            .collect();
+        for part in &resolved.people {
+            let Some(mut people) = part.people.people() else {
+                continue;
+            };
+            people -= &self.everybody;
+            self.everybody |= &people;
+            match places.entry((part.target, part.tenant.clone())) {
+                Entry::Occupied(held) => self.resolved[*held.get()].people |= people,
+                Entry::Vacant(place) => {
+                    place.insert(self.resolved.len());
+                    self.resolved.push(ResolvedPeople {
+                        target: part.target,
+                        tenant: part.tenant.clone(),
+                        people,
+                    });
+                }
+            }
+        }
+        self.problems.extend(resolved.problems.iter().cloned());
+        self.is_resolved |= resolved.is_last;
+    }
+
     fn forget_delay(&mut self, people: &RoaringBitmap) {
         self.delayed.retain(|_, delayed| {
             *delayed -= people;
