@@ -6,6 +6,7 @@
 mod fold;
 mod request;
 mod saved;
+mod unions;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -407,24 +407,15 @@ fn view_of_request(accepted: Position, request: &Request) -> RequestView {
 }
 
 fn progress(request: &Request) -> Progress {
+    let by_status = match &request.people {
+        People::One { settled, .. } => settled.iter().map(|it| (it.kind(), 1)).collect(),
+        People::Many(many) => many.counts().clone(),
+    };
     let mut progress = Progress {
-        people: request.everybody().len(),
-        ..Progress::default()
+        people: request.people_count(),
+        done: by_status.values().sum(),
+        by_status,
     };
-    let settled: Vec<_> = match &request.people {
-        People::One { settled, .. } => settled.iter().map(|it| (it, 1)).collect(),
-        People::Many(many) => {
-            let settled = many.settled.iter();
-            settled.map(|(it, people)| (it, people.len())).collect()
-        }
-    };
-    for (settled, count) in settled {
-        progress.done += count;
-        *progress
-            .by_status
-            .entry((settled.status, settled.reason))
-            .or_default() += count;
-    }
     let left = progress.people - progress.done;
     if request.canceled_at.is_some() {
         progress.done = progress.people;
@@ -432,7 +423,7 @@ fn progress(request: &Request) -> Progress {
     let delayed = match &request.people {
         _ if request.canceled_at.is_some() => 0,
         People::One { .. } => u64::from(matches!(request.turn(), Turn::Later(_))),
-        People::Many(many) => many.delayed.values().map(RoaringBitmap::len).sum(),
+        People::Many(many) => many.delayed_count(),
     };
     let waiting = match request.canceled_at {
         Some(_) => MessageStatus::Canceled,
