@@ -1,5 +1,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::{Bound, RangeBounds};
 
 use events::{MessageOutcome, MessageResolved, TargetProblem};
 use roaring::{MultiOps, RoaringBitmap};
@@ -227,12 +228,21 @@ impl Request {
         }
     }
 
-    /// Everybody whom it is for, as far as that is known.
-    pub(super) fn everybody(&self) -> RoaringBitmap {
-        match &self.people {
-            People::One { subject, .. } => std::iter::once(subject.0).collect(),
-            People::Many(many) => many.everybody.clone(),
-        }
+    /// Everybody whom it is for, as far as that is known, in the order of their numbers and after a person.
+    pub(super) fn people_after(&self, after: Option<SubjectId>) -> impl Iterator<Item = SubjectId> {
+        let after = after.map_or(Bound::Unbounded, |it| Bound::Excluded(it.0));
+        let rows = (after, Bound::Unbounded);
+        let (only, many) = match &self.people {
+            People::One { subject, .. } => (Some(subject.0).filter(|it| rows.contains(it)), None),
+            People::Many(many) => (None, Some(many.everybody.range(rows))),
+        };
+        let many = many.into_iter().flatten();
+        only.into_iter().chain(many).map(SubjectId)
+    }
+
+    /// Whether it is known that it is for nobody, or that it will be.
+    pub(super) fn leads_to_nobody(&self) -> bool {
+        self.people_count() == 0 && (self.is_resolved() || self.canceled_at.is_some())
     }
 
     pub(super) fn is_for(&self, subject: SubjectId) -> bool {
