@@ -84,8 +84,6 @@ pub struct MessageFilter {
     pub tenant: Option<String>,
     /// That of the message, or the id of the request.
     pub trace_id: Option<String>,
-    /// Only those to these people.
-    pub within: Option<crate::PeopleWithin>,
 }
 
 /// To whom messages are wanted.
@@ -215,10 +213,6 @@ impl MessageFilter {
                 .message
                 .as_deref()
                 .is_none_or(|it| it == view.shown_id())
-            && self
-                .within
-                .as_ref()
-                .is_none_or(|it| view.subject.is_some_and(|who| it.include(who)))
     }
 }
 
