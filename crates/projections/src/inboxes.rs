@@ -284,3 +284,37 @@ impl Projection for Inboxes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_forgets_its_oldest_and_finds_the_others() {
+        let id = |number: usize| MessageId::parse(&format!("message{number}")).unwrap();
+        let mut inbox = Inbox::default();
+        for number in 0..=INBOX_MESSAGES_MAX {
+            let message = InboxMessage {
+                message: id(number),
+                tenant: None,
+                received_at: Timestamp(1),
+                opened_at: None,
+                read_at: None,
+                archived_at: None,
+                clicked_at: None,
+            };
+            inbox.receive(Position(number as u64), message);
+        }
+        let all: Vec<_> = (0..=INBOX_MESSAGES_MAX).map(id).collect();
+        inbox.mark(&all, InboxMark::Read, Timestamp(2));
+        let restored = Inbox::of(inbox.messages.clone());
+
+        assert_eq!(restored.places, inbox.places);
+        assert_eq!(inbox.places.len(), INBOX_MESSAGES_MAX);
+        assert!(!inbox.places.contains_key(&id(0)));
+        for (place, message) in &inbox.messages {
+            assert_eq!(inbox.places.get(&message.message), Some(place));
+            assert_eq!(message.read_at, Some(Timestamp(2)));
+        }
+    }
+}

@@ -6,6 +6,8 @@
 mod fold;
 mod request;
 mod saved;
+#[cfg(test)]
+mod tests;
 mod unions;
 mod views;
 
