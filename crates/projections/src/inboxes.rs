@@ -21,8 +21,15 @@ pub struct Inboxes {
 
 #[derive(Default)]
 struct State {
-    people: HashMap<SubjectId, BTreeMap<Position, InboxMessage>>,
+    people: HashMap<SubjectId, Inbox>,
     everybody: RoaringBitmap,
+}
+
+#[derive(Default)]
+struct Inbox {
+    messages: BTreeMap<Position, InboxMessage>,
+    /// Where each message lies. A message comes to somebody once, since whoever is settled stays so.
+    places: HashMap<MessageId, Position>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +97,36 @@ impl InboxFilter {
     }
 }
 
+impl Inbox {
+    fn of(messages: BTreeMap<Position, InboxMessage>) -> Self {
+        let places = messages.iter();
+        let places = places.map(|(place, it)| (it.message.clone(), *place));
+        Self {
+            places: places.collect(),
+            messages,
+        }
+    }
+
+    fn receive(&mut self, place: Position, message: InboxMessage) {
+        self.places.insert(message.message.clone(), place);
+        self.messages.insert(place, message);
+        if self.messages.len() > INBOX_MESSAGES_MAX
+            && let Some((_, oldest)) = self.messages.pop_first()
+        {
+            self.places.remove(&oldest.message);
+        }
+    }
+
+    fn mark(&mut self, messages: &[MessageId], mark: InboxMark, at: Timestamp) {
+        for message in messages {
+            let place = self.places.get(message);
+            if let Some(message) = place.and_then(|it| self.messages.get_mut(it)) {
+                message.mark(mark, at);
+            }
+        }
+    }
+}
+
 impl Inboxes {
     /// Newest first, those before a place, and whether there are more.
     pub fn page(
@@ -104,7 +141,11 @@ impl Inboxes {
             return (Vec::new(), false);
         };
         let end = before.unwrap_or(Position(u64::MAX));
-        let wanted = inbox.range(..end).rev().filter(|(_, it)| filter.wants(it));
+        let wanted = inbox
+            .messages
+            .range(..end)
+            .rev()
+            .filter(|(_, it)| filter.wants(it));
         let wanted = wanted.take(limit + 1);
         let mut found: Vec<_> = wanted.map(|(place, it)| (*place, it.clone())).collect();
         let more = found.len() > limit;
@@ -124,7 +165,7 @@ impl Inboxes {
         let Some(inbox) = state.people.get(&subject) else {
             return Vec::new();
         };
-        let since = inbox.range(after.next()..);
+        let since = inbox.messages.range(after.next()..);
         let wanted = since.filter(|(_, it)| filter.wants(it)).take(at_most);
         wanted.map(|(place, it)| (*place, it.clone())).collect()
     }
@@ -141,15 +182,15 @@ impl Inboxes {
             .people
             .get(&subject)
             .into_iter()
-            .flat_map(BTreeMap::values);
+            .flat_map(|it| it.messages.values());
         inbox.filter(|message| filter.wants(message)).count()
     }
 
     pub fn get(&self, subject: SubjectId, message: &str) -> Option<(Position, InboxMessage)> {
         let state = self.state.read();
-        let mut inbox = state.people.get(&subject)?.iter().rev();
-        let found = inbox.find(|(_, it)| it.message.as_str() == message)?;
-        Some((*found.0, found.1.clone()))
+        let inbox = state.people.get(&subject)?;
+        let place = *inbox.places.get(message)?;
+        Some((place, inbox.messages.get(&place)?.clone()))
     }
 
     pub fn knows(&self, subject: SubjectId) -> bool {
@@ -168,7 +209,7 @@ impl Inboxes {
             .people
             .get(&subject)
             .into_iter()
-            .flat_map(BTreeMap::values);
+            .flat_map(|it| it.messages.values());
         inbox.filter(|it| filter.wants(it)).cloned().collect()
     }
 }
@@ -178,14 +219,19 @@ impl Inboxes {
         let state = self.state.read();
         let mut people: Vec<_> = state.people.iter().collect();
         people.sort_unstable_by_key(|(subject, _)| **subject);
-        out.put_all(people.into_iter())
+        let people = people.into_iter();
+        out.put_all(people.map(|(subject, inbox)| (subject, &inbox.messages)))
     }
 
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let people: HashMap<SubjectId, _> = input.take_into()?;
-        let everybody = people.keys().map(|it| it.0).collect();
+        let mut state = State::default();
+        for entry in input.take_all::<(SubjectId, _)>()? {
+            let (subject, messages) = entry?;
+            state.everybody.insert(subject.0);
+            state.people.insert(subject, Inbox::of(messages));
+        }
         Ok(Self {
-            state: RwLock::new(State { people, everybody }),
+            state: RwLock::new(state),
         })
     }
 }
@@ -214,19 +260,11 @@ impl Projection for Inboxes {
                     archived_at: None,
                     clicked_at: None,
                 };
-                inbox.insert(envelope.position, message);
-                if inbox.len() > INBOX_MESSAGES_MAX {
-                    inbox.pop_first();
-                }
+                inbox.receive(envelope.position, message);
             }
             InboxEvent::Marked(marked) => {
-                let Some(inbox) = state.people.get_mut(subject) else {
-                    return;
-                };
-                for message in inbox.values_mut() {
-                    if marked.messages.contains(&message.message) {
-                        message.mark(marked.mark, at);
-                    }
+                if let Some(inbox) = state.people.get_mut(subject) {
+                    inbox.mark(&marked.messages, marked.mark, at);
                 }
             }
             InboxEvent::Emptied(_) => {
@@ -242,7 +280,41 @@ impl Projection for Inboxes {
         people.sort_unstable_by_key(|(subject, _)| **subject);
         for (subject, inbox) in people {
             digest.number(u64::from(subject.0));
-            digest.json(inbox);
+            digest.json(&inbox.messages);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_forgets_its_oldest_and_finds_the_others() {
+        let id = |number: usize| MessageId::parse(&format!("message{number}")).unwrap();
+        let mut inbox = Inbox::default();
+        for number in 0..=INBOX_MESSAGES_MAX {
+            let message = InboxMessage {
+                message: id(number),
+                tenant: None,
+                received_at: Timestamp(1),
+                opened_at: None,
+                read_at: None,
+                archived_at: None,
+                clicked_at: None,
+            };
+            inbox.receive(Position(number as u64), message);
+        }
+        let all: Vec<_> = (0..=INBOX_MESSAGES_MAX).map(id).collect();
+        inbox.mark(&all, InboxMark::Read, Timestamp(2));
+        let restored = Inbox::of(inbox.messages.clone());
+
+        assert_eq!(restored.places, inbox.places);
+        assert_eq!(inbox.places.len(), INBOX_MESSAGES_MAX);
+        assert!(!inbox.places.contains_key(&id(0)));
+        for (place, message) in &inbox.messages {
+            assert_eq!(inbox.places.get(&message.message), Some(place));
+            assert_eq!(message.read_at, Some(Timestamp(2)));
         }
     }
 }

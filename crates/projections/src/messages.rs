@@ -6,6 +6,9 @@
 mod fold;
 mod request;
 mod saved;
+#[cfg(test)]
+mod tests;
+mod unions;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::{MessageTarget, TargetProblem};
-use projections::PeopleWithin;
 use types::{MessageReason, SubjectId, TenantId};
 
 use crate::evaluate::{Asked, Evaluator, Prediction};
@@ -31,12 +30,10 @@ pub struct ForeseenPerson {
 
 /// Of whom a forecast is to speak.
 #[derive(Clone, Copy, Default)]
-pub struct Page<'a> {
+pub struct Page {
     /// Those with higher numbers.
     pub after: Option<SubjectId>,
     pub limit: usize,
-    /// Nobody else is looked at.
-    pub within: Option<&'a PeopleWithin>,
 }
 
 /// People who are looked at before it is asked again whether anybody wants to know.
@@ -49,7 +46,7 @@ impl Evaluator<'_> {
     pub fn foresee(
         &self,
         named: &[Option<SubjectId>],
-        page: Page<'_>,
+        page: Page,
         still_wanted: &dyn Fn() -> bool,
     ) -> Option<Foreseen> {
         let targets = &self.spec.targets;
@@ -64,7 +61,7 @@ impl Evaluator<'_> {
                 continue;
             };
             let known = named.get(person.place as usize).copied().flatten();
-            if known.is_none() && page.within.is_none() && seen.insert(person.place) {
+            if known.is_none() && seen.insert(person.place) {
                 let person = self.foresee_one(None, place, None);
                 foreseen.add(person, page.after.is_none(), page.limit);
             }
@@ -81,9 +78,6 @@ impl Evaluator<'_> {
             }
             for (row, place) in people {
                 let subject = SubjectId(*row);
-                if page.within.is_some_and(|it| !it.include(subject)) {
-                    continue;
-                }
                 let resolved = &resolution.people[*place];
                 let tenant = resolved.tenant.as_ref();
                 let person = self.foresee_one(Some(subject), resolved.target, tenant);

@@ -322,7 +322,6 @@ fn filter(state: &ApiState, parameters: &Parameters) -> MessageFilter {
         tags: [several("tag"), several("tags")].concat(),
         tenant: text("tenant_id"),
         trace_id: text("traceId"),
-        within: None,
     }
 }
 

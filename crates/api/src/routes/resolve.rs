@@ -2,7 +2,6 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::NewTarget;
 use events::MessageTarget;
-use projections::PeopleWithin;
 use sending::{Evaluator, Foreseen, Page, Prediction, Spec};
 use serde::Serialize;
 use types::{Clock as _, MessageReason, SubjectId, SystemClock, Timestamp};
@@ -120,12 +119,7 @@ pub(crate) async fn resolve(
                 writing: state.sending.writing(),
                 providers: state.sending.providers(),
             };
-            let within: Option<&PeopleWithin> = None;
-            let page = Page {
-                after,
-                limit,
-                within,
-            };
+            let page = Page { after, limit };
             evaluator.foresee(&named, page, still_wanted)
         })
         .await?;

@@ -6,7 +6,7 @@ use types::{
     InboxMark, Message, MessageId, MessageReason, MessageStatus, Position, StreamId, SubjectId,
 };
 
-use super::request::{About, People, Request, ResolvedPeople, Settled, Turn};
+use super::request::{About, People, Request, Settled, Turn};
 use super::{Messages, State};
 use crate::{Digest, Projection};
 
@@ -115,27 +115,7 @@ impl State {
                 let People::Many(many) = &mut request.people else {
                     return;
                 };
-                for part in &resolved.people {
-                    let Some(mut people) = part.people.people() else {
-                        continue;
-                    };
-                    people -= &many.everybody;
-                    many.everybody |= &people;
-                    let same = many
-                        .resolved
-                        .iter_mut()
-                        .find(|it| it.target == part.target && it.tenant == part.tenant);
-                    match same {
-                        Some(held) => held.people |= people,
-                        None => many.resolved.push(ResolvedPeople {
-                            target: part.target,
-                            tenant: part.tenant.clone(),
-                            people,
-                        }),
-                    }
-                }
-                many.problems.extend(resolved.problems.iter().cloned());
-                many.is_resolved |= resolved.is_last;
+                many.resolve(resolved);
             }
             MessageEvent::Settled(settled) => {
                 let mut people = envelope.subjects.as_slice();

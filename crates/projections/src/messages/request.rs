@@ -1,12 +1,16 @@
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{Bound, RangeBounds};
 
-use events::{MessageOutcome, TargetProblem};
-use roaring::RoaringBitmap;
+use events::{MessageOutcome, MessageResolved, TargetProblem};
+use roaring::{MultiOps, RoaringBitmap};
 use serde::{Deserialize, Serialize};
 use types::{
     Channel, ListId, MessageId, MessageReason, MessageStatus, Position, SubjectId, TenantId,
     Timestamp,
 };
+
+use super::unions::Unions;
 
 /// One call to send.
 #[derive(Serialize, Deserialize)]
@@ -57,6 +61,20 @@ pub(super) struct Many {
     pub(super) settled: Vec<(Settled, RoaringBitmap)>,
     /// Who is to be looked at again, and when.
     pub(super) delayed: BTreeMap<Delay, RoaringBitmap>,
+    #[serde(skip)]
+    index: Index,
+}
+
+/// What follows from the rest of a message to many, so that nobody has to look through all of it.
+#[derive(Default)]
+struct Index {
+    /// Nothing as long as it is not known whom all it is for, since until then the parts grow.
+    resolved: Unions,
+    settled: Unions,
+    /// How many are settled, by how.
+    counts: BTreeMap<(MessageStatus, Option<MessageReason>), u64>,
+    /// Everybody who is delayed, until whenever.
+    delayed: RoaringBitmap,
 }
 
 /// Until when, and which event says so.
@@ -118,6 +136,11 @@ impl Settled {
             provider: provider.map(str::to_owned),
             tenant: outcome.tenant.clone(),
         }
+    }
+
+    /// As what it is counted.
+    pub(super) fn kind(&self) -> (MessageStatus, Option<MessageReason>) {
+        (self.status, self.reason)
     }
 }
 
@@ -201,10 +224,8 @@ impl Request {
                 tenant: None,
             }),
             People::Many(many) => {
-                let found = many
-                    .resolved
-                    .iter()
-                    .find(|it| it.people.contains(subject.0))?;
+                let resolved = &many.index.resolved;
+                let found = resolved.find(&many.resolved, subject.0, |it| &it.people)?;
                 Some(Reached {
                     target: found.target,
                     tenant: found.tenant.clone(),
@@ -213,12 +234,29 @@ impl Request {
         }
     }
 
-    /// Everybody whom it is for, as far as that is known.
-    pub(super) fn everybody(&self) -> RoaringBitmap {
+    /// How many people it is for, as far as that is known.
+    pub(super) fn people_count(&self) -> u64 {
         match &self.people {
-            People::One { subject, .. } => std::iter::once(subject.0).collect(),
-            People::Many(many) => many.everybody.clone(),
+            People::One { .. } => 1,
+            People::Many(many) => many.everybody.len(),
         }
+    }
+
+    /// Everybody whom it is for, as far as that is known, in the order of their numbers and after a person.
+    pub(super) fn people_after(&self, after: Option<SubjectId>) -> impl Iterator<Item = SubjectId> {
+        let after = after.map_or(Bound::Unbounded, |it| Bound::Excluded(it.0));
+        let rows = (after, Bound::Unbounded);
+        let (only, many) = match &self.people {
+            People::One { subject, .. } => (Some(subject.0).filter(|it| rows.contains(it)), None),
+            People::Many(many) => (None, Some(many.everybody.range(rows))),
+        };
+        let many = many.into_iter().flatten();
+        only.into_iter().chain(many).map(SubjectId)
+    }
+
+    /// Whether it is known that it is for nobody, or that it will be.
+    pub(super) fn leads_to_nobody(&self) -> bool {
+        self.people_count() == 0 && (self.is_resolved() || self.canceled_at.is_some())
     }
 
     pub(super) fn is_for(&self, subject: SubjectId) -> bool {
@@ -235,10 +273,9 @@ impl Request {
                 if !many.done.contains(subject.0) {
                     return None;
                 }
-                let mut settled = many.settled.iter();
-                settled
-                    .find(|(_, people)| people.contains(subject.0))
-                    .map(|(settled, _)| settled)
+                let settled = &many.index.settled;
+                let found = settled.find(&many.settled, subject.0, |(_, people)| people);
+                found.map(|(settled, _)| settled)
             }
         }
     }
@@ -247,6 +284,9 @@ impl Request {
         match &self.people {
             People::One { delayed, .. } => *delayed,
             People::Many(many) => {
+                if !many.index.delayed.contains(subject.0) {
+                    return None;
+                }
                 let mut delayed = many.delayed.iter();
                 delayed
                     .find(|(_, people)| people.contains(subject.0))
@@ -276,7 +316,11 @@ impl Request {
                 }
                 many.forget_delay(&people);
                 many.done |= &people;
+                let counts = &mut many.index.counts;
+                *counts.entry(settled.kind()).or_default() += people.len();
                 many.settled.push((settled, people));
+                let settled = &mut many.index.settled;
+                settled.follow(&many.settled, |(_, people)| people);
             }
         }
     }
@@ -287,6 +331,7 @@ impl Request {
             People::Many(many) => {
                 let people: RoaringBitmap = people.iter().map(|it| it.0).collect();
                 many.forget_delay(&people);
+                many.index.delayed |= &people;
                 *many.delayed.entry(until).or_default() |= people;
             }
         }
@@ -294,7 +339,70 @@ impl Request {
 }
 
 impl Many {
+    /// Takes note of some more of those whom it is for.
+    pub(super) fn resolve(&mut self, resolved: &MessageResolved) {
+        let held = self.resolved.iter().enumerate();
+        let mut places: HashMap<(u32, Option<TenantId>), usize> = held
+            .map(|(place, it)| ((it.target, it.tenant.clone()), place))
+            .collect();
+        for part in &resolved.people {
+            let Some(mut people) = part.people.people() else {
+                continue;
+            };
+            people -= &self.everybody;
+            self.everybody |= &people;
+            match places.entry((part.target, part.tenant.clone())) {
+                Entry::Occupied(held) => self.resolved[*held.get()].people |= people,
+                Entry::Vacant(place) => {
+                    place.insert(self.resolved.len());
+                    self.resolved.push(ResolvedPeople {
+                        target: part.target,
+                        tenant: part.tenant.clone(),
+                        people,
+                    });
+                }
+            }
+        }
+        self.problems.extend(resolved.problems.iter().cloned());
+        self.is_resolved |= resolved.is_last;
+        self.index_resolved();
+    }
+
+    /// Makes anew what is not stored.
+    pub(super) fn index(&mut self) {
+        let mut counts = BTreeMap::new();
+        for (settled, people) in &self.settled {
+            *counts.entry(settled.kind()).or_default() += people.len();
+        }
+        self.index = Index {
+            resolved: Unions::default(),
+            settled: Unions::of(&self.settled, |(_, people)| people),
+            counts,
+            delayed: self.delayed.values().union(),
+        };
+        self.index_resolved();
+    }
+
+    fn index_resolved(&mut self) {
+        if self.is_resolved {
+            self.index.resolved = Unions::of(&self.resolved, |it| &it.people);
+        }
+    }
+
+    /// How many are settled, by how.
+    pub(super) fn counts(&self) -> &BTreeMap<(MessageStatus, Option<MessageReason>), u64> {
+        &self.index.counts
+    }
+
+    pub(super) fn delayed_count(&self) -> u64 {
+        self.index.delayed.len()
+    }
+
     fn forget_delay(&mut self, people: &RoaringBitmap) {
+        if self.index.delayed.is_disjoint(people) {
+            return;
+        }
+        self.index.delayed -= people;
         self.delayed.retain(|_, delayed| {
             *delayed -= people;
             !delayed.is_empty()

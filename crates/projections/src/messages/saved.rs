@@ -19,14 +19,15 @@ impl Messages {
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
         let mut state = State::default();
         for entry in input.take_all::<(Position, Request)>()? {
-            let (position, request) = entry?;
+            let (position, mut request) = entry?;
             state.by_id.insert(request.id.clone(), position);
             state.queue(position, Turn::Done, request.turn());
-            match &request.people {
+            match &mut request.people {
                 People::One { subject, .. } => {
                     state.of_person.entry(*subject).or_default().push(position);
                 }
-                People::Many(_) => {
+                People::Many(many) => {
+                    many.index();
                     state.of_many.insert(position);
                 }
             }

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use events::TargetProblem;
 use roaring::RoaringBitmap;
@@ -85,8 +84,6 @@ pub struct MessageFilter {
     pub tenant: Option<String>,
     /// That of the message, or the id of the request.
     pub trace_id: Option<String>,
-    /// Only those to these people.
-    pub within: Option<crate::PeopleWithin>,
 }
 
 /// To whom messages are wanted.
@@ -104,7 +101,7 @@ pub struct MessagePlace {
     pub subject: SubjectId,
 }
 
-/// Messages that one page looks at, whether they are wanted or not.
+/// Messages, and requests, that one page looks at, whether they are wanted or not.
 const EXAMINED_MAX: usize = 20_000;
 
 impl Messages {
@@ -122,10 +119,9 @@ impl Messages {
             let request = &state.requests[position];
             return match &request.people {
                 People::One { subject, .. } => Some(state.view(*position, request, *subject)),
-                People::Many(many) => {
-                    let leads_nowhere = many.everybody.is_empty()
-                        && (many.is_resolved || request.canceled_at.is_some());
-                    leads_nowhere.then(|| view_of_nobody(*position, request))
+                People::Many(_) => {
+                    let is_shown = request.leads_to_nobody();
+                    is_shown.then(|| view_of_nobody(*position, request))
                 }
             };
         }
@@ -159,47 +155,19 @@ impl Messages {
         let state = self.state.read();
         let mut found = Vec::new();
         let mut examined = 0;
-        let end = after.map_or(Bound::Unbounded, |it| Bound::Included(it.accepted));
+        let end = after.map_or(Position(u64::MAX), |it| it.accepted);
         let requests: Box<dyn Iterator<Item = (&Position, &Request)>> = match filter.recipient {
             Some(WantedRecipient::Nobody) => return (found, None),
-            Some(WantedRecipient::Person(subject)) => state.of(subject, end),
-            None => Box::new(state.requests.range((Bound::Unbounded, end)).rev()),
+            Some(WantedRecipient::Person(subject)) => Box::new(state.maybe_of(subject, end)),
+            None => Box::new(state.requests.range(..=end).rev()),
         };
         for (position, request) in requests {
-            examined += 1;
-            let from = after.filter(|it| it.accepted == *position);
-            let from = from.map_or(0, |it| u64::from(it.subject.0) + 1);
-            if !filter.wants_request(request) {
-                if examined >= EXAMINED_MAX {
-                    let subject = SubjectId(u32::MAX);
-                    let accepted = *position;
-                    return (found, Some(MessagePlace { accepted, subject }));
-                }
-                continue;
-            }
-            let people = request.everybody();
-            let is_known = request.is_resolved() || request.canceled_at.is_some();
-            if people.is_empty() && is_known && from == 0 {
-                let view = view_of_nobody(*position, request);
-                if filter.recipient.is_none() && filter.wants(&view) {
-                    found.push(view);
-                }
-                if found.len() == limit {
-                    let (accepted, subject) = (*position, SubjectId(u32::MAX));
-                    return (found, Some(MessagePlace { accepted, subject }));
-                }
-            }
-            let people = people.iter().skip_while(|it| u64::from(*it) < from);
-            for row in people {
-                let subject = SubjectId(row);
+            let after = after.filter(|it| it.accepted == *position);
+            let after = after.map(|it| it.subject);
+            for (subject, view) in state.looked_at(filter, (*position, request), after) {
                 examined += 1;
-                let wanted = WantedRecipient::Person(subject);
-                let is_one = filter.recipient.is_none_or(|it| it == wanted);
-                let view = is_one.then(|| state.view(*position, request, subject));
-                if let Some(view) = view.filter(|it| filter.wants(it)) {
-                    found.push(view);
-                }
-                if found.len() == limit || examined >= EXAMINED_MAX {
+                found.extend(view.filter(|it| filter.wants(it)));
+                if found.len() == limit || examined == EXAMINED_MAX {
                     let accepted = *position;
                     return (found, Some(MessagePlace { accepted, subject }));
                 }
@@ -245,10 +213,6 @@ impl MessageFilter {
                 .message
                 .as_deref()
                 .is_none_or(|it| it == view.shown_id())
-            && self
-                .within
-                .as_ref()
-                .is_none_or(|it| view.subject.is_some_and(|who| it.include(who)))
     }
 }
 
@@ -268,27 +232,51 @@ pub fn message_id_of(request: &MessageId, subject: SubjectId) -> String {
 }
 
 impl State {
-    /// The requests for one person, newest first.
-    fn of(
+    /// The requests for one person up to a place, newest first, and among them all those for several,
+    /// whether they are for that person or not.
+    fn maybe_of(
         &self,
         subject: SubjectId,
-        end: Bound<Position>,
-    ) -> Box<dyn Iterator<Item = (&Position, &Request)> + '_> {
-        let range = (Bound::Unbounded, end);
-        let is_before = move |position: &Position| match end {
-            Bound::Included(end) => *position <= end,
-            Bound::Excluded(end) => *position < end,
-            Bound::Unbounded => true,
+        end: Position,
+    ) -> impl Iterator<Item = (&Position, &Request)> {
+        let alone = self.of_person.get(&subject).map_or(&[][..], Vec::as_slice);
+        let alone = &alone[..alone.partition_point(|it| *it <= end)];
+        let mut alone = alone.iter().rev().peekable();
+        let mut among = self.of_many.range(..=end).rev().peekable();
+        let newest = std::iter::from_fn(move || {
+            if alone.peek() > among.peek() {
+                alone.next()
+            } else {
+                among.next()
+            }
+        });
+        newest.filter_map(|it| self.requests.get_key_value(it))
+    }
+
+    /// What there is to look at of a request after a person: the message to everybody who may be wanted, and
+    /// at last the request itself, which is looked at too when it has nothing to show.
+    fn looked_at<'a>(
+        &'a self,
+        filter: &MessageFilter,
+        (accepted, request): (Position, &'a Request),
+        after: Option<SubjectId>,
+    ) -> impl Iterator<Item = (SubjectId, Option<MessageView>)> + use<'a> {
+        let is_wanted = filter.wants_request(request);
+        let (only, everybody) = match filter.recipient {
+            Some(WantedRecipient::Person(subject)) => {
+                let is_left = request.is_for(subject) && after.is_none_or(|it| subject > it);
+                (Some(subject).filter(|_| is_wanted && is_left), None)
+            }
+            Some(WantedRecipient::Nobody) => (None, None),
+            None => (None, is_wanted.then(|| request.people_after(after))),
         };
-        let alone = self.of_person.get(&subject).into_iter().flatten();
-        let among = self.of_many.range(range).copied();
-        let among = among.filter(move |it| self.requests[it].is_for(subject));
-        let mut all: Vec<Position> = alone.copied().filter(is_before).chain(among).collect();
-        all.sort_unstable_by(|a, b| b.cmp(a));
-        Box::new(
-            all.into_iter()
-                .filter_map(|it| self.requests.get_key_value(&it)),
-        )
+        let people = only.into_iter().chain(everybody.into_iter().flatten());
+        let views =
+            people.map(move |subject| (subject, Some(self.view(accepted, request, subject))));
+        let is_shown = is_wanted && filter.recipient.is_none() && after.is_none();
+        let nobody =
+            (is_shown && request.leads_to_nobody()).then(|| view_of_nobody(accepted, request));
+        views.chain(std::iter::once((SubjectId(u32::MAX), nobody)))
     }
 
     fn view(&self, accepted: Position, request: &Request, subject: SubjectId) -> MessageView {
@@ -407,24 +395,15 @@ fn view_of_request(accepted: Position, request: &Request) -> RequestView {
 }
 
 fn progress(request: &Request) -> Progress {
+    let by_status = match &request.people {
+        People::One { settled, .. } => settled.iter().map(|it| (it.kind(), 1)).collect(),
+        People::Many(many) => many.counts().clone(),
+    };
     let mut progress = Progress {
-        people: request.everybody().len(),
-        ..Progress::default()
+        people: request.people_count(),
+        done: by_status.values().sum(),
+        by_status,
     };
-    let settled: Vec<_> = match &request.people {
-        People::One { settled, .. } => settled.iter().map(|it| (it, 1)).collect(),
-        People::Many(many) => {
-            let settled = many.settled.iter();
-            settled.map(|(it, people)| (it, people.len())).collect()
-        }
-    };
-    for (settled, count) in settled {
-        progress.done += count;
-        *progress
-            .by_status
-            .entry((settled.status, settled.reason))
-            .or_default() += count;
-    }
     let left = progress.people - progress.done;
     if request.canceled_at.is_some() {
         progress.done = progress.people;
@@ -432,7 +411,7 @@ fn progress(request: &Request) -> Progress {
     let delayed = match &request.people {
         _ if request.canceled_at.is_some() => 0,
         People::One { .. } => u64::from(matches!(request.turn(), Turn::Later(_))),
-        People::Many(many) => many.delayed.values().map(RoaringBitmap::len).sum(),
+        People::Many(many) => many.delayed_count(),
     };
     let waiting = match request.canceled_at {
         Some(_) => MessageStatus::Canceled,
