@@ -5,7 +5,10 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use domain::{ListCommand, ListRefusal, ProfileCommand};
+use domain::{
+    Change, ListCommand, ListRefusal, ProfileCommand, TemplateCommand, TemplateRefusal,
+    TenantCommand, TenantRefusal,
+};
 use engine::{
     Command, Committed, Engine, EngineOptions, EventStore, ExecuteError, Origin, Refusal, Until,
     Writer, WriterFailure, replay, start,
@@ -13,11 +16,14 @@ use engine::{
 use event_log::{
     AppendError, EventLog, Head, LogIndex, MemoryLog, NewRecord, RawBlock, ReadError, Stats,
 };
-use projections::ReadModels;
+use events::TenantDetails;
+use projections::{ReadModels, TemplateVersion};
 use serde_json::{Map, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{ListId, Position, SystemClock, UserId};
+use types::{
+    JsonDocument, ListId, Position, SystemClock, TemplateId, TemplateKey, TenantId, UserId,
+};
 
 /// A log that says when it was given a group, and waits to be told how writing it ends.
 struct GatedLog {
@@ -120,6 +126,32 @@ impl Setup {
         answer
     }
 
+    /// What the commands are answered, decided in one group, or each after the one before it is durable.
+    fn answers(&self, commands: Vec<Command>, in_one_group: bool) -> Vec<Result<(), Refusal>> {
+        let of = |answer: Answer| match self.answer(answer) {
+            Ok(_) => Ok(()),
+            Err(ExecuteError::Refused(refusal)) => Err(refusal),
+            Err(error) => panic!("{error}"),
+        };
+        if !in_one_group {
+            let each = commands.into_iter().map(|command| {
+                self.ends.send(Ok(())).unwrap();
+                of(self.send(command))
+            });
+            return each.collect();
+        }
+        let first = self.send(put_profile("first"));
+        self.given.recv().unwrap();
+        let sent: Vec<_> = commands.into_iter().map(|it| self.send(it)).collect();
+        self.ends.send(Ok(())).unwrap();
+        self.ends.send(Ok(())).unwrap();
+        of(first).unwrap();
+        let answers = sent.into_iter().map(of).collect();
+        self.given.recv().unwrap();
+        assert!(self.given.try_recv().is_err(), "it was one group");
+        answers
+    }
+
     fn answer(&self, answer: Answer) -> Result<Committed, ExecuteError> {
         self.runtime.block_on(answer).unwrap()
     }
@@ -139,6 +171,55 @@ fn list(command: ListCommand) -> Command {
         list: ListId::parse("news").unwrap(),
         command,
     }
+}
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn tenant(command: TenantCommand) -> Command {
+    Command::Tenant {
+        tenant: acme(),
+        command,
+    }
+}
+
+fn put_tenant() -> Command {
+    tenant(TenantCommand::Put(TenantDetails {
+        name: "Acme".to_owned(),
+        parent_tenant_id: None,
+        brand_id: None,
+        properties: None,
+        user_profile: None,
+        default_preferences: [].into(),
+    }))
+}
+
+fn greeting() -> TemplateKey {
+    TemplateKey {
+        tenant: Some(acme()),
+        id: TemplateId::parse("greeting").unwrap(),
+    }
+}
+
+fn template(command: TemplateCommand) -> Command {
+    Command::Template {
+        key: greeting(),
+        command,
+    }
+}
+
+fn save(body: &str, publish: bool) -> Command {
+    let template_text = JsonDocument::from_value(&json!({"content": {"body": body}}));
+    template(TemplateCommand::Save {
+        template: template_text,
+        publish,
+    })
+}
+
+fn publish(version: u32) -> Command {
+    let version = Some(version);
+    template(TemplateCommand::Publish { version })
 }
 
 #[test]
@@ -175,6 +256,73 @@ fn what_queues_while_a_group_is_written_is_the_next_group_and_its_refusals_wait_
     assert_eq!(setup.answer(deleted).unwrap().position, Position(4));
     let not_found = ExecuteError::Refused(Refusal::List(ListRefusal::NotFound));
     assert_eq!(setup.answer(refused), Err(not_found));
+}
+
+#[test]
+fn the_next_tenant_of_an_id_inherits_no_template_of_the_former() {
+    let no_tenant = || Err(Refusal::Tenant(TenantRefusal::NotFound));
+    let no_template = || Err(Refusal::Template(TemplateRefusal::NotFound));
+    let no_version = || Err(Refusal::Template(TemplateRefusal::VersionNotFound));
+    for in_one_group in [false, true] {
+        let setup = Setup::with_queue(16);
+        let steps = [
+            (put_tenant(), Ok(())),
+            (save("theirs", true), Ok(())),
+            (tenant(TenantCommand::Delete), Ok(())),
+            (save("late", true), no_tenant()),
+            (publish(1), no_tenant()),
+            (put_tenant(), Ok(())),
+            (publish(1), no_template()),
+            (template(TemplateCommand::Archive), no_template()),
+            (save("ours", false), Ok(())),
+            (publish(1), no_version()),
+        ];
+        let (commands, expected): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        assert_eq!(setup.answers(commands, in_one_group), expected);
+        let found = |version| setup.models.templates.get(&greeting(), version);
+        assert_eq!(found(TemplateVersion::Number(1)), None);
+        assert_eq!(found(TemplateVersion::Published), None);
+        let latest = found(TemplateVersion::Latest).unwrap();
+        assert_eq!(latest.version, 2);
+        assert!(latest.template.as_str().contains("ours"));
+    }
+}
+
+#[test]
+fn a_tenant_that_was_only_its_members_leaves_no_template_either() {
+    let join = || Command::JoinTenants {
+        user_id: UserId::parse("ada").unwrap(),
+        tenants: vec![(acme(), Change::Keep)],
+    };
+    let leave = || Command::LeaveTenant {
+        user_id: UserId::parse("ada").unwrap(),
+        tenant: acme(),
+    };
+    for (begin, end) in [
+        (put_tenant(), tenant(TenantCommand::Delete)),
+        (join(), leave()),
+    ] {
+        for in_one_group in [false, true] {
+            let setup = Setup::with_queue(16);
+            let no_tenant = Err(Refusal::Tenant(TenantRefusal::NotFound));
+            let steps = [
+                (join(), Ok(())),
+                (save("theirs", true), Ok(())),
+                // Whoever joins or creates a tenant that is there leaves its templates as they are.
+                (begin.clone(), Ok(())),
+                (publish(1), Ok(())),
+                (end.clone(), Ok(())),
+                (leave(), Ok(())),
+                (publish(1), no_tenant),
+                (begin.clone(), Ok(())),
+            ];
+            let (commands, expected): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+            assert_eq!(setup.answers(commands, in_one_group), expected);
+            for version in [TemplateVersion::Latest, TemplateVersion::Number(1)] {
+                assert_eq!(setup.models.templates.get(&greeting(), version), None);
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::ops::Bound;
 
@@ -76,6 +76,15 @@ impl Templates {
     pub fn count(&self, tenant: Option<&TenantId>) -> usize {
         let state = self.state.read();
         state.get(&tenant.cloned()).map_or(0, BTreeMap::len)
+    }
+
+    /// Those of the tenant that are not archived.
+    pub fn ids(&self, tenant: &TenantId) -> BTreeSet<TemplateId> {
+        let state = self.state.read();
+        let templates = state.get(&Some(tenant.clone()));
+        let live = templates.into_iter().flatten();
+        let live = live.filter(|(_, stored)| !stored.archived);
+        live.map(|(id, _)| id.clone()).collect()
     }
 
     /// By id, each in its latest version; whether there are more.

@@ -107,6 +107,12 @@ impl Tenants {
         self.state.read().is_known(tenant)
     }
 
+    /// Whether anybody is a member of it, as somebody can be of a tenant that was never created.
+    pub fn has_members(&self, tenant: &TenantId) -> bool {
+        let state = self.state.read();
+        state.get(tenant).is_some_and(|it| it.members.len() > 0)
+    }
+
     /// How many people are members of the tenant or of a descendant, each counted once.
     pub fn user_count_with_descendants(&self, tenant: &TenantId) -> u64 {
         self.state.read().rows_of_tree(tenant).len()

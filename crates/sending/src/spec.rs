@@ -193,6 +193,9 @@ impl Spec {
 }
 
 /// Messages that were read, so that each is read once for all its people.
+///
+/// Those that name somebody are not held: what they say to or of that person is sealed in the log, and must
+/// not stay in clear text here after the person is erased.
 #[derive(Default)]
 pub(crate) struct Specs {
     held: std::collections::HashMap<Position, Arc<Spec>>,
@@ -207,6 +210,9 @@ impl Specs {
             return Ok(Arc::clone(held));
         }
         let spec = Arc::new(Spec::read(history, at)?);
+        if !spec.named.is_empty() {
+            return Ok(spec);
+        }
         if self.held.len() >= HELD_MAX {
             self.held.clear();
         }

@@ -68,6 +68,44 @@ def test_a_tenant_has_versions_of_which_one_is_told(
     assert again.version == "v3", "versions are not given twice"
 
 
+def test_the_next_tenant_of_an_id_inherits_no_template(
+    courier: Courier, wire: httpx.Client, tenant_id: str, user_id: str
+) -> None:
+    templates = courier.tenants.templates
+    courier.profiles.replace(user_id, profile={"email": "a@example.com"})
+    body = {"id": tenant_id, "template": template("everybody's"), "published": True}
+    wire.post("/v1/templates", json=body).raise_for_status()
+    templates.replace(tenant_id, tenant_id=tenant_id, template=template("theirs"), published=True)
+
+    def told() -> str:
+        message = sent(courier, wire, {"user_id": user_id, "tenant_id": tenant_id}, template=tenant_id)
+        return said(courier, message.id).text
+
+    assert told() == "theirs"
+    courier.tenants.delete(tenant_id)
+    path = f"/tenants/{tenant_id}/templates"
+    of_one = f"{path}/{tenant_id}"
+    calls = [("GET", path), ("GET", of_one), ("GET", f"{of_one}/versions/v1"), ("DELETE", of_one)]
+    for method, address in calls:
+        gone = wire.request(method, address)
+        assert (gone.status_code, gone.json()["code"]) == (404, "tenant_not_found"), address
+    gone = wire.post(f"{of_one}/publish", json={})
+    assert (gone.status_code, gone.json()["code"]) == (404, "tenant_not_found")
+    assert told() == "everybody's"
+
+    courier.tenants.update(tenant_id, name="Another customer")
+    assert templates.list(tenant_id).items == []
+    assert told() == "everybody's"
+    again = templates.replace(tenant_id, tenant_id=tenant_id, template=template("ours"))
+    assert again.version == "v2", "versions are not given twice"
+    with refused(404):
+        templates.versions.retrieve("v1", tenant_id=tenant_id, template_id=tenant_id)
+    with refused(404):
+        templates.publish(tenant_id, tenant_id=tenant_id, version="v1")
+    templates.publish(tenant_id, tenant_id=tenant_id)
+    assert told() == "ours"
+
+
 def test_one_that_was_never_published_is_of_the_documented_shape(courier: Courier, tenant_id: str) -> None:
     courier.tenants.templates.replace("t", tenant_id=tenant_id, template=template("one"))
     assert courier.tenants.templates.retrieve("t", tenant_id=tenant_id).version == "v1"

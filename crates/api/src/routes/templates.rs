@@ -154,6 +154,7 @@ pub(crate) async fn get_of_tenant(
     _: Authenticated,
     Ids(tenant, id): Ids<TenantId, TemplateId>,
 ) -> Result<Response, ApiError> {
+    known(&state, &tenant)?;
     let key = of_tenant(tenant, id);
     let published = there(&state, &key, TemplateVersion::Published);
     let view = published.or_else(|_| there(&state, &key, TemplateVersion::Latest))?;
@@ -170,6 +171,7 @@ pub(crate) async fn version_of_tenant(
         version,
     }: TemplateInTenant,
 ) -> Result<Response, ApiError> {
+    known(&state, &tenant)?;
     let version = version_of(&version).ok_or_else(ApiError::template_not_found)?;
     let view = there(&state, &of_tenant(tenant, template), version)?;
     Ok(json(&Template::in_tenant(view)))
@@ -194,6 +196,7 @@ pub(crate) async fn publish_of_tenant(
     Ids(tenant, id): Ids<TenantId, TemplateId>,
     body: Fields,
 ) -> Result<Response, ApiError> {
+    known(&state, &tenant)?;
     let key = of_tenant(tenant, id);
     publish_version(&state, origin, key, body).await
 }
@@ -204,6 +207,7 @@ pub(crate) async fn delete_of_tenant(
     Origin(origin): Origin,
     Ids(tenant, id): Ids<TenantId, TemplateId>,
 ) -> Result<Response, ApiError> {
+    known(&state, &tenant)?;
     archive_key(&state, origin, of_tenant(tenant, id)).await
 }
 

@@ -30,6 +30,7 @@ impl WriteModel {
                     return Err(TenantRefusal::NotFound.into());
                 }
                 self.remove_members(tenant, &members, decided);
+                self.archive_templates(tenant, decided);
                 if state.is_none() {
                     return Ok(());
                 }
@@ -38,7 +39,11 @@ impl WriteModel {
             | TenantCommand::ClearDefaultPreference { .. }
             | TenantCommand::RecordHistory(_) => {}
         }
-        for event in Tenant::decide(&state, command)? {
+        let events = Tenant::decide(&state, command)?;
+        if state.is_none() {
+            self.begin_tenant(tenant, decided);
+        }
+        for event in events {
             Tenant::evolve(&mut state, &event);
             let stream = StreamId::Tenant(tenant.clone());
             self.record(stream, vec![], event.into(), decided);
@@ -96,6 +101,38 @@ impl WriteModel {
             Some(decided) => decided.as_ref()?.parent_tenant_id.clone(),
             None => self.committed.tenants.parent(tenant),
         }
+    }
+
+    /// What is there of a tenant that is not known is not inherited by whoever has its id next. It is of
+    /// one that was never created and whose last member has left, or of one that was deleted when its
+    /// templates were still kept.
+    fn begin_tenant(&mut self, tenant: &TenantId, decided: &mut Vec<Decided>) {
+        if !self.is_tenant_known(tenant) {
+            self.archive_templates(tenant, decided);
+        }
+    }
+
+    /// Whether there is such a tenant, or somebody is a member of it.
+    pub(super) fn is_tenant_known(&self, tenant: &TenantId) -> bool {
+        let is_created = match self.group.tenants.get(tenant) {
+            Some(decided) => decided.is_some(),
+            None => self
+                .committed
+                .tenants
+                .with_details(tenant, |_| ())
+                .is_some(),
+        };
+        is_created || self.has_members(tenant)
+    }
+
+    fn has_members(&self, tenant: &TenantId) -> bool {
+        let Some(group) = self.group.memberships.get(tenant) else {
+            return self.committed.tenants.has_members(tenant);
+        };
+        let mut decided = group.members.values();
+        // Who joined in this group is found before everybody else is looked at.
+        decided.any(|state| *state != TenantMemberState::Absent)
+            || !self.members_of_tenant(tenant).is_empty()
     }
 
     pub(super) fn tenant_details(&self, tenant: &TenantId) -> Option<TenantDetails> {
@@ -191,6 +228,11 @@ impl WriteModel {
         commands: Vec<(SubjectId, TenantMemberCommand)>,
         decided: &mut Vec<Decided>,
     ) {
+        let joins =
+            |command: &TenantMemberCommand| matches!(command, TenantMemberCommand::Put { .. });
+        if commands.iter().any(|(_, command)| joins(command)) {
+            self.begin_tenant(tenant, decided);
+        }
         let mut added = Vec::new();
         for (subject, command) in commands {
             let mut state = self.membership(tenant, subject);

@@ -190,8 +190,9 @@ impl ReadModels {
             id: id.clone(),
         };
         let mut is_unpublished = false;
-        // That of the tenant goes before that of everybody.
+        // That of the tenant goes before that of everybody; of a tenant that is not there none is.
         for key in tenant
+            .filter(|it| now.tenants.is_known(it))
             .map(|it| key(Some(it)))
             .into_iter()
             .chain([key(None)])
