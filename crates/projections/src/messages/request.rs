@@ -168,7 +168,7 @@ impl Request {
         }
         let until = match &self.people {
             People::One { delayed, .. } => delayed.map(|(at, _)| at).or(self.delayed_until),
-            People::Many(many) if many.is_resolved => None,
+            People::Many(many) if many.is_resolved => many.all_delayed_until(),
             People::Many(_) => self.delayed_until,
         };
         until.map_or(Turn::Now, Turn::Later)
@@ -396,6 +396,13 @@ impl Many {
 
     pub(super) fn delayed_count(&self) -> u64 {
         self.index.delayed.len()
+    }
+
+    /// Until when at least everybody is delayed who is not settled; nothing where somebody is not.
+    fn all_delayed_until(&self) -> Option<Timestamp> {
+        let left = self.everybody.len().saturating_sub(self.done.len());
+        let (first, _) = self.delayed.keys().next()?;
+        (self.index.delayed.len() == left).then_some(*first)
     }
 
     fn forget_delay(&mut self, people: &RoaringBitmap) {

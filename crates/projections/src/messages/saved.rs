@@ -21,7 +21,6 @@ impl Messages {
         for entry in input.take_all::<(Position, Request)>()? {
             let (position, mut request) = entry?;
             state.by_id.insert(request.id.clone(), position);
-            state.queue(position, Turn::Done, request.turn());
             match &mut request.people {
                 People::One { subject, .. } => {
                     state.of_person.entry(*subject).or_default().push(position);
@@ -31,6 +30,7 @@ impl Messages {
                     state.of_many.insert(position);
                 }
             }
+            state.queue(position, Turn::Done, request.turn());
             state.requests.insert(position, request);
         }
         for entry in input.take_all::<((Position, SubjectId), Marks)>()? {
