@@ -59,7 +59,7 @@ fn a_history_can_be_looked_at_exported_and_taken_in_again() {
     assert_eq!(done(&muster(&copy, &["export"], "")), export);
     let digest = done(&muster(&data, &["digest"], ""));
     assert_eq!(done(&muster(&copy, &["digest"], "")), digest);
-    assert_eq!(digest.lines().count(), 12);
+    assert_eq!(digest.lines().count(), 17);
 
     let verified = json(&muster(&data, &["log", "verify", "--json"], ""));
     assert_eq!(
