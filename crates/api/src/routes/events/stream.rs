@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use engine::{EventsQuery, Followed, Subscription};
 use http_body::Frame;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use types::Position;
 
 use crate::admission;
@@ -40,6 +40,8 @@ const LAG_TOLD: u64 = 10_000;
 const LAG_TOLD_AGAIN: Duration = Duration::from_secs(5);
 /// Whoever has read everything waits so long for the next piece, so that many small groups become one.
 const BREATH: Duration = Duration::from_millis(10);
+/// So long a reader that is slow is waited for to be told why the stream ends.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// How a client is told to wait before it comes again, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
 
@@ -159,8 +161,8 @@ impl Following {
             },
         };
         let last = format!("event: end\ndata: {{\"reason\":\"{}\"}}\n\n", end.reason());
-        // If there is no room for it now, the end of the stream says enough.
-        let _ = self.sender.try_send(last.into());
+        // Whoever does not take even the piece before hears it from the end of the stream.
+        let _ = timeout(LAST_WORD, self.sender.send(last.into())).await;
     }
 
     /// Ends when the reader is gone, or with the reason why nothing more can be sent.
