@@ -286,7 +286,7 @@ impl Prepared {
                 let texts = [Some(&content.text), content.html.as_ref()];
                 texts.into_iter().flatten().map(String::len).sum()
             });
-            content + 1024 * (1 + channel.plan.addresses.len())
+            content + 512 + 256 * channel.plan.addresses.len()
         });
         channels.sum::<usize>() + bytes_of(self.data.values())
     }

@@ -34,10 +34,11 @@ impl Lanes {
     pub(crate) fn new(providers: &Providers) -> Self {
         let lanes = providers.concurrency().map(|(name, attempts)| {
             let people = attempts.saturating_mul(PEOPLE_PER_ATTEMPT);
-            (name, Lane::new(people.clamp(PEOPLE_MIN, PEOPLE_MAX)))
+            let people = people.clamp(PEOPLE_MIN, PEOPLE_MAX);
+            (name, Lane::new(people, KIB_MAX))
         });
         Self {
-            at_once: Lane::new(PEOPLE_AT_ONCE),
+            at_once: Lane::new(PEOPLE_AT_ONCE, 2 * KIB_MAX),
             by_provider: lanes.collect(),
         }
     }
@@ -51,10 +52,10 @@ impl Lanes {
 }
 
 impl Lane {
-    fn new(people: usize) -> Self {
+    fn new(people: usize, kib: usize) -> Self {
         Self {
             people: Arc::new(Semaphore::new(people)),
-            kib: Arc::new(Semaphore::new(KIB_MAX)),
+            kib: Arc::new(Semaphore::new(kib)),
         }
     }
 
