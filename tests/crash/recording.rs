@@ -201,6 +201,8 @@ struct Recorder<'a> {
     entered: HashMap<Moment, usize>,
     /// Likewise source and target of a copy.
     copies: HashMap<Moment, (usize, usize)>,
+    /// How many files and directories there were when a call was entered that syncs them all.
+    there: HashMap<Moment, usize>,
 }
 
 impl<'a> Recorder<'a> {
@@ -238,6 +240,7 @@ impl<'a> Recorder<'a> {
             descriptors: HashMap::new(),
             entered: HashMap::new(),
             copies: HashMap::new(),
+            there: HashMap::new(),
         }
     }
 
@@ -255,6 +258,9 @@ impl<'a> Recorder<'a> {
                 if let Some(description) = self.descriptors.get(&call.number(0)?) {
                     self.entered.insert(call.entered, *description);
                 }
+            }
+            "syncfs" => {
+                self.there.insert(call.entered, self.recording.nodes.len());
             }
             "mmap" => {
                 let shared = call.argument(3)?.contains("MAP_SHARED");
@@ -287,8 +293,8 @@ impl<'a> Recorder<'a> {
                 );
             }
             "fork" | "vfork" => bail!("a second process"),
-            "io_uring_setup" | "io_submit" | "sync" | "syncfs" | "chdir" | "fchdir"
-            | "sendmmsg" | "openat2" | "close_range" => bail!("the model does not know this call"),
+            "io_uring_setup" | "io_submit" | "sync" | "chdir" | "fchdir" | "sendmmsg"
+            | "openat2" | "close_range" => bail!("the model does not know this call"),
             _ => {}
         }
         Ok(())
@@ -347,6 +353,13 @@ impl<'a> Recorder<'a> {
             "fsync" | "fdatasync" if !failed && !call.injected => {
                 if let Some(description) = self.entered.remove(&call.entered) {
                     let node = self.descriptions[description].node;
+                    self.record(call, Deed::Sync { node });
+                }
+                Ok(())
+            }
+            // Of the whole file system, so of whatever was there when it was called.
+            "syncfs" if !failed && !call.injected => {
+                for node in 0..self.there.remove(&call.entered).unwrap_or_default() {
                     self.record(call, Deed::Sync { node });
                 }
                 Ok(())
