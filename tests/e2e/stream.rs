@@ -253,11 +253,17 @@ fn a_stream_ends_with_its_credential_and_with_the_server() {
     follower.next().unwrap();
     let revoke = format!("/v1/keys/{}", key["id"].as_str().unwrap());
     assert_eq!(server.ask("DELETE", &revoke, "").status, 204);
+    let revoked = Instant::now();
     let last = std::iter::from_fn(|| follower.next()).last().unwrap();
+    assert!(revoked.elapsed() < Duration::from_secs(5));
     assert_eq!(last.event, "end");
     assert_eq!(last.data, json!({"reason": "credential_invalid"}));
+    let asked = Instant::now();
     server.stop();
-    // Whoever is cut off is told nothing.
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "nobody was cut off"
+    );
     let last = std::iter::from_fn(|| other.next()).last().unwrap();
     assert_eq!(last.data, json!({"reason": "stopping"}));
 }
