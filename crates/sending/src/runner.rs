@@ -172,8 +172,9 @@ impl Sending {
         let taken = |accepted| parts.in_flight.of(accepted);
         let (mut due, next) = messages.due(now, MESSAGES_TOGETHER, is_passed_over, taken);
         let mut again = due.len() == MESSAGES_TOGETHER;
-        // Whatever becomes free is first for those of whom the fewest are on their way.
-        due.sort_by_cached_key(|it| parts.in_flight.count_of(it.accepted));
+        // Whatever becomes free is first for those of whom the fewest are on their way, and of those for whoever
+        // is alone: one person is not to wait for a campaign.
+        due.sort_by_cached_key(|it| (parts.in_flight.count_of(it.accepted), it.people.len()));
         'due: for mut due in due {
             if !due.is_resolved {
                 // What is resolved is due at once, which the progress of the log tells.
