@@ -30,6 +30,8 @@ struct Inbox {
     messages: BTreeMap<Position, InboxMessage>,
     /// Where each message lies. A message comes to somebody once, since whoever is settled stays so.
     places: HashMap<MessageId, Position>,
+    /// How often it has changed since the start.
+    revision: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,10 +106,12 @@ impl Inbox {
         Self {
             places: places.collect(),
             messages,
+            revision: 0,
         }
     }
 
     fn receive(&mut self, place: Position, message: InboxMessage) {
+        self.revision += 1;
         self.places.insert(message.message.clone(), place);
         self.messages.insert(place, message);
         if self.messages.len() > INBOX_MESSAGES_MAX
@@ -118,6 +122,7 @@ impl Inbox {
     }
 
     fn mark(&mut self, messages: &[MessageId], mark: InboxMark, at: Timestamp) {
+        self.revision += 1;
         for message in messages {
             let place = self.places.get(message);
             if let Some(message) = place.and_then(|it| self.messages.get_mut(it)) {
@@ -184,6 +189,12 @@ impl Inboxes {
             .into_iter()
             .flat_map(|it| it.messages.values());
         inbox.filter(|message| filter.wants(message)).count()
+    }
+
+    /// How often an inbox has changed since the start; that of nobody never does.
+    pub fn revision(&self, subject: SubjectId) -> u64 {
+        let state = self.state.read();
+        state.people.get(&subject).map_or(0, |it| it.revision)
     }
 
     pub fn get(&self, subject: SubjectId, message: &str) -> Option<(Position, InboxMessage)> {

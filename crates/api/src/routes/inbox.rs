@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use projections::{InboxFilter, InboxMessage};
 use serde::Serialize;
 use serde_json::{Value, json as value};
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use types::{InboxMark, MessageId, Position, SubjectId, TenantId, Timestamp, UserId};
 use utoipa::ToSchema;
 
@@ -292,6 +292,7 @@ pub(crate) async fn follow(
         user_id,
         tenant,
         unread: None,
+        seen: None,
     };
     tokio::spawn(async move {
         let _room = room;
@@ -320,32 +321,56 @@ struct Following {
     after: Position,
     /// As it was told last.
     unread: Option<usize>,
+    /// Of which everything was told.
+    seen: Option<Revision>,
 }
+
+/// Whose inbox it is, and how often it has changed; nothing as long as nobody is known by the id.
+type Revision = Option<(SubjectId, u64)>;
 
 impl Following {
     async fn run(mut self) {
         let mut progress = self.state.engine.progress();
-        let begin: Result<Bytes, Infallible> = Ok(Bytes::from_static(b"retry: 1000\n\n"));
-        let Ok(begin) = begin;
+        let begin = Bytes::from_static(b"retry: 1000\n\n");
         if self.sender.send(begin).await.is_err() {
             return;
         }
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
         loop {
             progress.mark_unchanged();
-            let Ok((piece, is_full)) = self.piece() else {
-                return;
-            };
-            if !piece.is_empty() && self.sender.send(piece.into()).await.is_err() {
-                return;
+            // Most of what happens is of others, and there may be many who listen.
+            if let Some(revision) = self.news() {
+                let Ok(turn) = Arc::clone(&self.state.stream_turns).acquire_owned().await else {
+                    return;
+                };
+                // The log is read for what a message says.
+                let reading = tokio::task::spawn_blocking(move || {
+                    let piece = self.piece();
+                    drop(turn);
+                    (self, piece)
+                });
+                let Ok((following, Ok((piece, is_full)))) = reading.await else {
+                    return;
+                };
+                self = following;
+                if !piece.is_empty() {
+                    if self.sender.send(piece.into()).await.is_err() {
+                        return;
+                    }
+                    heartbeat.reset();
+                }
+                if is_full {
+                    continue;
+                }
+                self.seen = Some(revision);
             }
-            if is_full {
-                continue;
-            }
-            let changed = tokio::time::timeout(HEARTBEAT, progress.changed());
-            match changed.await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
-                Err(_) => {
+            tokio::select! {
+                changed = progress.changed() => if changed.is_err() {
+                    return;
+                },
+                _ = heartbeat.tick() => {
                     let beat = Bytes::from_static(b": heartbeat\n\n");
                     if self.sender.send(beat).await.is_err() {
                         return;
@@ -353,6 +378,14 @@ impl Following {
                 }
             }
         }
+    }
+
+    /// What the inbox is like now, where that is not what was told.
+    fn news(&self) -> Option<Revision> {
+        let subject = subject_of(&self.state, &self.user_id);
+        let inboxes = &self.state.read_models.inboxes;
+        let revision = subject.map(|it| (it, inboxes.revision(it)));
+        (self.seen != Some(revision)).then_some(revision)
     }
 
     /// What came since, oldest first, and how many are unread if that has changed; and whether there may be
