@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod naive;
+#[path = "../../../engine/tests/properties/random.rs"]
 mod random;
 mod world;
 
