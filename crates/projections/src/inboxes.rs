@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use types::{InboxMark, MessageId, Position, StreamId, SubjectId, TenantId, Timestamp};
 
+use crate::by_subject::BySubject;
 use crate::{Digest, Projection};
 
 /// Messages that one inbox holds; beyond it the oldest go, which the log keeps.
@@ -16,13 +17,7 @@ pub const INBOX_MESSAGES_MAX: usize = 10_000;
 /// What lies in the inboxes of people. What each says stays in the log.
 #[derive(Default)]
 pub struct Inboxes {
-    state: RwLock<State>,
-}
-
-#[derive(Default)]
-struct State {
-    people: HashMap<SubjectId, Inbox>,
-    everybody: RoaringBitmap,
+    people: RwLock<BySubject<Inbox>>,
 }
 
 #[derive(Default)]
@@ -141,8 +136,8 @@ impl Inboxes {
         before: Option<Position>,
         limit: usize,
     ) -> (Vec<(Position, InboxMessage)>, bool) {
-        let state = self.state.read();
-        let Some(inbox) = state.people.get(&subject) else {
+        let people = self.people.read();
+        let Some(inbox) = people.get(subject) else {
             return (Vec::new(), false);
         };
         let end = before.unwrap_or(Position(u64::MAX));
@@ -166,8 +161,8 @@ impl Inboxes {
         after: Position,
         at_most: usize,
     ) -> Vec<(Position, InboxMessage)> {
-        let state = self.state.read();
-        let Some(inbox) = state.people.get(&subject) else {
+        let people = self.people.read();
+        let Some(inbox) = people.get(subject) else {
             return Vec::new();
         };
         let since = inbox.messages.range(after.next()..);
@@ -182,10 +177,9 @@ impl Inboxes {
             read: Some(false),
             archived: Some(false),
         };
-        let state = self.state.read();
-        let inbox = state
-            .people
-            .get(&subject)
+        let people = self.people.read();
+        let inbox = people
+            .get(subject)
             .into_iter()
             .flat_map(|it| it.messages.values());
         inbox.filter(|message| filter.wants(message)).count()
@@ -193,32 +187,31 @@ impl Inboxes {
 
     /// How often an inbox has changed since the start; that of nobody never does.
     pub fn revision(&self, subject: SubjectId) -> u64 {
-        let state = self.state.read();
-        state.people.get(&subject).map_or(0, |it| it.revision)
+        let people = self.people.read();
+        people.get(subject).map_or(0, |it| it.revision)
     }
 
     pub fn get(&self, subject: SubjectId, message: &str) -> Option<(Position, InboxMessage)> {
-        let state = self.state.read();
-        let inbox = state.people.get(&subject)?;
+        let people = self.people.read();
+        let inbox = people.get(subject)?;
         let place = *inbox.places.get(message)?;
         Some((place, inbox.messages.get(&place)?.clone()))
     }
 
     pub fn knows(&self, subject: SubjectId) -> bool {
-        self.state.read().everybody.contains(subject.0)
+        self.people.read().knows(subject)
     }
 
     /// Everybody in whose inbox something lies, or lay.
     pub(crate) fn everybody(&self) -> RoaringBitmap {
-        self.state.read().everybody.clone()
+        self.people.read().everybody().clone()
     }
 
     /// The messages that are wanted, all of them.
     pub fn all(&self, subject: SubjectId, filter: &InboxFilter) -> Vec<InboxMessage> {
-        let state = self.state.read();
-        let inbox = state
-            .people
-            .get(&subject)
+        let people = self.people.read();
+        let inbox = people
+            .get(subject)
             .into_iter()
             .flat_map(|it| it.messages.values());
         inbox.filter(|it| filter.wants(it)).cloned().collect()
@@ -227,22 +220,20 @@ impl Inboxes {
 
 impl Inboxes {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
-        let state = self.state.read();
-        let mut people: Vec<_> = state.people.iter().collect();
-        people.sort_unstable_by_key(|(subject, _)| **subject);
-        let people = people.into_iter();
+        let people = self.people.read();
+        let people = people.in_order();
         out.put_all(people.map(|(subject, inbox)| (subject, &inbox.messages)))
     }
 
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let mut state = State::default();
-        for entry in input.take_all::<(SubjectId, _)>()? {
+        let people = input.take_all::<(SubjectId, _)>()?;
+        let people = people.map(|entry| {
             let (subject, messages) = entry?;
-            state.everybody.insert(subject.0);
-            state.people.insert(subject, Inbox::of(messages));
-        }
+            io::Result::Ok((subject, Inbox::of(messages)))
+        });
+        let people: BySubject<Inbox> = people.collect::<io::Result<_>>()?;
         Ok(Self {
-            state: RwLock::new(state),
+            people: RwLock::new(people),
         })
     }
 }
@@ -257,11 +248,10 @@ impl Projection for Inboxes {
             return;
         };
         let at = envelope.recorded_at;
-        let mut state = self.state.write();
+        let mut people = self.people.write();
         match event {
             InboxEvent::Received(received) => {
-                state.everybody.insert(subject.0);
-                let inbox = state.people.entry(*subject).or_default();
+                let inbox = people.or_default(*subject);
                 let message = InboxMessage {
                     message: received.message.clone(),
                     tenant: received.tenant.clone(),
@@ -274,22 +264,16 @@ impl Projection for Inboxes {
                 inbox.receive(envelope.position, message);
             }
             InboxEvent::Marked(marked) => {
-                if let Some(inbox) = state.people.get_mut(subject) {
+                if let Some(inbox) = people.get_mut(*subject) {
                     inbox.mark(&marked.messages, marked.mark, at);
                 }
             }
-            InboxEvent::Emptied(_) => {
-                state.people.remove(subject);
-                state.everybody.remove(subject.0);
-            }
+            InboxEvent::Emptied(_) => people.remove(*subject),
         }
     }
 
     fn digest(&self, digest: &mut Digest) {
-        let state = self.state.read();
-        let mut people: Vec<_> = state.people.iter().collect();
-        people.sort_unstable_by_key(|(subject, _)| **subject);
-        for (subject, inbox) in people {
+        for (subject, inbox) in self.people.read().in_order() {
             digest.number(u64::from(subject.0));
             digest.json(&inbox.messages);
         }

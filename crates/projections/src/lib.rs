@@ -8,6 +8,7 @@ mod attributes;
 mod audiences;
 mod brands;
 mod bulk_jobs;
+mod by_subject;
 mod digest;
 mod effective_profile;
 mod export;

@@ -2,7 +2,7 @@
 
 mod effective;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 
 use events::codec::{Decoder, Encoder};
@@ -18,6 +18,7 @@ use types::{JsonDocument, QuietHours, SubjectId, TenantId, TopicId};
 pub use self::effective::{
     ChannelUse, EffectivePreference, Layer, Layers, OlderChoice, effective, schedules_in_use,
 };
+use crate::by_subject::BySubject;
 use crate::page::Weigh;
 use crate::{Digest, Projection};
 
@@ -29,8 +30,7 @@ pub struct Preferences {
 
 #[derive(Default)]
 pub(crate) struct State {
-    people: HashMap<SubjectId, PersonPreferences>,
-    everybody: RoaringBitmap,
+    people: BySubject<PersonPreferences>,
 }
 
 /// All that one person chose.
@@ -65,7 +65,7 @@ impl Weigh for PersonalChoice {
 
 impl Preferences {
     pub fn of_subject(&self, subject: SubjectId) -> Option<PersonPreferences> {
-        self.state.read().people.get(&subject).cloned()
+        self.state.read().people.get(subject).cloned()
     }
 
     pub fn choice(
@@ -75,31 +75,31 @@ impl Preferences {
         tenant: Option<&TenantId>,
     ) -> Option<PersonalChoice> {
         let state = self.state.read();
-        state.people.get(&subject)?.choice(topic, tenant).cloned()
+        state.people.get(subject)?.choice(topic, tenant).cloned()
     }
 
     /// How many choices the person has made, in all contexts together.
     pub fn choice_count(&self, subject: SubjectId) -> usize {
         let state = self.state.read();
-        let person = state.people.get(&subject);
+        let person = state.people.get(subject);
         person.map_or(0, |person| person.choices.len())
     }
 
     /// What the person has chosen about, by context and topic.
     pub fn choice_keys(&self, subject: SubjectId) -> Vec<(Option<TenantId>, TopicId)> {
         let state = self.state.read();
-        let person = state.people.get(&subject);
+        let person = state.people.get(subject);
         person.map_or_else(Vec::new, |person| person.choices.keys().cloned().collect())
     }
 
     pub fn recipient(&self, subject: SubjectId) -> Option<JsonDocument> {
         let state = self.state.read();
-        state.people.get(&subject)?.recipient.clone()
+        state.people.get(subject)?.recipient.clone()
     }
 
     pub fn quiet_hours(&self, subject: SubjectId) -> Option<QuietHours> {
         let state = self.state.read();
-        state.people.get(&subject)?.quiet_hours.clone()
+        state.people.get(subject)?.quiet_hours.clone()
     }
 
     /// For questions that go over several read models.
@@ -115,12 +115,12 @@ impl Preferences {
 
 impl State {
     pub(crate) fn person(&self, subject: SubjectId) -> Option<&PersonPreferences> {
-        self.people.get(&subject)
+        self.people.get(subject)
     }
 
     /// Everybody who chose anything.
     pub(crate) fn everybody(&self) -> &RoaringBitmap {
-        &self.everybody
+        self.people.everybody()
     }
 
     pub(crate) fn apply(&mut self, envelope: &Envelope) {
@@ -129,7 +129,7 @@ impl State {
         else {
             return;
         };
-        let person = self.people.entry(*subject).or_default();
+        let person = self.people.or_default(*subject);
         match event {
             PreferenceEvent::Set(PreferenceSet {
                 topic,
@@ -157,27 +157,20 @@ impl State {
             }
         }
         if person.is_empty() {
-            self.people.remove(subject);
-            self.everybody.remove(subject.0);
-        } else {
-            self.everybody.insert(subject.0);
+            self.people.remove(*subject);
         }
     }
 }
 
 impl Preferences {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
-        let state = self.state.read();
-        let mut people: Vec<_> = state.people.iter().collect();
-        people.sort_unstable_by_key(|(subject, _)| **subject);
-        out.put_all(people.into_iter())
+        out.put_all(self.state.read().people.in_order())
     }
 
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let people: HashMap<SubjectId, _> = input.take_into()?;
-        let everybody = people.keys().map(|subject| subject.0).collect();
+        let people = input.take_into()?;
         Ok(Self {
-            state: RwLock::new(State { people, everybody }),
+            state: RwLock::new(State { people }),
         })
     }
 }
@@ -192,8 +185,7 @@ impl Projection for Preferences {
 
     fn digest(&self, digest: &mut Digest) {
         let state = self.state.read();
-        let people: BTreeMap<_, _> = state.people.iter().collect();
-        for (subject, person) in people {
+        for (subject, person) in state.people.in_order() {
             digest.number(u64::from(subject.0));
             digest.number(person.choices.len() as u64);
             for ((tenant, topic), chosen) in &person.choices {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 
 use events::codec::{Decoder, Encoder};
@@ -9,18 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use types::{StreamId, SubjectId, Timestamp};
 
+use crate::by_subject::BySubject;
 use crate::{Digest, Projection};
 
 /// What people did elsewhere: how often, when first and when last.
 #[derive(Default)]
 pub struct Tracked {
-    state: RwLock<State>,
-}
-
-#[derive(Default)]
-struct State {
-    people: HashMap<SubjectId, BTreeMap<String, TrackedEvent>>,
-    everybody: RoaringBitmap,
+    people: RwLock<BySubject<BTreeMap<String, TrackedEvent>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,31 +40,30 @@ impl TrackedEvent {
 
 impl Tracked {
     pub fn of_subject(&self, subject: SubjectId) -> BTreeMap<String, TrackedEvent> {
-        let state = self.state.read();
-        state.people.get(&subject).cloned().unwrap_or_default()
+        self.people.read().get(subject).cloned().unwrap_or_default()
     }
 
     pub fn knows(&self, subject: SubjectId) -> bool {
-        self.state.read().everybody.contains(subject.0)
+        self.people.read().knows(subject)
     }
 
     /// Everybody of whom it is known that they did something.
     pub(crate) fn everybody(&self) -> RoaringBitmap {
-        self.state.read().everybody.clone()
+        self.people.read().everybody().clone()
     }
 
     /// How many different things somebody did, and whether this is one of them.
     pub fn has(&self, subject: SubjectId, event: &str) -> (usize, bool) {
-        let state = self.state.read();
-        let events = state.people.get(&subject);
+        let people = self.people.read();
+        let events = people.get(subject);
         let has = events.is_some_and(|it| it.contains_key(event));
         (events.map_or(0, BTreeMap::len), has)
     }
 
     /// All of it as rules see it; nothing if there is none.
     pub(crate) fn document(&self, subject: SubjectId) -> Option<Value> {
-        let state = self.state.read();
-        let events = state.people.get(&subject)?.iter();
+        let people = self.people.read();
+        let events = people.get(subject)?.iter();
         let members = events.map(|(name, it)| (name.clone(), it.to_value()));
         Some(Value::Object(members.collect::<Map<_, _>>()))
     }
@@ -77,17 +71,12 @@ impl Tracked {
 
 impl Tracked {
     pub(crate) fn save(&self, out: &mut Encoder<'_>) -> io::Result<()> {
-        let state = self.state.read();
-        let mut people: Vec<_> = state.people.iter().collect();
-        people.sort_unstable_by_key(|(subject, _)| **subject);
-        out.put_all(people.into_iter())
+        out.put_all(self.people.read().in_order())
     }
 
     pub(crate) fn restore(input: &mut Decoder<'_>) -> io::Result<Self> {
-        let people: HashMap<SubjectId, _> = input.take_into()?;
-        let everybody = people.keys().map(|it| it.0).collect();
         Ok(Self {
-            state: RwLock::new(State { people, everybody }),
+            people: RwLock::new(input.take_into()?),
         })
     }
 }
@@ -101,15 +90,14 @@ impl Projection for Tracked {
         else {
             return;
         };
-        let mut state = self.state.write();
+        let mut people = self.people.write();
         match event {
             TrackEvent::Recorded(recorded) => {
                 let Some(name) = recorded.event.known() else {
                     return;
                 };
                 let at = envelope.recorded_at;
-                state.everybody.insert(subject.0);
-                let tracked = state.people.entry(*subject).or_default();
+                let tracked = people.or_default(*subject);
                 let tracked = tracked.entry(name.clone()).or_insert(TrackedEvent {
                     count: 0,
                     first_at: at,
@@ -118,18 +106,12 @@ impl Projection for Tracked {
                 tracked.count += 1;
                 tracked.last_at = at;
             }
-            TrackEvent::Forgotten(_) => {
-                state.people.remove(subject);
-                state.everybody.remove(subject.0);
-            }
+            TrackEvent::Forgotten(_) => people.remove(*subject),
         }
     }
 
     fn digest(&self, digest: &mut Digest) {
-        let state = self.state.read();
-        let mut people: Vec<_> = state.people.iter().collect();
-        people.sort_unstable_by_key(|(subject, _)| **subject);
-        for (subject, events) in people {
+        for (subject, events) in self.people.read().in_order() {
             digest.number(u64::from(subject.0));
             digest.json(events);
         }
