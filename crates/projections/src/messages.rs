@@ -118,6 +118,19 @@ impl Messages {
         }
     }
 
+    /// Whether somebody is to be told at this time.
+    pub fn is_due(&self, accepted: Position, subject: SubjectId, now: Timestamp) -> bool {
+        let state = self.state.read();
+        let request = state.requests.get(&accepted);
+        request.is_some_and(|it| {
+            let until = it.delayed(subject).map(|(until, _)| until);
+            it.canceled_at.is_none()
+                && it.is_for(subject)
+                && !it.is_settled(subject)
+                && until.is_none_or(|until| until <= now)
+        })
+    }
+
     /// Whether something of a message may still go out.
     pub fn is_active(&self, accepted: Position) -> bool {
         let state = self.state.read();

@@ -619,10 +619,8 @@ impl Parts {
     /// canceled. From then on it cannot be.
     fn may_go(&self, accepted: Position, subject: SubjectId) -> bool {
         let models = &self.sources.read_models;
-        let one = std::iter::once(subject.0).collect();
-        let due = models.messages.due_among(accepted, &one, SystemClock.now());
         models.subjects.user_id(subject).is_some()
-            && !due.is_empty()
+            && models.messages.is_due(accepted, subject, SystemClock.now())
             && self.in_flight.begin(accepted, subject)
     }
 

@@ -266,6 +266,13 @@ impl Request {
         }
     }
 
+    pub(super) fn is_settled(&self, subject: SubjectId) -> bool {
+        match &self.people {
+            People::One { settled, .. } => settled.is_some(),
+            People::Many(many) => many.done.contains(subject.0),
+        }
+    }
+
     pub(super) fn settled(&self, subject: SubjectId) -> Option<&Settled> {
         match &self.people {
             People::One { settled, .. } => settled.as_ref(),

@@ -99,6 +99,16 @@ proptest! {
                 prop_assert_eq!(&view.tenant, tenant);
                 let found = messages.reached(view.accepted, subject).unwrap();
                 prop_assert_eq!((found.target, &found.tenant), (*target, tenant));
+                // Before any delay ends, and after all of them have.
+                for now in [Timestamp(0), Timestamp(u64::MAX)] {
+                    let one = std::iter::once(subject.0).collect();
+                    let is_due = messages.is_due(view.accepted, subject, now);
+                    let among = messages.due_among(view.accepted, &one, now);
+                    prop_assert_eq!(is_due, !among.is_empty());
+                    let waits = delayed.contains_key(place) && now == Timestamp(0);
+                    let is_open = settled.is_none() && view.canceled_at.is_none();
+                    prop_assert_eq!(is_due, is_open && !waits);
+                }
                 *settled_counts.entry(number).or_insert(0) += u64::from(settled.is_some());
 
                 let filter = MessageFilter {
