@@ -1,8 +1,11 @@
 //! Who is told off, erased or in the way of others while a message goes out.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -162,4 +165,74 @@ fn who_does_not_answer_holds_up_nobody_who_goes_another_way() {
     let place = told.iter().position(|it| it == "late");
     assert!(place.is_some_and(|it| it < 300), "{place:?}");
     slow.server.stop();
+}
+
+/// A push service that hangs up on the first device, and takes what is for the others: which they are.
+fn push_service() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            let mut reader = BufReader::new(stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                let line = line.trim_end().to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length: ") {
+                    length = value.parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let to = body["to"].as_str().unwrap().to_owned();
+            if tell.send(to).is_err() {
+                return;
+            }
+            if number > 0 {
+                let answer = r#"{"data":{"status":"ok","id":"1"}}"#;
+                let length = answer.len();
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+                let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{answer}");
+                reader.into_inner().write_all(answer.as_bytes()).unwrap();
+            }
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn a_device_that_may_have_it_keeps_it_from_no_other_and_is_not_told_again() {
+    let data = tempfile::tempdir().unwrap();
+    let (url, told) = push_service();
+    let providers = json!({"expo": {"base_url": url}});
+    let server = TestServer::start_with(
+        data.path(),
+        Config {
+            providers: serde_json::from_value(providers).unwrap(),
+            ..Config::default()
+        },
+    );
+    let devices = ["ExponentPushToken[a]", "ExponentPushToken[b]"];
+    server.ask("PUT", "/profiles/ada", r#"{"profile":{"name":"Ada"}}"#);
+    for device in ["ExponentPushToken%5Ba%5D", "ExponentPushToken%5Bb%5D"] {
+        let path = format!("/users/ada/tokens/{device}");
+        let put = server.ask("PUT", &path, r#"{"provider_key":"expo"}"#);
+        assert!(put.status < 300, "{}", put.text);
+    }
+    let message = json!({"message": {"to": {"user_id": "ada"},
+        "content": {"title": "T", "body": "B"},
+        "routing": {"method": "single", "channels": ["push", "inbox"]}}});
+    let sent = server.once("/send", "one", &message);
+    let path = format!("/messages/{}", sent.body["requestId"].as_str().unwrap());
+    server.ask_until(&path, r#""status":"SENT""#);
+    let mut told: Vec<String> = told.try_iter().collect();
+    told.sort_unstable();
+    assert_eq!(told, devices);
+    server.stop();
 }

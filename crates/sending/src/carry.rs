@@ -238,12 +238,12 @@ async fn tell(
             .push(outcome(channel, Some("inbox"), Ok(()), 1));
         return true;
     }
-    // All devices of somebody are told; of everything else there is one address.
+    // All devices of somebody are told, each by one provider; of everything else there is one address.
     let wanted = wanted_providers(&carrying.spec.message, carrying.prepared, kind);
     let mut sent: Option<(&'static str, u32)> = None;
     let mut failed: Option<(Option<&'static str>, Undelivered)> = None;
     for address in &channel.plan.addresses {
-        if gathered.is_unknown || gathered.is_withdrawn {
+        if gathered.is_withdrawn {
             break;
         }
         let providers = providers_of(&wanted, &channel.plan, address, carrying.providers);
@@ -281,7 +281,8 @@ async fn tell(
                     }
                     let is_unknown = undelivered.kind == FailureKind::Unknown;
                     failed = Some((Some(provider), undelivered));
-                    if is_unknown && sent.is_none() {
+                    if is_unknown {
+                        // This device may have it already. The others are told all the same.
                         gathered.is_unknown = true;
                         break;
                     }
